@@ -1,0 +1,48 @@
+"""Do things at once whose order does not matter, and keep every failure."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
+
+import anyio
+
+from .errors import CNIError
+
+_T = TypeVar("_T")
+
+# Plugins at a time: they mostly wait for the kernel and for each other's locks.
+AT_ONCE: Final = 8
+
+
+async def run_all(
+    calls: Sequence[Callable[[], Awaitable[_T]]], *, limit: int
+) -> list[_T | CNIError]:
+    """Await calls, some at a time, and return what each gave: its value or its `CNIError`.
+
+    Args:
+        calls: what to await.
+        limit: how many at a time.
+
+    Raises:
+        Exception: the first that is no `CNIError`, alone and not in a group; the others are
+            cancelled.
+    """
+    outcomes: dict[int, _T | CNIError] = {}
+    failures: list[Exception] = []
+    limiter = anyio.Semaphore(limit)
+
+    async def run(index: int, call: Callable[[], Awaitable[_T]]) -> None:
+        async with limiter:
+            try:
+                outcomes[index] = await call()
+            except CNIError as error:
+                outcomes[index] = error
+            except Exception as error:
+                failures.append(error)
+                group.cancel_scope.cancel()
+
+    async with anyio.create_task_group() as group:
+        for index, call in enumerate(calls):
+            group.start_soon(run, index, call)
+    if failures:
+        raise failures[0]
+    return [outcomes[index] for index in range(len(calls))]

@@ -1,0 +1,256 @@
+"""JSON as Go's encoding/json reads and writes it, on msgspec.
+
+Plugins and libcni are Go programs, so their reading decides what a document means. msgspec does
+the work; only a document that it refuses takes the slow road through the standard library, which
+then either accepts what Go accepts (bytes that are no UTF-8, lone surrogates) or says what is
+wrong in Go's words.
+"""
+
+import codecs
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, NoReturn
+
+import msgspec
+
+Object = dict[str, Any]
+
+_END_OF_INPUT: Final = "unexpected end of JSON input"
+_MAX_INTEGER: Final = int(1.7976931348623157e308)
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_TRUNCATED_LITERAL: Final = re.compile(r"(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?\Z")
+
+# The standard library's words for what it met, and Go's for the same thing.
+_EXPECTED: Final = (
+    ("Expecting value", "looking for beginning of value"),
+    ("Expecting property name", "looking for beginning of object key string"),
+    ("Expecting ':'", "after object key"),
+    ("Expecting ','", "after value"),
+    ("Illegal trailing comma", "looking for beginning of value"),
+    ("Invalid control character", "in string literal"),
+    ("Invalid", "in string escape code"),
+    ("Extra data", "after top-level value"),
+)
+
+
+class JSONError(ValueError):
+    """A document is not JSON, or not the JSON that was expected; the text is the reason alone."""
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object with its keys in document order, repeated ones included."""
+
+
+def loads(data: bytes) -> Any:
+    """Read a document as Go reads one into ``interface{}``, but with exact integers.
+
+    Numbers without a fractional part become ``int`` (Go's re-encoding drops ``.0`` too, and
+    plugins with int fields depend on it). The last of several equal keys wins.
+    """
+    return _load(_GENERIC, data, None, normalise=True)
+
+
+def loads_typed(data: bytes) -> Any:
+    """Read a document like `loads`, but keep ``1.0`` a float: Go's int fields refuse it."""
+    return _load(_TYPED, data, None, normalise=False)
+
+
+def loads_pairs(data: bytes) -> Any:
+    """Read a document with every object as `Pairs`, for Go's merging of repeated keys."""
+    return _load_slowly(data, Pairs, normalise=False)
+
+
+def dumps(value: Any) -> bytes:
+    """Write compact JSON with sorted keys, as Go writes a map.
+
+    Raises:
+        JSONError: the value cannot be JSON: a NaN, a lone surrogate, an object of ours.
+    """
+    try:
+        return _ENCODE(value)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise JSONError(f"json: unsupported value: {error}") from None
+
+
+def indent(data: bytes, spaces: int) -> bytes:
+    """Lay a document out over lines."""
+    return msgspec.json.format(data, indent=spaces)
+
+
+def reject_non_finite(value: Any) -> None:
+    """Refuse NaN and infinities, which msgspec would write as null.
+
+    Raises:
+        JSONError: there is one somewhere in the value.
+    """
+    match value:
+        case float() if not math.isfinite(value):
+            raise JSONError(f"json: unsupported value: {value}")
+        case Mapping():
+            for member in value.values():
+                reject_non_finite(member)
+        case list() | tuple():
+            for member in value:
+                reject_non_finite(member)
+        case _:
+            pass
+
+
+def kind(value: object) -> str:
+    """Name the JSON type of a decoded value, for error texts."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "boolean"
+        case str():
+            return "string"
+        case int() | float():
+            return "number"
+        case Pairs() | dict():
+            return "object"
+        case _:
+            return "array"
+
+
+def fold(key: str) -> str:
+    """Reduce a key to what Go's case-insensitive match of struct fields compares."""
+    # U+017F is the one letter that Go folds to an ASCII one and str.lower() leaves alone.
+    return key.lower().replace("\u017f", "s")
+
+
+def fields(
+    pairs: Mapping[str, Any] | Iterable[tuple[str, Any]], names: Mapping[str, str]
+) -> Iterable[tuple[str, Any]]:
+    """Yield (canonical name, value) for the keys that Go would match to a struct's fields.
+
+    Args:
+        pairs: an object; the order of its keys is the document's.
+        names: from the folded key (see `fold`) to the canonical name.
+    """
+    for key, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+        name = names.get(fold(key))
+        if name is not None:
+            yield name, value
+
+
+def plain(value: Any) -> Any:
+    """Turn `Pairs` into dicts, the last of several equal keys winning, at every level."""
+    if isinstance(value, Pairs):
+        return {key: plain(member) for key, member in value}
+    if isinstance(value, list):
+        return [plain(member) for member in value]
+    return value
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise JSONError(f"json: cannot unmarshal number {text} into Go value of type float64")
+    return value
+
+
+def _number(text: str) -> int | float:
+    value = _float(text)
+    # From 1e21 on Go writes an exponent too.
+    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+
+
+def _integer(text: str) -> int:
+    # 309 digits hold every integer that is no float64 overflow; int() itself balks past 4300.
+    if len(text) <= 310 and abs(value := int(text)) <= _MAX_INTEGER:
+        return value
+    raise JSONError(f"json: cannot unmarshal number {text[:40]} into Go value of type float64")
+
+
+def _constant(text: str) -> NoReturn:
+    raise JSONError(f"invalid character {_quote_char(text[0])} looking for beginning of value")
+
+
+_GENERIC: Final = msgspec.json.Decoder(float_hook=_number)
+_TYPED: Final = msgspec.json.Decoder(float_hook=_float)
+_ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
+
+
+def _load(
+    decoder: "msgspec.json.Decoder[Any]",
+    data: bytes,
+    pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None,
+    *,
+    normalise: bool,
+) -> Any:
+    try:
+        return decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, JSONError):
+        return _load_slowly(data, pairs_hook, normalise=normalise)
+
+
+def _load_slowly(
+    data: bytes,
+    pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None,
+    *,
+    normalise: bool,
+) -> Any:
+    text = data.decode("utf-8", _REPLACE)
+    decoder = json.JSONDecoder(
+        object_pairs_hook=pairs_hook,
+        parse_float=_number if normalise else _float,
+        parse_int=_integer,
+        parse_constant=_constant,
+    )
+    try:
+        value = decoder.decode(text)
+    except json.JSONDecodeError as error:
+        raise JSONError(_reason(error)) from None
+    except RecursionError:
+        raise JSONError("exceeded max depth") from None
+    return _scrub(value) if "\\u" in text else value
+
+
+def _reason(error: json.JSONDecodeError) -> str:
+    rest = error.doc[error.pos :].rstrip(" \t\r\n")
+    if error.msg.startswith("Unterminated string") or _TRUNCATED_LITERAL.match(rest):
+        return _END_OF_INPUT
+    for theirs, ours in _EXPECTED:
+        if error.msg.startswith(theirs):
+            return f"invalid character {_quote_char(rest[0])} {ours}"
+    return f"invalid character {_quote_char(rest[0])}"
+
+
+def _quote_char(char: str) -> str:
+    # Go's scanner works on bytes: of a character outside ASCII it names the first byte.
+    byte = chr(char.encode("utf-8", "surrogatepass")[0])
+    if byte == "'":
+        return r"'\''"
+    if byte == '"':
+        return "'\"'"
+    return f"'{byte}'" if byte.isprintable() else f"'\\x{ord(byte):02x}'"
+
+
+def _scrub(value: Any) -> Any:
+    """Replace lone surrogates, which Go reads as U+FFFD and Python could not write again."""
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case Pairs():
+            return Pairs((_scrub(key), _scrub(member)) for key, member in value)
+        case list():
+            return [_scrub(member) for member in value]
+        case dict():
+            return {_scrub(key): _scrub(member) for key, member in value.items()}
+        case _:
+            return value
+
+
+_REPLACE: Final = "cni_async.replace"
+
+
+def _replace(error: UnicodeError) -> tuple[str, int]:
+    # Go writes one U+FFFD for each byte it cannot decode, Python's "replace" one for several.
+    assert isinstance(error, UnicodeDecodeError)
+    return "\ufffd" * (error.end - error.start), error.end
+
+
+codecs.register_error(_REPLACE, _replace)

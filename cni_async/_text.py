@@ -1,0 +1,47 @@
+"""Go's spelling of quoted strings and lists, which libcni's error texts are made of."""
+
+from collections.abc import Iterable
+
+_ESCAPES = {
+    "\a": "\\a",
+    "\b": "\\b",
+    "\f": "\\f",
+    "\n": "\\n",
+    "\r": "\\r",
+    "\t": "\\t",
+    "\v": "\\v",
+    '"': '\\"',
+    "\\": "\\\\",
+}
+
+
+def quote(text: str | bytes) -> str:
+    """Quote text as Go's ``%q`` does, so that error texts can be compared with libcni's."""
+    if isinstance(text, bytes):
+        # surrogateescape keeps each undecodable byte recognisable as U+DC80..U+DCFF
+        text = text.decode("utf-8", "surrogateescape")
+    return '"' + "".join(map(_quote_char, text)) + '"'
+
+
+def _quote_char(char: str) -> str:
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    # Go calls no space printable but U+0020; neither does Python.
+    if char.isprintable():
+        return char
+    code = ord(char)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if code < 0x80:
+        return f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def plain_list(items: Iterable[object]) -> str:
+    """Spell a list as Go's ``%v`` does: ``[a b c]``."""
+    return "[" + " ".join(map(str, items)) + "]"
+
+
+def quoted_list(items: Iterable[str]) -> str:
+    """Spell a list as Go's ``%q`` does: ``["a" "b"]``."""
+    return plain_list(map(quote, items))

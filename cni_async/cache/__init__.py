@@ -1,0 +1,16 @@
+"""Where attachments are remembered (libcni's cache)."""
+
+from .files import FileCache
+from .record import CNI_CACHE_V1, AttachmentKey, NetworkAttachment, attachment_key
+from .store import CACHE_DIR, CacheStore, MemoryCache
+
+__all__ = [
+    "CACHE_DIR",
+    "CNI_CACHE_V1",
+    "AttachmentKey",
+    "CacheStore",
+    "FileCache",
+    "MemoryCache",
+    "NetworkAttachment",
+    "attachment_key",
+]

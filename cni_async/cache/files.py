@@ -1,0 +1,244 @@
+"""libcni's cache directory: a file for each attachment.
+
+Go's libcni writes a record in place; a crash in the middle leaves half of it, or an empty file,
+and a reader in the middle sees that. Here a record is written beside the results, made durable,
+and renamed: whoever looks sees the old one, the new one or none.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TypeVar
+
+import anyio.to_thread
+
+from cni_async.errors import CacheError, CorruptRecordError
+
+from .record import AttachmentKey, NetworkAttachment, decode_record
+from .store import CACHE_DIR, list_attachments, may_concern
+
+_log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+
+_MAX_NAME: Final = 255  # bytes; NAME_MAX of every file system that holds a cache
+# A directory, because Go reads every *file* in results, and would take a record for two.
+_UNFINISHED: Final = ".tmp"
+# The time between making such a file and locking it is far shorter.
+_UNFINISHED_AGE: Final = 5.0
+
+
+class FileCache:
+    """The cache of libcni, in `<dir>/results`; one worker thread's visit for each operation."""
+
+    def __init__(self, dir: str | os.PathLike[str] = CACHE_DIR, *, durable: bool = True) -> None:
+        """Name the directory; it is made when the first record is written.
+
+        Args:
+            dir: the cache directory, made with mode 0700.
+            durable: make records survive a power cut (fsync); libcni does not.
+        """
+        self._results = os.path.join(os.fspath(dir), "results")
+        self._durable = durable
+        self._cleaned = False
+
+    async def prepare(self, key: AttachmentKey) -> None:
+        """See that the directory can be written and the record's name is free or our own.
+
+        Raises:
+            CacheError: not so.
+        """
+        await _in_thread(self._prepare, key)
+
+    async def store(self, key: AttachmentKey, record: bytes) -> None:
+        """Write a record, mode 0600, atomically and durably.
+
+        Raises:
+            CacheError: it could not be written; an older record is as it was.
+        """
+        await _in_thread(self._store, key, record)
+
+    async def load(self, key: AttachmentKey) -> bytes | None:
+        """Read a record; None if there is none.
+
+        Raises:
+            CacheError: it is there and cannot be read.
+        """
+        return await _in_thread(self._load, key)
+
+    async def remove(self, key: AttachmentKey) -> None:
+        """Remove a record, a corrupt one too; without one, do nothing.
+
+        Raises:
+            CacheError: it could not be removed, or is another attachment's.
+        """
+        await _in_thread(self._remove, key)
+
+    async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
+        """List the attachments of a container, or all, in the order of their file names.
+
+        Raises:
+            CacheError: the directory cannot be listed.
+        """
+        return await _in_thread(self._attachments, container_id)
+
+    # What follows runs in a worker thread.
+
+    def _path(self, key: AttachmentKey) -> str:
+        return os.path.join(self._results, key.file_name)
+
+    def _prepare(self, key: AttachmentKey) -> None:
+        path = self._path(key)
+        with _as_cache_error(path):
+            if len(os.fsencode(key.file_name)) > _MAX_NAME:
+                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+            self._make_directories()
+            if not os.access(self._results, os.W_OK | os.X_OK):
+                raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+        self._check_owner(key)
+
+    def _store(self, key: AttachmentKey, record: bytes) -> None:
+        path = self._path(key)
+        with _as_cache_error(path):
+            self._make_directories()
+            self._clean()
+            unfinished = os.path.join(self._results, _UNFINISHED, secrets.token_hex(16))
+            file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            try:
+                # Locked as long as its writer lives, which is how `_clean` knows.
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                _write_all(file, record)
+                if self._durable:
+                    os.fsync(file)
+                os.replace(unfinished, path)
+            except BaseException:
+                with suppress(OSError):
+                    os.unlink(unfinished)
+                raise
+            finally:
+                os.close(file)
+            self._sync_directory(self._results)
+
+    def _load(self, key: AttachmentKey) -> bytes | None:
+        path = self._path(key)
+        with _as_cache_error(path):
+            try:
+                return _read(path)
+            except FileNotFoundError:
+                return None
+
+    def _remove(self, key: AttachmentKey) -> None:
+        path = self._path(key)
+        self._check_owner(key)
+        with _as_cache_error(path):
+            try:
+                os.unlink(path)
+            except FileNotFoundError:
+                return
+            self._sync_directory(self._results)
+
+    def _attachments(self, container_id: str) -> list[NetworkAttachment]:
+        with _as_cache_error(self._results):
+            try:
+                names = sorted(os.listdir(self._results))
+            except FileNotFoundError:
+                return []
+        return list_attachments(self._records(names, container_id), container_id)
+
+    def _records(self, names: list[str], container_id: str) -> Iterator[tuple[str, bytes]]:
+        for name in names:
+            if name == _UNFINISHED or not may_concern(name, container_id):
+                continue
+            try:
+                yield name, _read(os.path.join(self._results, name))
+            except FileNotFoundError:
+                pass  # deleted since the directory was read
+            except OSError as error:
+                _log.warning("cache record %s is left out: %s", name, error)
+
+    def _check_owner(self, key: AttachmentKey) -> None:
+        """Refuse to overwrite or remove what is known to be another attachment's."""
+        # What cannot be read or understood shows no other owner.
+        with suppress(OSError, CorruptRecordError):
+            decode_record(_read(self._path(key))).check_owner(key)
+
+    def _make_directories(self) -> None:
+        unfinished = os.path.join(self._results, _UNFINISHED)
+        missing: list[str] = []
+        path = unfinished
+        while path and not os.path.isdir(path):
+            missing.append(path)
+            path = os.path.dirname(path)
+        for path in reversed(missing):
+            with suppress(FileExistsError):
+                os.mkdir(path, 0o700)
+            self._sync_directory(os.path.dirname(path) or ".")
+        if missing and not os.path.isdir(unfinished):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), unfinished)
+
+    def _sync_directory(self, path: str) -> None:
+        if not self._durable:
+            return
+        file = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _clean(self) -> None:
+        """Remove, once, what writers that died have left."""
+        if self._cleaned:
+            return
+        self._cleaned = True
+        directory = os.path.join(self._results, _UNFINISHED)
+        for name in os.listdir(directory):
+            path = os.path.join(directory, name)
+            with suppress(OSError):
+                file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    if time.time() - os.fstat(file).st_mtime > _UNFINISHED_AGE:
+                        os.unlink(path)
+                finally:
+                    os.close(file)
+
+
+async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
+    # Abandoned on cancellation, a write goes on to its end; it is atomic either way.
+    return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
+
+
+@contextmanager
+def _as_cache_error(path: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise CacheError(f"{path}: {reason}", path=path) from error
+
+
+def _read(path: str) -> bytes:
+    # O_NONBLOCK: opening a FIFO, which has no business here, must not block.
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
+        with open(file, "rb", closefd=False) as reader:
+            return reader.read()
+    finally:
+        os.close(file)
+
+
+def _write_all(file: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(file, rest) :]

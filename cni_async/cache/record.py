@@ -1,0 +1,304 @@
+"""The cniCacheV1 record: what libcni remembers of an attachment, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from cni_async import _json
+from cni_async._text import quote
+from cni_async.errors import (
+    CacheError,
+    CNIError,
+    CorruptRecordError,
+    ForeignRecordError,
+    ResultError,
+    VersionError,
+)
+from cni_async.runtime import RuntimeConf
+from cni_async.types import Result, create_result_from_bytes
+from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
+
+CNI_CACHE_V1: Final = "cniCacheV1"
+
+
+class AttachmentKey(msgspec.Struct, frozen=True):
+    """What identifies an attachment: an interface of a container in a network."""
+
+    network: str
+    container_id: str
+    ifname: str
+
+    @property
+    def file_name(self) -> str:
+        """The record's file name; libcni's, and ambiguous: ``a-b`` + ``c`` is ``a`` + ``b-c``."""
+        return f"{self.network}-{self.container_id}-{self.ifname}"
+
+
+def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
+    """Name the attachment that an operation is about.
+
+    Its parts become a file name, so what could leave the directory is refused.
+
+    Raises:
+        CacheError: a part is empty.
+        InvalidIdentifierError: a part has wrong characters.
+    """
+    if not (network and rt.container_id and rt.ifname):
+        raise CacheError(
+            f"cache file path requires network name ({quote(network)}), container ID "
+            f"({quote(rt.container_id)}), and interface name ({quote(rt.ifname)})"
+        )
+    validate_container_id(rt.container_id)
+    validate_network_name(network)
+    validate_interface_name(rt.ifname)
+    return AttachmentKey(network, rt.container_id, rt.ifname)
+
+
+class NetworkAttachment(msgspec.Struct, frozen=True):
+    """An attachment as the cache knows it (libcni.NetworkAttachment).
+
+    Attributes:
+        container_id, network, ifname: which one.
+        config: the network configuration that it was added with, as it was loaded.
+        netns: path of the network namespace that it was added in.
+        cni_args, capability_args: what it was added with.
+    """
+
+    container_id: str
+    network: str
+    ifname: str
+    config: bytes | None = None
+    netns: str = ""
+    cni_args: tuple[tuple[str, str], ...] = ()
+    capability_args: dict[str, Any] = {}
+
+
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+    """One record. Fields stand in libcni's order; those without a default are always written."""
+
+    kind: str
+    container_id: str = msgspec.field(name="containerId")
+    config: bytes | None  # base64 in JSON, as Go's []byte
+    ifname: str = msgspec.field(name="ifName")
+    network: str = msgspec.field(name="networkName")
+    netns: str = ""
+    cni_args: Sequence[Sequence[str]] = msgspec.field(name="cniArgs", default=())
+    capability_args: dict[str, Any] = msgspec.field(name="capabilityArgs", default_factory=dict)
+    result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+
+    def check_owner(self, key: AttachmentKey) -> None:
+        """Check that the record is the attachment's, and not of one with the same file name.
+
+        Raises:
+            ForeignRecordError: it is not.
+        """
+        mine = (key.network, key.container_id, key.ifname)
+        theirs = (self.network, self.container_id, self.ifname)
+        # Go lists records that lack an ID, so they are somebody's; take them for ours.
+        if any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True)):
+            network, container_id, ifname = map(quote, theirs)
+            raise ForeignRecordError(
+                f"cache record {key.file_name} is of another attachment: network {network}, "
+                f"container ID {container_id}, interface {ifname}"
+            )
+
+    @property
+    def arg_pairs(self) -> tuple[tuple[str, str], ...]:
+        """The pairs of CNI_ARGS; Go pads and cuts what is no pair, and so does this."""
+        return tuple((pair[0], pair[1]) for pair in ([*one, "", ""] for one in self.cni_args))
+
+    def attachment(self) -> NetworkAttachment:
+        """Return what the record says of its attachment."""
+        return NetworkAttachment(
+            self.container_id,
+            self.network,
+            self.ifname,
+            self.config,
+            self.netns,
+            self.arg_pairs,
+            self.capability_args,
+        )
+
+
+_DECODER: Final = msgspec.json.Decoder(Record)
+_ENCODER: Final = msgspec.json.Encoder()
+_FIELDS: Final = {
+    "kind": "kind",
+    "containerid": "container_id",
+    "config": "config",
+    "ifname": "ifname",
+    "networkname": "network",
+    "netns": "netns",
+    "cniargs": "cni_args",
+    "capabilityargs": "capability_args",
+    "result": "result",
+}
+
+
+def encode_record(
+    key: AttachmentKey, config: bytes, rt: RuntimeConf, result: Result | None
+) -> bytes:
+    """Write the record of an attachment.
+
+    Args:
+        key: which attachment.
+        config: the bytes of its network configuration.
+        rt: what it was added with.
+        result: what the last plugin gave; None for an ADD that ran no plugin.
+
+    Raises:
+        CacheError: a capability arg is no JSON value.
+    """
+    record = Record(
+        kind=CNI_CACHE_V1,
+        container_id=key.container_id,
+        config=config,
+        ifname=key.ifname,
+        network=key.network,
+        netns=rt.netns,
+        cni_args=tuple(rt.args),
+        capability_args=dict(rt.capability_args),
+    )
+    if result is not None:
+        record.result = msgspec.Raw(result.to_json().encode())
+    try:
+        return _ENCODER.encode(record)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise CacheError(str(error)) from error
+
+
+def decode_record(data: bytes) -> Record:
+    """Read a record, whoever wrote it.
+
+    Returns:
+        the record; with an empty `kind` if it has none (a cache from before libcni 0.8).
+
+    Raises:
+        CorruptRecordError: it is no JSON object, or a field of it has a wrong type.
+    """
+    try:
+        return _DECODER.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Go is more patient: any case of keys, null for absent, odd UTF-8.
+        return _decode_patiently(data)
+
+
+def _decode_patiently(data: bytes) -> Record:
+    try:
+        document = _json.loads(data)
+    except _json.JSONError as error:
+        raise CorruptRecordError(str(error)) from None
+    if not isinstance(document, dict):
+        found = _json.kind(document)
+        raise CorruptRecordError(f"the record is of type {found}, not object")
+    fields: dict[str, Any] = {
+        "kind": "",
+        "container_id": "",
+        "config": None,
+        "ifname": "",
+        "network": "",
+    }
+    fields.update(
+        (name, value) for name, value in _json.fields(document, _FIELDS) if value is not None
+    )
+    result = fields.pop("result", None)
+    if result is not None:
+        if not isinstance(result, dict):
+            raise CorruptRecordError(f"result is of type {_json.kind(result)}, not object")
+        fields["result"] = msgspec.Raw(_json.dumps(result))
+    pairs = fields.get("cni_args")
+    if isinstance(pairs, list):
+        fields["cni_args"] = [
+            []
+            if pair is None
+            else ["" if text is None else text for text in pair]
+            if isinstance(pair, list)
+            else pair
+            for pair in pairs
+        ]
+    try:
+        return msgspec.convert(
+            {_NAMES[name]: value for name, value in fields.items()},
+            Record,
+        )
+    except msgspec.ValidationError as error:
+        raise CorruptRecordError(str(error)) from None
+
+
+_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Record)}
+
+
+def read_config(data: bytes, key: AttachmentKey) -> Record:
+    """Read the record whose configuration is wanted (libcni's getCachedConfig).
+
+    Raises:
+        CorruptRecordError: it is malformed or of another kind.
+        ForeignRecordError: it is another attachment's.
+    """
+    network = quote(key.network)
+    try:
+        record = decode_record(data)
+    except CorruptRecordError as error:
+        raise error.in_context(f"failed to unmarshal cached network {network} config: ") from None
+    if record.kind != CNI_CACHE_V1:
+        raise CorruptRecordError(
+            f"read cached network {network} config has wrong kind: {record.kind}"
+        )
+    record.check_owner(key)
+    return record
+
+
+def read_result(data: bytes, key: AttachmentKey, cni_version: str) -> Result:
+    """Read the result in a record, in the version of the configuration (getCachedResult).
+
+    What has no kind is a bare result, from before libcni 0.8.
+
+    Raises:
+        CorruptRecordError: there is no result in it.
+        ForeignRecordError: it is another attachment's.
+        CacheError: the result cannot be converted.
+    """
+    result = _stored_result(data, key)
+    try:
+        return result.get_as_version(cni_version)
+    except CNIError as error:
+        raise CacheError(str(error)).in_context(
+            f"failed to convert cached result to config version {quote(cni_version)}: "
+        ) from error
+
+
+def _stored_result(data: bytes, key: AttachmentKey) -> Result:
+    record, reason = _decode_or_reason(data)
+    try:
+        if record is not None and record.kind == CNI_CACHE_V1:
+            record.check_owner(key)
+            # Go writes no result where there is none, and reads that as an empty one.
+            return create_result_from_bytes(bytes(record.result) or b"null")
+        if _is_bare_result(data):
+            return create_result_from_bytes(data)
+    except (ResultError, VersionError) as error:
+        raise CorruptRecordError(str(error)) from error
+    if record is not None:
+        reason = f"the record has wrong kind: {record.kind}" if record.kind else "it is empty"
+    raise CorruptRecordError(f"no result in cache record {key.file_name}: {reason}")
+
+
+def _decode_or_reason(data: bytes) -> tuple[Record | None, str]:
+    try:
+        return decode_record(data), ""
+    except CorruptRecordError as error:
+        return None, str(error)
+
+
+def _is_bare_result(data: bytes) -> bool:
+    """Tell whether data may be a result without a record around it; nonsense may, too."""
+    try:
+        document = _json.loads(data)
+    except _json.JSONError:
+        return True
+    if not isinstance(document, dict):
+        return document is not None
+    return bool(document) and not dict(_json.fields(document, {"kind": "kind"}))

@@ -1,0 +1,214 @@
+"""JSON objects into `NetConf`, as encoding/json fills libcni's struct.
+
+Keys match in any letter case and the last one wins; null means absent; an object that is there
+twice is merged. What the struct does not know is not looked at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Final, Generic, NoReturn, TypeGuard, TypeVar
+
+import msgspec
+
+from cni_async import _json
+from cni_async.errors import ConfigError
+from cni_async.types.common import DNS
+from cni_async.types.netconf import IPAM, GCAttachment, NetConf
+
+PREFIX: Final = "error parsing configuration: "
+
+# What an attribute becomes, of the JSON value and what a former key of that name made of it.
+_Reader = Callable[[Any, Any], Any]
+# The key, the attribute, and how the one becomes the other.
+_Field = tuple[str, str, _Reader]
+_S = TypeVar("_S", bound=msgspec.Struct)
+
+_ARTICLES: Final = {"array": "an", "object": "an"}
+
+
+def network_from(document: Any) -> NetConf:
+    """Read one plugin's configuration.
+
+    Args:
+        document: a decoded JSON document. The keys of a plain dict count in sorted order, which
+            is how libcni sees the members of a list.
+
+    Raises:
+        ConfigError: a known key has a value of another type, or there is no type.
+    """
+    try:
+        network = _NETWORK.read(document, None)
+    except _WrongTypeError as fault:
+        raise ConfigError(f"{PREFIX}{fault}", key=fault.key) from None
+    if not network.type:
+        raise ConfigError(f"{PREFIX}missing 'type'", key="type")
+    return network
+
+
+def is_object(value: object) -> TypeGuard[_json.Object]:
+    """Tell whether a decoded value is a plain dict."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether a decoded value is a JSON array."""
+    return isinstance(value, list) and not isinstance(value, _json.Pairs)
+
+
+class _WrongTypeError(Exception):
+    """A value is not of its key's type; the key is completed on the way up."""
+
+    def __init__(self, value: object, wanted: str, key: str = "") -> None:
+        super().__init__(value, wanted)
+        self.found = _json.kind(value)
+        self.wanted = wanted
+        self.key = key
+
+    def __str__(self) -> str:
+        what = f'key "{self.key}"' if self.key else "the document"
+        return f"{what} must be {_ARTICLES.get(self.wanted, 'a')} {self.wanted}, not {self.found}"
+
+    def below(self, key: str) -> NoReturn:
+        """Raise it again, with the key of the value that holds this one."""
+        joint = "." if self.key and not self.key.startswith("[") else ""
+        self.key = f"{key}{joint}{self.key}"
+        raise self
+
+
+class _Shape(Generic[_S]):
+    """The keys of a struct, and how each is read into its attribute."""
+
+    def __init__(self, struct: type[_S], fields: Mapping[str, tuple[str, _Reader]]) -> None:
+        self._struct = struct
+        self._exact = {key: (key, *field) for key, field in fields.items()}
+        self._folded = {_json.fold(key): field for key, field in self._exact.items()}
+        # Folding is slow, and a key that matches has the length of one of these.
+        self._lengths = frozenset(map(len, fields))
+
+    def read(self, value: Any, former: _S | None) -> _S:
+        """Make the struct of an object, with what the object lacks from a former one."""
+        if value is None:
+            return former or self._struct()
+        found: dict[str, Any] = {} if former is None else msgspec.structs.asdict(former)
+        for (key, attribute, reader), member in self._members(value):
+            try:
+                found[attribute] = reader(member, found.get(attribute))
+            except _WrongTypeError as fault:
+                fault.below(key)
+        return self._struct(**found)
+
+    def _members(self, value: Any) -> Iterable[tuple[_Field, Any]]:
+        exact, folded, lengths = self._exact, self._folded, self._lengths
+        if is_object(value):
+            for key in value:
+                if len(key) in lengths and key not in exact and _json.fold(key) in folded:
+                    break
+            else:
+                return [(exact[key], value[key]) for key in value if key in exact]
+            value = _json.Pairs(sorted(value.items()))
+        return [
+            (field, member)
+            for key, member in _members(value)
+            if len(key) in lengths and (field := folded.get(_json.fold(key)))
+        ]
+
+
+def _members(value: Any) -> Iterable[tuple[str, Any]]:
+    if is_object(value):
+        return value.items()
+    if isinstance(value, _json.Pairs):
+        return value
+    raise _WrongTypeError(value, "object")
+
+
+def _array(value: Any) -> list[Any]:
+    if is_array(value):
+        return value
+    raise _WrongTypeError(value, "array")
+
+
+def _string(value: Any, former: str | None) -> str:
+    if isinstance(value, str):
+        return value
+    if value is None:
+        return former or ""
+    raise _WrongTypeError(value, "string")
+
+
+def _boolean(value: Any, _former: object) -> bool:
+    if value is None or isinstance(value, bool):
+        return bool(value)
+    raise _WrongTypeError(value, "boolean")
+
+
+def _list_of(read: _Reader) -> Callable[[Any, object], list[Any]]:
+    def read_list(value: Any, _former: object) -> list[Any]:
+        if value is None:
+            return []
+        members: list[Any] = []
+        for member in _array(value):
+            try:
+                members.append(read(member, None))
+            except _WrongTypeError as fault:
+                fault.below(f"[{len(members)}]")
+        return members
+
+    return read_list
+
+
+def _flags(value: Any, former: Mapping[str, bool] | None) -> dict[str, bool]:
+    if value is None:
+        return {}
+    flags = dict(former or {})
+    for name, flag in _members(value):
+        try:
+            flags[name] = _boolean(flag, None)
+        except _WrongTypeError as fault:
+            fault.below(name)
+    return flags
+
+
+def _result(value: Any, former: _json.Object | None) -> _json.Object | None:
+    if value is None:
+        return None
+    if not is_object(value):
+        # Through JSON once more: that takes the point from integral floats, as `loads` does.
+        value = _json.loads(_json.dumps(_json.plain(_json.Pairs(_members(value)))))
+    return {**former, **value} if former else value
+
+
+def _attachment(value: Any, _former: object) -> GCAttachment:
+    return _ATTACHMENT.read(value, GCAttachment("", ""))
+
+
+def _attachments(value: Any, _former: object) -> tuple[GCAttachment, ...] | None:
+    return None if value is None else tuple(_list_of(_attachment)(value, None))
+
+
+_ATTACHMENT: Final = _Shape(
+    GCAttachment, {"containerID": ("container_id", _string), "ifname": ("ifname", _string)}
+)
+_DNS: Final = _Shape(
+    DNS,
+    {
+        "nameservers": ("nameservers", _list_of(_string)),
+        "domain": ("domain", _string),
+        "search": ("search", _list_of(_string)),
+        "options": ("options", _list_of(_string)),
+    },
+)
+_IPAM: Final = _Shape(IPAM, {"type": ("type", _string)})
+_NETWORK: Final = _Shape(
+    NetConf,
+    {
+        "cniVersion": ("cni_version", _string),
+        "name": ("name", _string),
+        "type": ("type", _string),
+        "capabilities": ("capabilities", _flags),
+        "ipam": ("ipam", _IPAM.read),
+        "dns": ("dns", _DNS.read),
+        "prevResult": ("raw_prev_result", _result),
+        "cni.dev/valid-attachments": ("valid_attachments", _attachments),
+    },
+)

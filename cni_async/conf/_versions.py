@@ -1,0 +1,78 @@
+"""Which CNI version a configuration list runs at (specification, "Version considerations")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from cni_async import _json
+from cni_async._text import quoted_list
+from cni_async.errors import ConfigError, UnsupportedVersionError, VersionError
+from cni_async.version import ALL, current, parse_version
+
+from ._decode import is_array
+
+PREFIX: Final = "error parsing configuration list: "
+
+_CURRENT: Final = parse_version(current())
+_SPELLINGS: Final = {parse_version(known): known for known in ALL.supported_versions}
+
+
+def select_version(document: _json.Object) -> str:
+    """Choose the newest version of ``cniVersions`` and ``cniVersion`` that this library speaks.
+
+    Without ``cniVersions`` the ``cniVersion`` stands as it is written, known or not.
+
+    Raises:
+        ConfigError: one of them has another type or is no version.
+        UnsupportedVersionError: all of them are too new.
+    """
+    version = document.get("cniVersion", "")
+    if not isinstance(version, str):
+        raise ConfigError(
+            f"{PREFIX}invalid cniVersion type {_json.kind(version)}", key="cniVersion"
+        )
+    if "cniVersions" not in document:
+        return version
+    offered = _entries(document["cniVersions"])
+    if version:
+        try:
+            offered.append((parse_version(version), version))
+        except VersionError as error:
+            raise ConfigError(
+                f"{PREFIX}invalid cniVersion {version}: {error}", key="cniVersion"
+            ) from error
+    if not document["cniVersions"]:
+        return version
+    known = [offer for offer in offered if offer[0] <= _CURRENT]
+    if not known:
+        raise UnsupportedVersionError(
+            f"{PREFIX}no supported version among {quoted_list(text for _, text in offered)}, "
+            f"this library supports {quoted_list(ALL.supported_versions)}",
+            key="cniVersions",
+        )
+    number, spelling = max(known, key=lambda offer: offer[0])
+    # Plugins compare letter by letter: "1.0" would be no version to them.
+    return _SPELLINGS.get(number, spelling)
+
+
+def _entries(value: Any) -> list[tuple[tuple[int, int, int], str]]:
+    if not is_array(value):
+        raise ConfigError(
+            f"{PREFIX}invalid type for cniVersions: {_json.kind(value)}", key="cniVersions"
+        )
+    return [_entry(entry, index) for index, entry in enumerate(value)]
+
+
+def _entry(value: Any, index: int) -> tuple[tuple[int, int, int], str]:
+    if not isinstance(value, str):
+        raise ConfigError(
+            f"{PREFIX}invalid type for cniVersions index {index}: {_json.kind(value)}",
+            key="cniVersions",
+        )
+    try:
+        return parse_version(value), value
+    except VersionError as error:
+        raise ConfigError(
+            f"{PREFIX}invalid cniVersions entry {value} at index {index}: {error}",
+            key="cniVersions",
+        ) from error

@@ -1,0 +1,95 @@
+"""Put values into a plugin's configuration (libcni.InjectConf)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeGuard
+
+import msgspec
+
+from cni_async import _json
+from cni_async.errors import ConfigError
+
+from ._decode import is_object, network_from
+from .model import NetworkConfig
+
+# What the runtime sets. A plugin written in Go would take "cniversion" from the file for it.
+_RESERVED: Final = frozenset({"cniVersion", "name", "prevResult", "runtimeConfig"})
+
+
+def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkConfig:
+    """Return the configuration with keys set or replaced (libcni.InjectConf).
+
+    Spellings of name, cniVersion, prevResult and runtimeConfig in other letter case give way to
+    the injected key. The given configuration stays as it is.
+
+    Args:
+        conf: its ``raw`` counts.
+        new_values: JSON values, dataclasses, msgspec structs, or anything with a ``to_json()``
+            such as a result.
+
+    Raises:
+        ConfigError: a key is empty, a value is None or cannot be JSON, or is not what a known key
+            wants; or the configuration's bytes are malformed.
+    """
+    document = _existing(conf.raw)
+    for key, value in new_values.items():
+        if not key:
+            raise ConfigError("keys cannot be empty")
+        if value is None:
+            raise ConfigError(f"key '{key}' value must not be nil", key=key)
+        if key in _RESERVED:
+            for variant in [name for name in document if _json.fold(name) == _json.fold(key)]:
+                del document[variant]
+        document[key] = _to_json(value, key)
+    try:
+        raw = _json.dumps(document)
+    except _json.JSONError as error:
+        raise ConfigError(str(error)) from None
+    return NetworkConfig(network_from(document), raw)
+
+
+def _existing(raw: bytes) -> _json.Object:
+    try:
+        document = _json.loads(raw)
+    except _json.JSONError as error:
+        raise ConfigError(f"unmarshal existing network bytes: {error}") from None
+    if not is_object(document):
+        raise ConfigError(
+            "unmarshal existing network bytes: "
+            f"the document must be an object, not {_json.kind(document)}"
+        )
+    return document
+
+
+def _to_json(value: Any, key: str) -> Any:
+    try:
+        plain = _write(value) if hasattr(value, "to_json") else _builtins(value)
+        _json.reject_non_finite(plain)
+        # There and back: integral floats lose their point, as everywhere.
+        return _json.loads(_json.dumps(plain))
+    except _json.JSONError as error:
+        raise ConfigError(str(error), key=key) from error
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ConfigError(f"json: unsupported value: {error}", key=key) from error
+
+
+def _builtins(value: Any) -> Any:
+    return msgspec.to_builtins(value, str_keys=True, enc_hook=_unknown)
+
+
+def _unknown(value: Any) -> Any:
+    if hasattr(value, "to_json"):
+        return _write(value)
+    if _is_mapping(value):
+        return _builtins(dict(value))
+    raise _json.JSONError(f"json: unsupported type: {type(value).__name__}")
+
+
+def _write(value: Any) -> Any:
+    text: str = value.to_json()
+    return _json.loads(text.encode())
+
+
+def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:
+    return isinstance(value, Mapping)

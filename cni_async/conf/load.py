@@ -1,0 +1,124 @@
+"""Configurations from files and directories (libcni's ConfFromFile, LoadConf and relatives).
+
+Each function goes to a worker thread once, however many files it reads. The names of libcni
+v1.2.3 behave as there. Those that v1.3.0 added also take plugins from the network's own folder,
+``<directory>/<network name>/*.conf``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+from typing import TypeVar, TypeVarTuple
+
+from anyio import to_thread
+
+from . import _read
+from .model import NetworkConfig, NetworkConfigList
+
+_T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
+
+
+async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
+    # A read can be left behind: a dead network file system must not hold the caller.
+    return await to_thread.run_sync(function, *args, abandon_on_cancel=True)
+
+
+async def conf_from_file(path: str | os.PathLike[str]) -> NetworkConfig:
+    """Read the configuration of one plugin (libcni.ConfFromFile).
+
+    Raises:
+        ConfigError: it cannot be read, or `conf_from_bytes` refuses it.
+    """
+    return await _in_thread(_read.conf, os.fsdecode(path))
+
+
+async def conf_list_from_file(path: str | os.PathLike[str]) -> NetworkConfigList:
+    """Read a network configuration list (libcni.ConfListFromFile).
+
+    Raises:
+        ConfigError: it cannot be read, or `conf_list_from_bytes` refuses it.
+    """
+    return await _in_thread(_read.conf_list, os.fsdecode(path))
+
+
+async def network_conf_from_file(path: str | os.PathLike[str]) -> NetworkConfigList:
+    """Read a network configuration list and complete it (libcni.NetworkConfFromFile of v1.3.0).
+
+    Unless ``loadOnlyInlinedPlugins`` is true, the plugins of ``<network name>/*.conf`` next to
+    the file follow its own, in ``raw`` too.
+
+    Raises:
+        ConfigError: a file cannot be read or is malformed, the name is no name for a folder, or
+            there is no plugin at all.
+    """
+    return await _in_thread(_read.network_conf, os.fsdecode(path))
+
+
+async def network_plugin_confs_from_files(
+    dir: str | os.PathLike[str], network_name: str
+) -> list[NetworkConfig]:
+    """Read ``<dir>/<network name>/*.conf`` (libcni.NetworkPluginConfsFromFiles of v1.3.0).
+
+    Returns:
+        the plugins in the order of their file names; none if there is no such folder.
+
+    Raises:
+        ConfigError: a file cannot be read or is malformed.
+        InvalidIdentifierError: the name has characters that a network's name must not have.
+    """
+    return await _in_thread(_read.plugin_confs, os.fsdecode(dir), network_name)
+
+
+async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -> list[str]:
+    """List a directory's files with one of these extensions (libcni.ConfFiles).
+
+    Args:
+        dir: not searched below its first level; a missing one has no files.
+        extensions: with their dot. A file's is what follows its name's last dot, so that
+            ``.conf`` has one; letter case counts.
+
+    Returns:
+        paths, sorted by file name; twice if an extension is given twice.
+
+    Raises:
+        ConfigError: the directory cannot be listed.
+    """
+    return await _in_thread(_read.conf_files, os.fsdecode(dir), tuple(extensions))
+
+
+async def load_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfig:
+    """Find one plugin's configuration in ``*.conf`` and ``*.json`` (libcni.LoadConf).
+
+    Raises:
+        NoConfigsFoundError: there are no such files.
+        NotFoundError: none of them has this name.
+        ConfigError: a file that comes before it cannot be read or is malformed.
+    """
+    return await _in_thread(_read.load_conf, os.fsdecode(dir), name)
+
+
+async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
+    """Find a list in ``*.conflist``, or make one of what `load_conf` finds (libcni.LoadConfList).
+
+    Raises:
+        NoConfigsFoundError: there are no configuration files of any kind.
+        NotFoundError: none of them has this name.
+        ConfigError: a file that comes before it cannot be read or is malformed.
+    """
+    return await _in_thread(_read.load_conf_list, os.fsdecode(dir), name)
+
+
+async def load_network_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
+    """Find a list like `load_conf_list` and complete it (libcni.LoadNetworkConf of v1.3.0).
+
+    Plugins are added as by `network_conf_from_file`, to the list that was asked for only.
+
+    Raises:
+        NoConfigsFoundError: there are no configuration files of any kind.
+        NotFoundError: none of them has this name.
+        ConfigError: a file that comes before it, or one of its own, cannot be read or is
+            malformed, or the list has no plugin at all.
+    """
+    return await _in_thread(_read.load_network_conf, os.fsdecode(dir), name)

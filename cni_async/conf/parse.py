@@ -1,0 +1,186 @@
+"""Bytes into configurations (libcni's ConfFromBytes and its relatives); nothing here waits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from cni_async import _json
+from cni_async._text import quote
+from cni_async.errors import ConfigError
+
+from ._decode import PREFIX, is_array, is_object, network_from
+from ._versions import PREFIX as LIST_PREFIX
+from ._versions import select_version
+from .model import NetworkConfig, NetworkConfigList
+
+
+def conf_from_bytes(data: bytes) -> NetworkConfig:
+    """Read the configuration of one plugin (libcni.ConfFromBytes).
+
+    Args:
+        data: a JSON object in UTF-8; ``raw`` keeps it as it is.
+
+    Raises:
+        ConfigError: it is no JSON, has no type, or a known key has a value of another type.
+    """
+    _require_bytes(data)
+    try:
+        return NetworkConfig(network_from(_json.loads_pairs(data)), data)
+    except _json.JSONError as error:
+        raise ConfigError(f"{PREFIX}{error}") from None
+    except RecursionError:
+        raise ConfigError(f"{PREFIX}exceeded max depth") from None
+
+
+def network_plugin_conf_from_bytes(data: bytes) -> NetworkConfig:
+    """Read the configuration of one plugin (libcni.NetworkPluginConfFromBytes of v1.3.0).
+
+    Raises:
+        ConfigError: as for `conf_from_bytes`.
+    """
+    return conf_from_bytes(data)
+
+
+def conf_list_from_bytes(data: bytes) -> NetworkConfigList:
+    """Read a network configuration list (libcni.ConfListFromBytes).
+
+    See section 1 of the CNI specification, "Network configuration format". The list's ``raw``
+    keeps the bytes; each plugin's ``raw`` is its object written anew, compact and sorted.
+
+    Args:
+        data: a JSON object in UTF-8.
+
+    Raises:
+        ConfigError: it is no JSON, name or plugins are missing, a key has a value of another
+            type, or a plugin's configuration is malformed.
+        UnsupportedVersionError: ``cniVersions`` offers none that this library speaks.
+    """
+    document = _list_document(data)
+    net = _open_list(document, data)
+    if "plugins" not in document:
+        raise ConfigError(f"{LIST_PREFIX}no 'plugins' key", key="plugins")
+    net.plugins = _plugins(document["plugins"])
+    return net
+
+
+def network_conf_from_bytes(data: bytes) -> NetworkConfigList:
+    """Read a network configuration list (libcni.NetworkConfFromBytes of v1.3.0).
+
+    Other than `conf_list_from_bytes` it knows ``loadOnlyInlinedPlugins``. Unless that is true,
+    ``plugins`` may be missing, since they can come from the network's own folder.
+
+    Raises:
+        ConfigError: as for `conf_list_from_bytes`.
+        UnsupportedVersionError: as for `conf_list_from_bytes`.
+    """
+    document = _list_document(data)
+    net = _open_list(document, data)
+    net.load_only_inlined_plugins = _flag(document, "loadOnlyInlinedPlugins")
+    if "plugins" in document:
+        net.plugins = _plugins(document["plugins"])
+    elif net.load_only_inlined_plugins:
+        raise ConfigError(
+            f"{LIST_PREFIX}`loadOnlyInlinedPlugins` is true, and no 'plugins' key", key="plugins"
+        )
+    return net
+
+
+def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
+    """Make a list of one plugin's configuration (libcni.ConfListFromConf).
+
+    Name and version become the list's; other options of a list are not looked for in it.
+
+    Raises:
+        ConfigError: the configuration's bytes are malformed.
+    """
+    _require_bytes(conf.raw)
+    try:
+        document: _json.Object = {
+            "cniVersion": conf.network.cni_version,
+            "name": conf.network.name,
+            "plugins": [_json.loads(conf.raw)],
+        }
+        return conf_list_from_bytes(_json.dumps(document))
+    except _json.JSONError as error:
+        raise ConfigError(str(error)) from None
+
+
+def append_plugins(net: NetworkConfigList, plugins: Iterable[NetworkConfig]) -> None:
+    """Put more plugins at the end of a list that was read from bytes.
+
+    ``raw`` gets them too: from it the cache remembers what has to be undone.
+    """
+    net.plugins = [*net.plugins, *plugins]
+    document = _json.loads(net.raw)
+    document["plugins"] = [_json.loads(plugin.raw) for plugin in net.plugins]
+    net.raw = _json.dumps(document)
+
+
+def _require_bytes(data: object) -> None:
+    if not isinstance(data, bytes):
+        raise TypeError(f"a configuration is read from bytes, not {type(data).__name__}")
+
+
+def _list_document(data: bytes) -> _json.Object:
+    _require_bytes(data)
+    try:
+        document = _json.loads(data)
+    except _json.JSONError as error:
+        raise ConfigError(f"{LIST_PREFIX}{error}") from None
+    if document is None:
+        return {}
+    if not is_object(document):
+        raise ConfigError(
+            f"{LIST_PREFIX}the document must be an object, not {_json.kind(document)}"
+        )
+    return document
+
+
+def _open_list(document: _json.Object, raw: bytes) -> NetworkConfigList:
+    # Of several mistakes the first in this order is reported, libcni's.
+    if "name" not in document:
+        raise ConfigError(f"{LIST_PREFIX}no name", key="name")
+    name = document["name"]
+    if not isinstance(name, str):
+        raise ConfigError(f"{LIST_PREFIX}invalid name type {_json.kind(name)}", key="name")
+    return NetworkConfigList(
+        name,
+        select_version(document),
+        disable_check=_flag(document, "disableCheck"),
+        disable_gc=_flag(document, "disableGC"),
+        raw=raw,
+    )
+
+
+def _flag(document: _json.Object, key: str) -> bool:
+    value = document.get(key, False)
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, str):
+        raise ConfigError(f"{LIST_PREFIX}invalid type {_json.kind(value)} for {key}", key=key)
+    match value.lower():
+        case "true":
+            return True
+        case "false":
+            return False
+        case other:
+            raise ConfigError(f"{LIST_PREFIX}invalid value {quote(other)} for {key}", key=key)
+
+
+def _plugins(value: Any) -> list[NetworkConfig]:
+    if not is_array(value):
+        raise ConfigError(f"{LIST_PREFIX}invalid 'plugins' type {_json.kind(value)}", key="plugins")
+    if not value:
+        raise ConfigError(f"{LIST_PREFIX}no plugins in list", key="plugins")
+    return [_plugin(member, index) for index, member in enumerate(value)]
+
+
+def _plugin(value: Any, index: int) -> NetworkConfig:
+    try:
+        return NetworkConfig(network_from(value), _json.dumps(value))
+    except ConfigError as error:
+        error.in_context(f"failed to parse plugin config {index}: ")
+        raise
+    except _json.JSONError as error:
+        raise ConfigError(f"failed to marshal plugin config {index}: {error}") from None

@@ -1,0 +1,317 @@
+"""Every error that `cni_async` raises on purpose.
+
+::
+
+    CNIError
+    ├── ConfigError               a configuration is malformed               (also a ValueError)
+    │   ├── NoConfigsFoundError   a directory holds no configuration at all
+    │   ├── NotFoundError         ... or none of that name
+    │   └── UnsupportedVersionError   none of the versions it offers is one we speak
+    ├── VersionError              a version string cannot be parsed          (also a ValueError)
+    │   └── IncompatibleVersionError  the plugin does not speak the configuration's version
+    ├── CheckNotSupportedError    the configuration's version has no CHECK
+    ├── ArgsError                 CNI_ARGS or capability args cannot be passed (also a ValueError)
+    ├── PluginNotFoundError       no executable of that name in the path
+    ├── ResultError               a result cannot be decoded or converted    (also a ValueError)
+    ├── CacheError                a record cannot be read, written or trusted
+    │   ├── CorruptRecordError    what it holds is no record
+    │   ├── ForeignRecordError    it is another attachment's
+    │   └── CacheWriteError       it could not be kept; `.result` is what ADD gave
+    ├── AggregateError            several things failed; `.errors` holds each
+    │   ├── ValidationError       in validate_network_list
+    │   └── GCError               in gc_network_list
+    └── PluginError               a plugin failed: types.Error, with code, msg and details
+        ├── PluginTimeoutError    it ran past its deadline                   (also a TimeoutError)
+        ├── OutputLimitError      it wrote more than allowed
+        └── InvalidIdentifierError    container id, network or interface name (also a ValueError)
+
+``str(error)`` is libcni's text, which people match on; attributes carry the rest. An error that
+libcni wraps (``plugin type="bridge" failed (add): …``) keeps its type here: the wrapper's words
+are put before the text by `CNIError.in_context`, so ``except PluginError`` works at every level.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from . import _text
+
+if TYPE_CHECKING:
+    from .types import Result
+
+
+class CNIError(Exception):
+    """The root of all errors of this library."""
+
+    _context = ""
+
+    def __str__(self) -> str:
+        return self._context + self._text()
+
+    def _text(self) -> str:
+        return super().__str__()
+
+    def in_context(self, words: str) -> Self:
+        """Put words before the text, as libcni does when it wraps an error, and return it."""
+        self._context = words + self._context
+        return self
+
+
+class ConfigError(CNIError, ValueError):
+    """A network configuration is malformed.
+
+    Attributes:
+        key: the key at fault, if one is.
+        path: the file it was read from, if it was.
+    """
+
+    def __init__(self, text: str = "", *, key: str = "", path: str = "") -> None:
+        super().__init__(text)
+        self.key = key
+        self.path = path
+
+    def _text(self) -> str:
+        text = super()._text()
+        # libcni does not say which file it was; the text up to here is libcni's.
+        return f"{text} (in {self.path})" if self.path and self.path not in text else text
+
+
+class NoConfigsFoundError(ConfigError):
+    """A directory holds no network configuration (libcni.NoConfigsFoundError)."""
+
+    def __init__(self, dir: str) -> None:
+        super().__init__(dir)
+        self.dir = dir
+
+    def _text(self) -> str:
+        return f"no net configurations found in {self.dir}"
+
+
+class NotFoundError(ConfigError):
+    """A directory holds no network configuration of that name (libcni.NotFoundError)."""
+
+    def __init__(self, dir: str, name: str) -> None:
+        super().__init__(dir)
+        self.args = (dir, name)
+        self.dir = dir
+        self.name = name
+
+    def _text(self) -> str:
+        return f'no net configuration with name "{self.name}" in {self.dir}'
+
+
+class VersionError(CNIError, ValueError):
+    """A version is not one to three integers with dots between them."""
+
+
+class UnsupportedVersionError(ConfigError):
+    """A network configuration offers no CNI version that this library speaks."""
+
+
+class IncompatibleVersionError(VersionError):
+    """A plugin does not support the configuration's version (version.ErrorIncompatible)."""
+
+    def __init__(self, config: str, supported: Sequence[str]) -> None:
+        super().__init__(config)
+        self.args = (config, tuple(supported))
+        self.config = config
+        self.supported = tuple(supported)
+
+    @property
+    def details(self) -> str:
+        """What differs, without libcni's prefix."""
+        return (
+            f"config is {_text.quote(self.config)}, "
+            f"plugin supports {_text.quoted_list(self.supported)}"
+        )
+
+    def _text(self) -> str:
+        return f"incompatible CNI versions: {self.details}"
+
+
+class CheckNotSupportedError(CNIError):
+    """The configuration's version does not know CHECK (libcni.ErrorCheckNotSupp)."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(version)
+        self.version = version
+
+    def _text(self) -> str:
+        quoted = _text.quote(self.version)
+        return f"configuration version {quoted} does not support the CHECK command"
+
+
+class ArgsError(CNIError, ValueError):
+    """CNI_ARGS or capability args cannot be passed to a plugin as they are."""
+
+
+class PluginNotFoundError(CNIError):
+    """A plugin is not in the path.
+
+    Attributes:
+        plugin: the plugin's type.
+        paths: the directories that were searched.
+    """
+
+    def __init__(self, text: str = "", *, plugin: str = "", paths: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.plugin = plugin
+        self.paths = tuple(paths)
+
+
+class ResultError(CNIError, ValueError):
+    """A result cannot be decoded, or not converted to the version asked for."""
+
+
+class CacheError(CNIError):
+    """The cache cannot be read or written, or holds something else.
+
+    Attributes:
+        path: the record's file, where the cache has files.
+    """
+
+    def __init__(self, text: str = "", *, path: str = "") -> None:
+        super().__init__(text)
+        self.path = path
+
+
+class CorruptRecordError(CacheError):
+    """A cache record is empty, truncated, of an unknown kind, or holds no result."""
+
+
+class ForeignRecordError(CacheError):
+    """The record under an attachment's file name is another attachment's."""
+
+
+class CacheWriteError(CacheError):
+    """The attachment could not be recorded; the container may be attached all the same.
+
+    Attributes:
+        result: what the last plugin's ADD gave; None where no plugin had run yet.
+    """
+
+    def __init__(self, text: str = "", *, path: str = "", result: Result | None = None) -> None:
+        super().__init__(text, path=path)
+        self.result = result
+
+
+class AggregateError(CNIError):
+    """Several things failed.
+
+    Attributes:
+        errors: each of them, in the order of the plugins or attachments.
+    """
+
+    def __init__(self, errors: Sequence[Exception] = ()) -> None:
+        super().__init__(tuple(errors))
+        self.errors = tuple(errors)
+
+
+class ValidationError(AggregateError):
+    """Plugins of a list are missing or do not support its version (ValidateNetworkList)."""
+
+    def _text(self) -> str:
+        return _text.plain_list(self.errors)
+
+
+class GCError(AggregateError):
+    """Attachments could not be deleted or plugins could not collect (GCNetworkList)."""
+
+    def _text(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+class ErrorCode(IntEnum):
+    """The error codes that the CNI specification and libcni reserve (types.Err…)."""
+
+    UNKNOWN = 0
+    INCOMPATIBLE_CNI_VERSION = 1
+    UNSUPPORTED_FIELD = 2
+    UNKNOWN_CONTAINER = 3
+    INVALID_ENVIRONMENT_VARIABLES = 4
+    IO_FAILURE = 5
+    DECODING_FAILURE = 6
+    INVALID_NETWORK_CONFIG = 7
+    INVALID_NETNS = 8
+    TRY_AGAIN_LATER = 11
+    PLUGIN_NOT_AVAILABLE = 50
+    LIMITED_CONNECTIVITY = 51
+    INTERNAL = 999
+
+
+# 50 and 51 are what STATUS answers while a plugin is not ready yet.
+_RETRYABLE: Final = frozenset(
+    {ErrorCode.TRY_AGAIN_LATER, ErrorCode.PLUGIN_NOT_AVAILABLE, ErrorCode.LIMITED_CONNECTIVITY}
+)
+
+
+class PluginError(CNIError):
+    """A plugin failed (types.Error).
+
+    Attributes:
+        code: from the plugin's error object, an `ErrorCode` where it is a known one; 0 if none.
+        msg: from the error object, or libcni's words for what happened.
+        details: from the error object.
+        plugin: the plugin's type.
+        command: ADD, CHECK, DEL, GC, STATUS or VERSION; empty where no plugin was called.
+        exit_code: of the process; None if it did not start or a signal ended it.
+        signal: the signal's number if one ended the process.
+        stderr: the end of what it wrote to stderr.
+        retryable: whether the same call may succeed later.
+    """
+
+    def __init__(
+        self,
+        msg: str = "",
+        *,
+        code: int = ErrorCode.UNKNOWN,
+        details: str = "",
+        plugin: str = "",
+        command: str = "",
+        exit_code: int | None = None,
+        signal: int | None = None,
+        stderr: str = "",
+        retryable: bool | None = None,
+    ) -> None:
+        super().__init__(msg)
+        self.code = ErrorCode(code) if code in _KNOWN_CODES else code
+        self.msg = msg
+        self.details = details
+        self.plugin = plugin
+        self.command = command
+        self.exit_code = exit_code
+        self.signal = signal
+        self.stderr = stderr
+        self.retryable = code in _RETRYABLE if retryable is None else retryable
+
+    def _text(self) -> str:
+        return f"{self.msg}; {self.details}" if self.details else self.msg
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write the error object that the CNI specification defines.
+
+        Args:
+            indent: spaces per level; None for one line.
+        """
+        fields: dict[str, Any] = {"code": int(self.code), "msg": self.msg}
+        if self.details:
+            fields["details"] = self.details
+        return json.dumps(fields, indent=indent, ensure_ascii=False)
+
+
+_KNOWN_CODES: Final = frozenset(ErrorCode)
+
+
+class PluginTimeoutError(PluginError, TimeoutError):
+    """A plugin ran past its deadline and was killed; what it had set up may be there."""
+
+
+class OutputLimitError(PluginError):
+    """A plugin wrote more than allowed and was killed."""
+
+
+class InvalidIdentifierError(PluginError, ValueError):
+    """A container ID, network name or interface name is empty or has wrong characters."""

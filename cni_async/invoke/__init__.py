@@ -1,0 +1,30 @@
+"""Run one plugin (pkg/invoke): find it, give it its environment, and understand its answer."""
+
+from .args import Args, DelegateArgs
+from .call import exec_plugin_with_result, exec_plugin_without_result, get_version_info
+from .delegate import (
+    delegate_add,
+    delegate_check,
+    delegate_del,
+    delegate_gc,
+    delegate_status,
+)
+from .exec import DefaultExec, Exec, RawExec
+from .find import find_in_path
+
+__all__ = [
+    "Args",
+    "DefaultExec",
+    "DelegateArgs",
+    "Exec",
+    "RawExec",
+    "delegate_add",
+    "delegate_check",
+    "delegate_del",
+    "delegate_gc",
+    "delegate_status",
+    "exec_plugin_with_result",
+    "exec_plugin_without_result",
+    "find_in_path",
+    "get_version_info",
+]

@@ -1,0 +1,79 @@
+"""What a plugin gets in its environment (CNI specification, section 2, "Parameters")."""
+
+import os
+from collections.abc import Sequence
+
+import msgspec
+
+from cni_async._text import quote
+from cni_async.errors import ArgsError
+
+PluginArgs = Sequence[tuple[str, str]]
+
+
+class Args(msgspec.Struct, frozen=True, kw_only=True):
+    """The parameters of one call of a plugin (invoke.Args).
+
+    Attributes:
+        command: ADD, CHECK, DEL, GC, STATUS or VERSION.
+        container_id: the container's ID.
+        netns: path of the network namespace.
+        ifname: name of the interface inside it.
+        args: pairs for CNI_ARGS.
+        args_text: CNI_ARGS ready-made; goes before `args`.
+        path: directories for CNI_PATH, where plugins find what they delegate to.
+    """
+
+    command: str
+    container_id: str = ""
+    netns: str = ""
+    ifname: str = ""
+    args: PluginArgs = ()
+    args_text: str = ""
+    path: Sequence[str] = ()
+
+    def as_env(self) -> dict[str, str]:
+        """Return this process's environment with the six CNI variables set, empty ones too."""
+        return {
+            **os.environ,
+            "CNI_COMMAND": self.command,
+            "CNI_CONTAINERID": self.container_id,
+            "CNI_NETNS": self.netns,
+            "CNI_ARGS": self.args_text or join_args(self.args),
+            "CNI_IFNAME": self.ifname,
+            "CNI_PATH": os.pathsep.join(self.path),
+        }
+
+
+class DelegateArgs(msgspec.Struct, frozen=True):
+    """The parameters of a call that a plugin delegates to another (invoke.DelegateArgs).
+
+    Attributes:
+        command: replaces CNI_COMMAND; the rest of the environment is handed on.
+    """
+
+    command: str
+
+    def as_env(self) -> dict[str, str]:
+        """Return this process's environment with the command replaced."""
+        return {**os.environ, "CNI_COMMAND": self.command}
+
+
+def join_args(args: PluginArgs) -> str:
+    """Spell pairs as CNI_ARGS: ``K=V;K=V``."""
+    return ";".join(f"{key}={value}" for key, value in args)
+
+
+def validate_args(args: PluginArgs) -> None:
+    """Check that pairs reach the plugin as the pairs they are: CNI_ARGS knows no quoting.
+
+    Raises:
+        ArgsError: a key or a value holds ``;`` or ``=``, and would be read as something else.
+    """
+    for key, value in args:
+        for text in (key, value):
+            if ";" in text or "=" in text:
+                raise ArgsError(
+                    f"CNI_ARGS cannot carry {quote(text)} (of the pair {quote(f'{key}={value}')}): "
+                    "it contains ; or ="
+                )

@@ -1,0 +1,86 @@
+"""One call of a plugin: with a result, without one, and VERSION (pkg/invoke)."""
+
+from collections.abc import Mapping
+
+from cni_async import version
+from cni_async.errors import PluginError
+from cni_async.types import Result
+from cni_async.types.create import result_from_plugin
+from cni_async.version import PluginInfo, plugin_supports
+
+from .args import Args, DelegateArgs
+from .exec import Exec, default_exec
+
+_VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
+# Plugins built on an old skel want these, whatever the command.
+_VERSION_ARGS = Args(command="VERSION", netns="dummy", ifname="dummy", path=("dummy",))
+
+
+def _environ(args: Args | DelegateArgs | None) -> Mapping[str, str] | None:
+    return None if args is None else args.as_env()
+
+
+async def exec_plugin_with_result(
+    plugin_path: str,
+    netconf: bytes,
+    args: Args | DelegateArgs | None,
+    exec: Exec | None = None,
+) -> Result:
+    """Run a plugin that answers with a result (invoke.ExecPluginWithResult).
+
+    Args:
+        plugin_path: its executable.
+        netconf: the request configuration; a result without a version is in this one's.
+        args: its environment; None for this process's own (invoke.ArgsFromEnv).
+        exec: runs it; libcni's default if None.
+
+    Raises:
+        PluginError: it failed.
+        ResultError: what it printed is no result.
+    """
+    exec = exec or default_exec()
+    stdout = await exec.exec_plugin(plugin_path, netconf, _environ(args))
+    return result_from_plugin(version.decode_config_version(netconf), stdout)
+
+
+async def exec_plugin_without_result(
+    plugin_path: str,
+    netconf: bytes,
+    args: Args | DelegateArgs | None,
+    exec: Exec | None = None,
+) -> None:
+    """Run a plugin whose output does not matter (invoke.ExecPluginWithoutResult).
+
+    Args:
+        plugin_path: its executable.
+        netconf: the request configuration.
+        args: its environment; None for this process's own (invoke.ArgsFromEnv).
+        exec: runs it; libcni's default if None.
+
+    Raises:
+        PluginError: it failed.
+    """
+    exec = exec or default_exec()
+    await exec.exec_plugin(plugin_path, netconf, _environ(args))
+
+
+async def get_version_info(plugin_path: str, exec: Exec | None = None) -> PluginInfo:
+    """Ask a plugin which CNI versions it supports (invoke.GetVersionInfo).
+
+    Args:
+        plugin_path: its executable.
+        exec: runs it; libcni's default if None.
+
+    Raises:
+        PluginError: it failed.
+        VersionError: its answer is malformed.
+    """
+    exec = exec or default_exec()
+    try:
+        stdout = await exec.exec_plugin(plugin_path, _VERSION_REQUEST, _VERSION_ARGS.as_env())
+    except PluginError as error:
+        # What a plugin says that is older than VERSION itself.
+        if str(error) == "unknown CNI_COMMAND: VERSION":
+            return plugin_supports("0.1.0")
+        raise
+    return exec.decode(stdout)

@@ -1,0 +1,222 @@
+"""How plugins are found, run and understood: the `Exec` protocol and libcni's own way."""
+
+import errno
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+import anyio
+import anyio.to_thread
+
+from cni_async import version
+from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
+from cni_async.version import PluginInfo
+
+from .failure import describe_status, exit_error, start_error
+from .find import find_in_path
+from .process import Outcome, run_process
+
+DEFAULT_GRACE: Final = 2.0
+DEFAULT_MAX_OUTPUT: Final = 16 * 1024 * 1024
+# libcni tries six times, a second apart. Most writers are done in a few milliseconds.
+_BUSY_BUDGET: Final = 5.0
+_BUSY_FIRST_PAUSE: Final = 0.01
+_BUSY_LAST_PAUSE: Final = 1.0
+_STDERR_TAIL: Final = 64 * 1024
+
+
+class Exec(Protocol):
+    """What runs plugins (invoke.Exec); put your own in its place for tests or containers."""
+
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
+        """Run a plugin and return what it printed on stdout.
+
+        Args:
+            plugin_path: its executable.
+            stdin_data: the request configuration.
+            environ: its environment; None for this process's own.
+
+        Raises:
+            PluginError: it could not be started, or failed.
+        """
+        ...
+
+    async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return the path of a plugin's executable.
+
+        Raises:
+            PluginNotFoundError: there is none.
+        """
+        ...
+
+    def decode(self, data: bytes) -> PluginInfo:
+        """Read a plugin's answer to VERSION.
+
+        Raises:
+            VersionError: it is malformed.
+        """
+        ...
+
+
+class Writer(Protocol):
+    """Where plugins' stderr goes, for example a binary file."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take some of it."""
+        ...
+
+
+class ProcessStderr:
+    """This process's stderr, whatever `sys.stderr` is when a plugin has written something."""
+
+    def write(self, data: bytes, /) -> None:
+        """Write to `sys.stderr`."""
+        sys.stderr.write(data.decode("utf-8", "replace"))
+
+
+class RawExec:
+    """Runs plugins as processes (invoke.RawExec)."""
+
+    def __init__(
+        self,
+        *,
+        stderr: Writer | None = None,
+        timeout: float | None = None,
+        grace: float = DEFAULT_GRACE,
+        max_output: int = DEFAULT_MAX_OUTPUT,
+    ) -> None:
+        """Set the bounds of every call.
+
+        Args:
+            stderr: gets what a plugin wrote to stderr, once it has exited.
+            timeout: seconds that a plugin may take; None for as long as it likes.
+            grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
+            max_output: bytes that a plugin may write to stdout, and to stderr.
+        """
+        if timeout is not None and not timeout > 0:
+            raise ValueError(f"timeout must be positive, not {timeout}")
+        if not grace >= 0:
+            raise ValueError(f"grace must not be negative, as {grace} is")
+        self._stderr = stderr
+        self._timeout = timeout
+        self._grace = grace
+        self._max_output = max_output
+
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
+        """Run a plugin and return what it printed on stdout (RawExec.ExecPlugin).
+
+        When the caller is cancelled or the plugin's time is up, its whole process group is ended.
+        An executable that is being written just now (ETXTBSY) is tried again for five seconds.
+
+        Raises:
+            PluginError: it could not be started, or failed.
+            PluginTimeoutError: it took too long.
+            OutputLimitError: it printed too much.
+        """
+        try:
+            outcome = await self._run(plugin_path, stdin_data, environ)
+        except (OSError, ValueError) as error:
+            raise _told(start_error(plugin_path, error), plugin_path, environ) from error
+        await self._forward(outcome.stderr)
+        failure = self._error(outcome)
+        if failure is None:
+            return outcome.stdout
+        failure.stderr = outcome.stderr[-_STDERR_TAIL:].decode("utf-8", "replace")
+        raise _told(failure, plugin_path, environ)
+
+    async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
+        """Return the path of a plugin's executable (RawExec.FindInPath).
+
+        No thread is used for it: starting the plugin looks at the same file in the same way.
+
+        Raises:
+            PluginNotFoundError: there is none.
+        """
+        return find_in_path(plugin, paths)
+
+    async def _run(
+        self, path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> Outcome:
+        deadline = anyio.current_time() + _BUSY_BUDGET
+        pause = _BUSY_FIRST_PAUSE
+        while True:
+            try:
+                return await run_process(
+                    path,
+                    stdin_data,
+                    environ,
+                    timeout=self._timeout,
+                    grace=self._grace,
+                    max_output=self._max_output,
+                )
+            except OSError as error:
+                if error.errno != errno.ETXTBSY or anyio.current_time() >= deadline:
+                    raise
+            await anyio.sleep(pause)
+            pause = min(2 * pause, _BUSY_LAST_PAUSE)
+
+    def _error(self, outcome: Outcome) -> PluginError | None:
+        how = describe_status(outcome.returncode)
+        if outcome.survived:
+            how = "it is still running, SIGKILL did not end it"
+        if outcome.timed_out:
+            error: PluginError = PluginTimeoutError(
+                "netplugin failed with no error message: "
+                f"timed out after {self._timeout:g} s ({how})",
+                retryable=True,
+            )
+        elif outcome.flooded:
+            error = OutputLimitError(
+                "netplugin failed with no error message: "
+                f"it printed more than {self._max_output} bytes ({how})"
+            )
+        elif outcome.returncode:
+            return exit_error(outcome.returncode, outcome.stdout, outcome.stderr)
+        else:
+            return None
+        if outcome.returncode < 0:
+            error.signal = -outcome.returncode
+        elif not outcome.survived:
+            error.exit_code = outcome.returncode
+        return error
+
+    async def _forward(self, data: bytes) -> None:
+        if self._stderr is None or not data:
+            return
+        # A terminal or a pipe may block; nothing is lost for the plugin if nobody waits for it.
+        with suppress(OSError, ValueError):
+            await anyio.to_thread.run_sync(self._stderr.write, data, abandon_on_cancel=True)
+
+
+class DefaultExec(RawExec):
+    """`RawExec` and the reading of what plugins answer to VERSION (invoke.DefaultExec)."""
+
+    def decode(self, data: bytes) -> PluginInfo:
+        """Read a plugin's answer to VERSION (version.PluginDecoder).
+
+        Raises:
+            VersionError: it is malformed.
+        """
+        return version.decode_plugin_info(data)
+
+
+def default_exec(*, timeout: float | None = None, grace: float = DEFAULT_GRACE) -> DefaultExec:
+    """Return libcni's default: plugins' stderr goes to this process's stderr.
+
+    Args:
+        timeout: seconds that a plugin may take; None for as long as it likes.
+        grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
+    """
+    return DefaultExec(stderr=ProcessStderr(), timeout=timeout, grace=grace)
+
+
+def _told(error: PluginError, path: str, environ: Mapping[str, str] | None) -> PluginError:
+    error.plugin = os.path.basename(path)
+    error.command = (os.environ if environ is None else environ).get("CNI_COMMAND", "")
+    return error

@@ -1,0 +1,103 @@
+"""From how a process ended to the error that libcni would report (invoke.RawExec)."""
+
+import errno
+import os
+import signal
+from typing import Any, Final
+
+from cni_async import _json
+from cni_async._text import quote
+from cni_async.errors import PluginError
+
+# libcni quotes all that a plugin printed. Nobody reads more than this of it.
+_QUOTED_BYTES: Final = 64 * 1024
+_FIELDS: Final = {"code": "code", "msg": "msg", "details": "details"}
+# Resources that may be there again in a moment.
+_TRANSIENT: Final = frozenset(
+    {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
+)
+
+
+def describe_status(returncode: int) -> str:
+    """Spell how a process ended as Go does: ``exit status 3``, ``signal: killed``.
+
+    Args:
+        returncode: the exit code, or the signal's number negated.
+    """
+    if returncode >= 0:
+        return f"exit status {returncode}"
+    name = signal.strsignal(-returncode)
+    return f"signal: {name.lower() if name else f'signal {-returncode}'}"
+
+
+def start_error(path: str, error: OSError | ValueError) -> PluginError:
+    """Describe a plugin that could not be started."""
+    if isinstance(error, OSError) and error.errno is not None:
+        reason = f"fork/exec {path}: {os.strerror(error.errno).lower()}"
+        retryable = error.errno in _TRANSIENT
+    else:
+        # subprocess refuses a NUL, the one thing that no environment can hold.
+        reason = "exec: environment variable contains NUL"
+        retryable = False
+    return PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
+
+
+def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:
+    """Describe a plugin that failed: its error object, else its stderr, else its status."""
+    error = _reported(stdout) if stdout else None
+    if error is None:
+        error = PluginError()
+    if not str(error):
+        error.msg = _unreported(returncode, stderr)
+        error.args = (error.msg,)
+    error.exit_code = returncode if returncode >= 0 else None
+    error.signal = -returncode if returncode < 0 else None
+    return error
+
+
+def _unreported(returncode: int, stderr: bytes) -> str:
+    if stderr:
+        return f"netplugin failed: {_quoted(stderr)}"
+    return f"netplugin failed with no error message: {describe_status(returncode)}"
+
+
+def _reported(stdout: bytes) -> PluginError | None:
+    """Read the error object; None where the plugin printed an empty one."""
+    try:
+        document = _json.loads(stdout)
+    except _json.JSONError as error:
+        return _unparsable(stdout, str(error))
+    if document is None:
+        return None
+    if not isinstance(document, dict):
+        return _unparsable(stdout, f"it is of type {_json.kind(document)}, not object")
+    fields: dict[str, Any] = {"code": 0, "msg": "", "details": ""}
+    fields.update(
+        (name, value) for name, value in _json.fields(document, _FIELDS) if value is not None
+    )
+    for name in ("msg", "details"):
+        if not isinstance(fields[name], str):
+            found = _json.kind(fields[name])
+            return _unparsable(stdout, f"{name} is of type {found}, not string")
+    return PluginError(fields["msg"], code=_code(fields["code"]), details=fields["details"])
+
+
+def _code(value: object) -> int:
+    """Make the best of a code; whatever it is, the message must not be lost over it."""
+    try:
+        code = int(value) if isinstance(value, int | str) else 0
+    except ValueError:
+        return 0
+    return max(code, 0)
+
+
+def _unparsable(stdout: bytes, reason: str) -> PluginError:
+    return PluginError(
+        f"netplugin failed but error parsing its diagnostic message {_quoted(stdout)}: {reason}"
+    )
+
+
+def _quoted(output: bytes) -> str:
+    if len(output) <= _QUOTED_BYTES:
+        return quote(output)
+    return f"{quote(output[:_QUOTED_BYTES])}... ({len(output)} bytes)"

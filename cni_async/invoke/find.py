@@ -1,0 +1,43 @@
+"""Where a plugin's executable is."""
+
+import os
+import stat
+from collections.abc import Sequence
+
+from cni_async._text import plain_list, quote
+from cni_async.errors import PluginNotFoundError
+
+
+def find_in_path(plugin: str, paths: Sequence[str]) -> str:
+    """Return the absolute path of a plugin's executable (invoke.FindInPath).
+
+    The first directory with a regular file of that name wins; symlinks are followed. An empty
+    element is no directory: it would mean the current one, and a plugin from there could be
+    anybody's.
+
+    Args:
+        plugin: the plugin's type, a bare file name.
+        paths: the directories to search, in order.
+
+    Raises:
+        PluginNotFoundError: no such plugin, or no such name can be one.
+    """
+    if not plugin:
+        raise PluginNotFoundError("no plugin name provided", paths=paths)
+    if os.sep in plugin:
+        raise PluginNotFoundError(f"invalid plugin name: {plugin}", plugin=plugin, paths=paths)
+    if not paths:
+        raise PluginNotFoundError("no paths provided", plugin=plugin)
+    for directory in filter(None, paths):
+        candidate = os.path.join(directory, plugin)
+        try:
+            mode = os.stat(candidate).st_mode
+        except (OSError, ValueError):  # ValueError: a NUL in the name
+            continue
+        if stat.S_ISREG(mode):
+            return os.path.abspath(candidate)
+    raise PluginNotFoundError(
+        f"failed to find plugin {quote(plugin)} in path {plain_list(paths)}",
+        plugin=plugin,
+        paths=paths,
+    )

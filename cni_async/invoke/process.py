@@ -1,0 +1,235 @@
+"""Run one process to its end, or end it: the only module that starts and stops children.
+
+What it promises, whatever the child does:
+
+- nothing outlives a cancelled or timed out call: SIGTERM to the child's whole process group, a
+  grace period, SIGKILL to the group, and the child is reaped;
+- nothing waits for ever: a child that even SIGKILL does not end (uninterruptible sleep) is given
+  up after `_KILL_WAIT` seconds, and whoever called is told;
+- no child is lost: a cancellation in the middle of the spawn is acted upon after it.
+"""
+
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from typing import Final
+
+import anyio
+import anyio.abc
+import anyio.lowlevel
+import anyio.to_thread
+import msgspec
+
+from .pipes import OutputLimit, Pipes
+
+_log = logging.getLogger(__name__)
+
+# How often a child that has not exited yet is looked after: first soon, then ever less often,
+# and at once again while data moves (see pipes.py: nearly no child needs it at all).
+_FIRST_TICK: Final = 0.01
+_LAST_TICK: Final = 0.1
+_BUSY_TICK: Final = 0.001
+# How often a process group is asked whether anybody is left in it.
+_GROUP_TICK: Final = 0.01
+# SIGKILL takes effect in far less, unless the child sleeps uninterruptibly in the kernel.
+_KILL_WAIT: Final = 0.5
+
+
+class Outcome(msgspec.Struct, frozen=True):
+    """How a process ended.
+
+    Attributes:
+        returncode: its exit code, or the signal's number negated.
+        stdout, stderr: what it printed until it exited.
+        timed_out: it was ended because its time was up.
+        flooded: it was ended because it printed too much.
+        survived: not even SIGKILL ended it in time; `returncode` is meaningless then.
+    """
+
+    returncode: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+    flooded: bool = False
+    survived: bool = False
+
+
+async def run_process(
+    path: str,
+    stdin_data: bytes,
+    environ: Mapping[str, str] | None,
+    *,
+    timeout: float | None,
+    grace: float,
+    max_output: int,
+) -> Outcome:
+    """Run an executable, without arguments and without a shell, to its end.
+
+    Args:
+        path: the executable.
+        stdin_data: what it finds on stdin.
+        environ: its environment; None for this process's own.
+        timeout: seconds after which it is ended.
+        grace: seconds between SIGTERM and SIGKILL.
+        max_output: bytes it may print on stdout, and on stderr, before it is ended.
+
+    Raises:
+        OSError, ValueError: it could not be started.
+    """
+    await anyio.lowlevel.checkpoint_if_cancelled()
+    pipes = Pipes(stdin_data, max_output)
+    try:
+        process = await _spawn(path, environ, pipes, grace)
+        pipes.close_child_ends()
+        timed_out = flooded = survived = False
+        try:
+            with anyio.move_on_after(timeout) as deadline:
+                await _look_after(process, pipes)
+                pipes.drain()
+            timed_out = deadline.cancelled_caught and process.returncode is None
+            if deadline.cancelled_caught and not timed_out:
+                # It exited just in time.
+                pipes.drain()
+        except OutputLimit:
+            flooded = True
+        except BaseException:
+            await _terminate(process, pipes, grace)
+            raise
+        if process.returncode is None:
+            survived = not await _terminate(process, pipes, grace)
+        return Outcome(
+            process.returncode or 0,
+            pipes.stdout_data,
+            pipes.stderr_data,
+            timed_out,
+            flooded,
+            survived,
+        )
+    finally:
+        pipes.close()
+
+
+async def _spawn(
+    path: str, environ: Mapping[str, str] | None, pipes: Pipes, grace: float
+) -> anyio.abc.Process:
+    process: anyio.abc.Process | None = None
+    failure: OSError | ValueError | None = None
+
+    async def start() -> None:
+        nonlocal process, failure
+        with anyio.CancelScope(shield=True):
+            try:
+                process = await anyio.open_process(
+                    [path],
+                    stdin=pipes.stdin,
+                    stdout=pipes.stdout,
+                    stderr=pipes.stderr,
+                    env=environ,
+                    # setsid: a group that can be signalled as a whole, and no terminal.
+                    start_new_session=True,
+                )
+            except (OSError, ValueError) as error:
+                failure = error
+
+    try:
+        # In a task of its own, because on asyncio task.cancel() cuts through anyio's shield:
+        # here it only reaches the waiting for that task.
+        async with anyio.create_task_group() as spawner:
+            spawner.start_soon(start)
+    except BaseException:
+        if process is not None:
+            await _terminate(process, pipes, grace)
+        raise
+    if failure is not None:
+        raise failure
+    assert process is not None
+    return process
+
+
+async def _look_after(process: anyio.abc.Process, pipes: Pipes) -> None:
+    """Wait for the child to exit while it may want its pipes filled and emptied."""
+    tick = _FIRST_TICK
+    while not await _within(tick, process.wait):
+        tick = _BUSY_TICK if pipes.pump() else min(max(2 * tick, _FIRST_TICK), _LAST_TICK)
+
+
+async def _within(seconds: float, wait: Callable[[], Awaitable[object]]) -> bool:
+    with anyio.move_on_after(seconds):
+        await wait()
+        return True
+    return False
+
+
+async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> bool:
+    """End the child and its whole process group; tell whether they are gone.
+
+    Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
+    through the shield; it costs the group its grace, not us our knowledge that it is gone.
+    """
+
+    async def gone() -> None:
+        tick = _GROUP_TICK
+        while process.returncode is None or await _group_lives(process.pid):
+            await _within(tick, process.wait if process.returncode is None else anyio.sleep_forever)
+            tick = min(2 * tick, _LAST_TICK)
+            # What it says while it goes does not matter, but it must not block on saying it.
+            with suppress(OutputLimit):
+                pipes.pump()
+
+    interruption: BaseException | None = None
+    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILL_WAIT)):
+        _signal_group(process.pid, number)
+        # A stopped process sees SIGTERM only when it goes on.
+        _signal_group(process.pid, signal.SIGCONT)
+        try:
+            with anyio.CancelScope(shield=True):
+                if await _within(patience, gone):
+                    break
+        except BaseException as error:
+            interruption = error
+    if interruption is not None:
+        raise interruption
+    if process.returncode is None:
+        _log.warning("process %d survives SIGKILL, in uninterruptible sleep?", process.pid)
+    return process.returncode is not None
+
+
+async def _group_lives(group: int) -> bool:
+    """Tell whether anybody but zombies is in a process group."""
+    # A group exists as long as a member does, so its number cannot be anybody else's by now.
+    if not _signal_group(group, 0):
+        return False
+    # Orphans are reaped by init, and many a container's init is slow at it or never does it.
+    return await anyio.to_thread.run_sync(_has_living_member, group, abandon_on_cancel=True)
+
+
+def _has_living_member(group: int) -> bool:
+    try:
+        pids = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return True  # no /proc: take the kernel's word for the group
+    for pid in pids:
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                stat = file.read()
+        except OSError:
+            continue
+        # "pid (comm) state ppid pgrp …"; comm may hold anything, parentheses too.
+        state, _, pgrp = stat[stat.rindex(b")") + 2 :].split(maxsplit=3)[:3]
+        if int(pgrp) == group and state not in {b"Z", b"X"}:
+            return True
+    return False
+
+
+def _signal_group(group: int, number: int) -> bool:
+    """Signal a process group; tell whether there is anybody in it."""
+    try:
+        os.killpg(group, number)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        # Somebody is there who took another user's rights.
+        return True
+    return True

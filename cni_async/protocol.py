@@ -1,0 +1,83 @@
+"""The `CNI` protocol: libcni's interface, for those who wrap or replace `CNIConfig`."""
+
+from typing import Protocol
+
+from .cache import NetworkAttachment
+from .conf import NetworkConfig, NetworkConfigList
+from .runtime import GCArgs, RuntimeConf
+from .types import Result
+from .version import PluginInfo
+
+
+class CNI(Protocol):
+    """What libcni's interface of the same name offers; `CNIConfig` says what each does."""
+
+    async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
+        """Attach a container to a network (AddNetworkList)."""
+        ...
+
+    async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
+        """Check that an attachment is as it was made (CheckNetworkList)."""
+        ...
+
+    async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
+        """Detach a container from a network (DelNetworkList)."""
+        ...
+
+    async def get_network_list_cached_result(
+        self, net: NetworkConfigList, rt: RuntimeConf
+    ) -> Result | None:
+        """Return what ADD gave (GetNetworkListCachedResult)."""
+        ...
+
+    async def get_network_list_cached_config(
+        self, net: NetworkConfigList, rt: RuntimeConf
+    ) -> tuple[bytes | None, RuntimeConf | None]:
+        """Return what ADD was given (GetNetworkListCachedConfig)."""
+        ...
+
+    async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
+        """Attach a container with a single plugin (AddNetwork)."""
+        ...
+
+    async def check_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
+        """Check an attachment of a single plugin (CheckNetwork)."""
+        ...
+
+    async def del_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
+        """Detach a container with a single plugin (DelNetwork)."""
+        ...
+
+    async def get_network_cached_result(self, net: NetworkConfig, rt: RuntimeConf) -> Result | None:
+        """Return what ADD gave (GetNetworkCachedResult)."""
+        ...
+
+    async def get_network_cached_config(
+        self, net: NetworkConfig, rt: RuntimeConf
+    ) -> tuple[bytes | None, RuntimeConf | None]:
+        """Return what ADD was given (GetNetworkCachedConfig)."""
+        ...
+
+    async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
+        """Check that a network's plugins are there and speak its version (ValidateNetworkList)."""
+        ...
+
+    async def validate_network(self, net: NetworkConfig) -> list[str]:
+        """Check that a plugin is there and speaks its configuration's version."""
+        ...
+
+    async def gc_network_list(self, net: NetworkConfigList, args: GCArgs | None) -> None:
+        """Free what no valid attachment uses (GCNetworkList)."""
+        ...
+
+    async def get_status_network_list(self, net: NetworkConfigList) -> None:
+        """Ask whether a network is ready for ADD (GetStatusNetworkList)."""
+        ...
+
+    async def get_cached_attachments(self, container_id: str = "") -> list[NetworkAttachment]:
+        """List attachments (GetCachedAttachments)."""
+        ...
+
+    async def get_version_info(self, plugin_type: str) -> PluginInfo:
+        """Ask a plugin for the versions it supports (GetVersionInfo)."""
+        ...

@@ -1,0 +1,90 @@
+"""What a runtime says about one attachment, and the request that a plugin gets from it."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from .conf import NetworkConfig, conf_from_bytes, inject_conf
+from .types import GCAttachment, Result
+
+_log = logging.getLogger(__name__)
+
+_RESERVED_PREFIX: Final = "cni.dev/"
+
+
+class RuntimeConf(msgspec.Struct, frozen=True):
+    """The runtime's side of an attachment (libcni.RuntimeConf).
+
+    Attributes:
+        container_id: the container's ID.
+        netns: path of the container's network namespace, e.g. /run/netns/blue.
+        ifname: name of the interface to make inside it, e.g. eth0.
+        args: pairs for CNI_ARGS, in order.
+        capability_args: values for the capabilities that plugins of the network declare, e.g.
+            portMappings; JSON values or the structs of `cni_async.capabilities`.
+        cache_dir: where to remember the attachment if `CNIConfig` has no cache of its own
+            (deprecated in libcni).
+    """
+
+    container_id: str
+    netns: str = ""
+    ifname: str = ""
+    args: Sequence[tuple[str, str]] = ()
+    capability_args: Mapping[str, Any] = {}
+    cache_dir: str = ""
+
+
+class GCArgs(msgspec.Struct, frozen=True):
+    """What garbage collection has to spare (libcni.GCArgs).
+
+    Attributes:
+        valid_attachments: the attachments that are in use; all others of the network are deleted.
+    """
+
+    valid_attachments: Sequence[GCAttachment] = ()
+
+
+def request_config(
+    plugin: NetworkConfig,
+    name: str,
+    cni_version: str,
+    *,
+    prev_result: Result | None = None,
+    capability_args: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Build what a plugin reads on stdin (CNI specification, "Deriving execution configuration").
+
+    Args:
+        plugin: its configuration.
+        name: the network's name, which replaces the plugin's own.
+        cni_version: likewise.
+        prev_result: the result of the plugin before it, or of the whole chain on CHECK and DEL.
+        capability_args: those that the plugin declares as capabilities become its runtimeConfig;
+            None on GC and STATUS, which have none.
+        extra: further keys (GC's valid attachments).
+
+    Raises:
+        ConfigError: the plugin's configuration is malformed.
+        ArgsError: a capability arg is no JSON value.
+    """
+    values: dict[str, Any] = {"name": name, "cniVersion": cni_version, **(extra or {})}
+    if prev_result is not None:
+        values["prevResult"] = prev_result
+    if capability_args:
+        # The bytes, not the decoded view, are what the plugin gets.
+        declared = conf_from_bytes(plugin.raw).network.capabilities
+        runtime_config = {key: value for key, value in capability_args.items() if declared.get(key)}
+        if runtime_config:
+            values["runtimeConfig"] = runtime_config
+    request = inject_conf(plugin, values)
+    if prev_result is None and request.network.raw_prev_result is not None:
+        _log.warning(
+            "plugin %s of network %s: the configuration itself holds a prevResult, "
+            "which is the runtime's to set; it is passed on as libcni does",
+            request.network.type,
+            name,
+        )
+    return request.raw

@@ -1,0 +1,162 @@
+"""For those who test a runtime: plugins and a cache that are not there.
+
+>>> from cni_async import CNIConfig
+>>> from cni_async.testing import FakeCache, FakeExec
+>>> exec = FakeExec({("bridge", "ADD"): {"ips": [{"address": "10.1.2.3/24"}]}})
+>>> cni = CNIConfig(["/opt/cni/bin"], exec=exec, cache=FakeCache())
+"""
+
+import inspect
+import os
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
+
+import anyio.lowlevel
+import msgspec
+
+from . import version
+from ._text import plain_list, quote
+from .cache import AttachmentKey, MemoryCache, NetworkAttachment
+from .errors import CacheError, PluginNotFoundError
+from .version import PluginInfo
+
+__all__ = ["FakeCache", "FakeCall", "FakeExec"]
+
+
+class FakeCall(msgspec.Struct, frozen=True):
+    """One call of a plugin that `FakeExec` stood in for.
+
+    Attributes:
+        plugin: its type.
+        command: ADD, CHECK, DEL, GC, STATUS or VERSION.
+        config: what it would have read on stdin.
+        environ: its environment.
+    """
+
+    plugin: str
+    command: str
+    config: dict[str, Any]
+    environ: Mapping[str, str]
+
+
+Reply = bytes | Mapping[str, Any] | Exception
+Answer = Reply | Callable[[FakeCall], Reply | Awaitable[Reply]]
+
+
+class FakeExec:
+    """An `Exec` that runs nothing and remembers everything.
+
+    What has no answer of its own succeeds: ADD with the prevResult or an empty result, VERSION
+    with all versions, the others with nothing.
+
+    Attributes:
+        calls: every call, in order.
+    """
+
+    def __init__(
+        self,
+        answers: Mapping[tuple[str, str], Answer] | None = None,
+        *,
+        missing: Collection[str] = (),
+    ) -> None:
+        """Say what plugins answer.
+
+        Args:
+            answers: by plugin type and command: what it prints, as bytes or as an object; an
+                exception to raise; or a function, a coroutine function too, that gives either.
+            missing: plugin types that are not found.
+        """
+        self.calls: list[FakeCall] = []
+        self._answers = dict(answers or {})
+        self._missing = missing
+
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
+        """Answer for a plugin."""
+        await anyio.lowlevel.checkpoint()
+        environ = dict(os.environ if environ is None else environ)
+        command = environ.get("CNI_COMMAND", "")
+        call = FakeCall(
+            os.path.basename(plugin_path), command, msgspec.json.decode(stdin_data), environ
+        )
+        self.calls.append(call)
+        answer = self._answers.get((call.plugin, command))
+        reply: Any = answer(call) if callable(answer) else answer
+        if inspect.isawaitable(reply):
+            reply = await reply
+        if isinstance(reply, Exception):
+            raise reply
+        if isinstance(reply, bytes):
+            return reply
+        return _default(call) if reply is None else msgspec.json.encode(reply)
+
+    async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
+        """Find a plugin in the first directory, unless it is one of the missing."""
+        await anyio.lowlevel.checkpoint()
+        if plugin in self._missing or not paths:
+            raise PluginNotFoundError(
+                f"failed to find plugin {quote(plugin)} in path {plain_list(paths)}",
+                plugin=plugin,
+                paths=paths,
+            )
+        return os.path.join(paths[0], plugin)
+
+    def decode(self, data: bytes) -> PluginInfo:
+        """Read an answer to VERSION, as `DefaultExec` does."""
+        return version.decode_plugin_info(data)
+
+
+def _default(call: FakeCall) -> bytes:
+    if call.command == "VERSION":
+        return version.ALL.encode()
+    if call.command == "ADD":
+        empty = {"cniVersion": call.config.get("cniVersion", "")}
+        return msgspec.json.encode(call.config.get("prevResult", empty))
+    return b""
+
+
+class FakeCache(MemoryCache):
+    """A `MemoryCache` that fails on demand.
+
+    Attributes:
+        fail_on: names of the methods that raise a `CacheError`; change it at any time.
+    """
+
+    def __init__(self, *, fail_on: Collection[str] = ()) -> None:
+        """Start empty.
+
+        Args:
+            fail_on: names of the methods that raise, e.g. ``{"store"}``.
+        """
+        super().__init__()
+        self.fail_on = set(fail_on)
+
+    def _fail(self, method: str) -> None:
+        if method in self.fail_on:
+            raise CacheError(f"{method}: input/output error")
+
+    async def prepare(self, key: AttachmentKey) -> None:
+        """See that `store` will find nothing in its way."""
+        self._fail("prepare")
+        await super().prepare(key)
+
+    async def store(self, key: AttachmentKey, record: bytes) -> None:
+        """Keep a record."""
+        self._fail("store")
+        await super().store(key, record)
+
+    async def load(self, key: AttachmentKey) -> bytes | None:
+        """Return a record."""
+        self._fail("load")
+        return await super().load(key)
+
+    async def remove(self, key: AttachmentKey) -> None:
+        """Forget an attachment."""
+        self._fail("remove")
+        await super().remove(key)
+
+    async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
+        """List attachments."""
+        self._fail("attachments")
+        return await super().attachments(container_id)

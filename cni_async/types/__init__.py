@@ -1,0 +1,21 @@
+"""The types of the CNI specification: results, configurations and what they are made of."""
+
+from . import v020, v040, v100
+from .common import DNS, Result, Route
+from .create import create_result, create_result_from_bytes, parse_prev_result
+from .netconf import IPAM, GCAttachment, NetConf
+
+__all__ = [
+    "DNS",
+    "IPAM",
+    "GCAttachment",
+    "NetConf",
+    "Result",
+    "Route",
+    "create_result",
+    "create_result_from_bytes",
+    "parse_prev_result",
+    "v020",
+    "v040",
+    "v100",
+]

@@ -1,0 +1,274 @@
+"""Tables that say how the structs of a result are read from JSON and written to it.
+
+A table states, for each key in the order of libcni's declarations, the attribute it belongs to,
+how it is read, and when it is left out. Reading is as strict as Go's typed decoding: keys match in
+any letter case, the last one wins, and a value of another type is an error.
+"""
+
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
+
+import msgspec
+
+from cni_async import _json
+from cni_async.errors import ResultError
+
+from .common import DNS, Route, format_cidr, format_ip, parse_cidr, parse_ip
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+_INT64: Final = range(-(2**63), 2**63)
+
+
+class Field(NamedTuple):
+    """One key of an object.
+
+    Attributes:
+        key: as it is spelled in JSON.
+        attribute: of the struct.
+        read: makes the attribute's value of the decoded one; gets the attributes so far, too.
+        reads_null: null is for `read` to judge; otherwise it leaves the attribute as it was.
+        write: from the attribute's value to what JSON knows.
+        always: written even where it is empty.
+        zero_is_empty: left out for any empty value, not only for None.
+        required: the key has to be there.
+    """
+
+    key: str
+    attribute: str
+    read: Callable[[Any, dict[str, Any]], Any]
+    reads_null: bool = False
+    write: Callable[[Any], Any] | None = None
+    always: bool = False
+    zero_is_empty: bool = True
+    required: bool = False
+
+
+class Codec(Generic[T]):
+    """Reads and writes one kind of struct.
+
+    Args:
+        struct: makes it; gets what was read as keyword arguments.
+        fields: its keys, in the order in which they are written.
+    """
+
+    def __init__(self, struct: Callable[..., T], *fields: Field) -> None:
+        self._struct = struct
+        self._required = tuple(field for field in fields if field.required)
+        # Plain tuples are what a loop unpacks fastest.
+        self._readers = {
+            # Both spellings, so that the usual one need not be folded first.
+            key: (field.key, field.attribute, field.read, field.reads_null)
+            for field in fields
+            for key in (field.key, _json.fold(field.key))
+        }
+        self._writers = tuple(
+            (field.key, field.write, field.always, field.zero_is_empty) for field in fields
+        )
+        self._attributes = attrgetter(*(field.attribute for field in fields))
+
+    def read(self, value: Any, former: T | None = None) -> T:
+        """Make the struct of a decoded object.
+
+        Args:
+            value: a dict, or `_json.Pairs` where keys may be repeated.
+            former: a struct that keys missing here are taken from.
+        """
+        found_type: type = value.__class__
+        if found_type is not dict and found_type is not _json.Pairs:
+            _wrong_type(value, "object")
+        pairs: Iterable[tuple[str, Any]] = value.items() if found_type is dict else value
+        found: dict[str, Any] = {} if former is None else msgspec.structs.asdict(former)
+        readers = self._readers
+        for key, member in pairs:
+            reader = readers.get(key) or readers.get(_json.fold(key))
+            if reader is None:
+                continue
+            name, attribute, read, reads_null = reader
+            if member is None and not reads_null:
+                continue
+            try:
+                found[attribute] = read(member, found)
+            except _Fault as fault:
+                fault.path = f".{name}{fault.path}"
+                raise
+        for field in self._required:
+            if field.attribute not in found:
+                raise _Fault("result key ", " is missing", f".{field.key}")
+        return self._struct(**found)
+
+    def write(self, struct: T) -> dict[str, Any]:
+        """Make the object that stands for the struct in JSON."""
+        wire: dict[str, Any] = {}
+        values = self._attributes(struct)
+        for value, (key, write, always, zero_is_empty) in zip(values, self._writers, strict=True):
+            if value or always or (value is not None and not zero_is_empty):
+                wire[key] = value if write is None else write(value)
+        return wire
+
+    def decode(self, document: Any) -> T:
+        """Make the struct of a whole document.
+
+        Raises:
+            ResultError: naming the key at fault.
+        """
+        try:
+            return self.read(document)
+        except _Fault as fault:
+            raise ResultError(fault.text()) from None
+
+
+def text(key: str, attribute: str = "", *, always: bool = False) -> Field:
+    """Describe a string, left out where it is empty unless `always`."""
+    return Field(key, attribute or key, _read_string, always=always)
+
+
+def integer(key: str, attribute: str = "") -> Field:
+    """Describe an integer whose zero means unset."""
+    return Field(key, attribute or key, _read_integer)
+
+
+def nullable_integer(key: str) -> Field:
+    """Describe an integer that may be missing and whose zero is a value."""
+    return Field(key, key, _read_nullable_integer, True, zero_is_empty=False)
+
+
+def cidr(key: str) -> Field:
+    """Describe an address with a prefix, which has to be there."""
+    return Field(key, key, _read_cidr, True, format_cidr, always=True, required=True)
+
+
+def gateway(key: str) -> Field:
+    """Describe an address that may be missing."""
+    return Field(key, key, _read_gateway, True, format_ip)
+
+
+def dns() -> Field:
+    """Describe the DNS settings, written even where they are empty; a repeated key adds to them."""
+    return Field("dns", "dns", _read_dns, write=DNS_SETTINGS.write, always=True)
+
+
+def object_or_none(key: str, codec: Codec[Any]) -> Field:
+    """Describe an object that may be missing."""
+
+    def read(value: Any, _found: dict[str, Any]) -> Any:
+        return None if value is None else codec.read(value)
+
+    return Field(key, key, read, True, codec.write)
+
+
+def objects(key: str, codec: Codec[Any]) -> Field:
+    """Describe a list of objects, none of which may be null."""
+
+    def write(structs: Iterable[Any]) -> list[dict[str, Any]]:
+        return [codec.write(struct) for struct in structs]
+
+    return _list(key, codec.read, write)
+
+
+def strings(key: str) -> Field:
+    """Describe a list of strings; a null among them is the empty string, as in Go."""
+
+    def read_member(value: Any) -> str:
+        return "" if value is None else _read_string(value)
+
+    return _list(key, read_member, list)
+
+
+def _list(
+    key: str, read_member: Callable[[Any], Any], write: Callable[[Iterable[Any]], list[Any]]
+) -> Field:
+    def read(value: Any, _found: dict[str, Any]) -> list[Any]:
+        if value is None:
+            return []
+        found_type: type = value.__class__
+        if found_type is not list:
+            _wrong_type(value, "array")
+        members: list[Any] = []
+        for member in value:
+            try:
+                members.append(read_member(member))
+            except _Fault as fault:
+                fault.path = f"[{len(members)}]{fault.path}"
+                raise
+        return members
+
+    return Field(key, key, read, True, write)
+
+
+def _read_string(value: Any, _found: dict[str, Any] | None = None) -> str:
+    if type(value) is not str:
+        _wrong_type(value, "string")
+    return value
+
+
+def _read_integer(value: Any, _found: dict[str, Any] | None = None) -> int:
+    if type(value) is int:
+        if value in _INT64:
+            return value
+    elif type(value) is not float:
+        _wrong_type(value, "integer")
+    raise _Fault("result key ", f" is {value}, not a 64-bit integer")
+
+
+def _read_nullable_integer(value: Any, _found: dict[str, Any] | None = None) -> int | None:
+    return None if value is None else _read_integer(value)
+
+
+def _read_dns(value: Any, found: dict[str, Any]) -> DNS:
+    return DNS_SETTINGS.read(value, found.get("dns"))
+
+
+def _read_cidr(value: Any, _found: dict[str, Any] | None = None) -> Any:
+    # A null has no address in it either.
+    return _address(parse_cidr, "" if value is None else _read_string(value))
+
+
+def _read_gateway(value: Any, _found: dict[str, Any] | None = None) -> Any:
+    return None if value is None else _address(parse_ip, _read_string(value))
+
+
+def _address(parse: Callable[[str], Any], text: str) -> Any:
+    try:
+        return parse(text)
+    except ResultError as error:
+        raise _Fault(f"{error} (", ")") from None
+
+
+class _Fault(Exception):
+    """What is wrong with a value; the way to it grows on the way up."""
+
+    def __init__(self, before: str, after: str, path: str = "") -> None:
+        self.before = before
+        self.after = after
+        self.path = path
+
+    def text(self) -> str:
+        if not self.path:
+            return f"result{self.after}"
+        return self.before + self.path.removeprefix(".") + self.after
+
+
+def _wrong_type(value: Any, wanted: str) -> NoReturn:
+    raise _Fault("result key ", f" is of type {_json.kind(value)}, not {wanted}")
+
+
+DNS_SETTINGS: Final = Codec(
+    DNS,
+    strings("nameservers"),
+    text("domain"),
+    strings("search"),
+    strings("options"),
+)
+
+ROUTE: Final = Codec(
+    Route,
+    cidr("dst"),
+    gateway("gw"),
+    integer("mtu"),
+    integer("advmss"),
+    integer("priority"),
+    nullable_integer("table"),
+    nullable_integer("scope"),
+)

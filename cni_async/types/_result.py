@@ -1,0 +1,130 @@
+"""The part of a result that does not depend on its family, and the table of conversions."""
+
+from collections.abc import Callable, Iterable
+from copy import copy
+from typing import Any, ClassVar, Final, TypeVar
+
+import msgspec
+
+from cni_async import _json
+from cni_async.errors import ResultError
+
+from .common import DNS, Result, Route
+
+_encode: Final = msgspec.json.Encoder().encode
+
+
+class BaseResult(msgspec.Struct):
+    """What the results of all families can do."""
+
+    newest_version: ClassVar[str]
+    sorts_keys: ClassVar[bool] = False
+
+    cni_version: str = ""
+
+    @property
+    def version(self) -> str:
+        """The CNI version it is written in."""
+        return self.cni_version
+
+    def get_as_version(self, version: str, /) -> Result:
+        """Convert it to another CNI version (Result.GetAsVersion).
+
+        Args:
+            version: empty means 0.1.0. Its own version gives the result itself, any other a copy.
+
+        Raises:
+            ResultError: there is no such conversion, or 0.1.0 and 0.2.0 lack an address to hold.
+        """
+        return convert(self, version)
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write it as JSON (Result.PrintTo).
+
+        Args:
+            indent: spaces per level (libcni prints 4); None for one line.
+
+        Raises:
+            ResultError: it holds what JSON or plugins could not read: a zone, half a character.
+        """
+        wire = self._wire()
+        try:
+            data = _json.dumps(wire) if self.sorts_keys else _encode(wire)
+        except ValueError as error:
+            raise ResultError(f"cannot write result: {error}") from None
+        return (data if indent is None else _json.indent(data, indent)).decode()
+
+    def _wire(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+R = TypeVar("R", bound=BaseResult)
+F = TypeVar("F", bound=Callable[[Any, str], Result])
+
+_CONVERTERS: Final[
+    dict[tuple[str, str], tuple[type[BaseResult], Callable[[Any, str], Result]]]
+] = {}
+
+
+def converter(
+    source: type[BaseResult], from_versions: Iterable[str], to_versions: Iterable[str]
+) -> Callable[[F], F]:
+    """Register a conversion between all pairs of these versions.
+
+    Args:
+        source: the type of a result in each of `from_versions`.
+        from_versions: what it converts.
+        to_versions: what it converts to; it is told which one.
+    """
+    targets = tuple(to_versions)
+
+    def register(function: F) -> F:
+        for version in from_versions:
+            _CONVERTERS.update({(version, to): (source, function) for to in targets})
+        return function
+
+    return register
+
+
+def convert(result: Result, version: str) -> Result:
+    """Convert a result to a CNI version (convert.Convert).
+
+    Args:
+        result: one that does not say its version has the newest one of its family from now on.
+        version: empty means 0.1.0.
+
+    Raises:
+        ResultError: there is no such conversion, or it is impossible for this result.
+    """
+    if isinstance(result, BaseResult) and not result.cni_version:
+        result.cni_version = result.newest_version
+    version = version or "0.1.0"
+    if result.version == version:
+        return result
+    match _CONVERTERS.get((result.version, version)):
+        case (source, function) if isinstance(result, source):
+            return function(result, version)
+        case _:
+            raise ResultError(f"no converter for CNI result version {result.version} to {version}")
+
+
+def get_as(result: Result, target: type[R]) -> R:
+    """Convert any result to a family's newest version (GetResult of each family).
+
+    Raises:
+        ResultError: there is no such conversion.
+    """
+    converted = result.get_as_version(target.newest_version)
+    if not isinstance(converted, target):
+        raise ResultError("failed to convert result")
+    return converted
+
+
+def copy_dns(dns: DNS) -> DNS:
+    """Copy DNS settings, lists included."""
+    return DNS(list(dns.nameservers), dns.domain, list(dns.search), list(dns.options))
+
+
+def copy_routes(routes: Iterable[Route]) -> list[Route]:
+    """Copy routes; the addresses in them never change."""
+    return [copy(route) for route in routes]

@@ -1,0 +1,94 @@
+"""Reading CNI_ARGS, as plugins do (types.LoadArgs).
+
+CNI_ARGS are the key-value pairs that a runtime hands to all plugins of a network in the
+environment: ``IgnoreUnknown=1;K8S_POD_NAME=web``.
+"""
+
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv6Address
+from types import NoneType
+from typing import Any, Final, get_args, get_type_hints
+
+import msgspec
+
+from cni_async._text import quote, quoted_list
+from cni_async.errors import ArgsError, ResultError
+
+from .common import parse_ip
+
+_BOOLEANS: Final = {"1": True, "true": True, "0": False, "false": False}
+_IGNORE_UNKNOWN: Final = "IgnoreUnknown"
+
+
+class CommonArgs(msgspec.Struct):
+    """A base for containers of CNI_ARGS (types.CommonArgs).
+
+    Attributes:
+        IgnoreUnknown: keys without a field of that name are no error.
+    """
+
+    IgnoreUnknown: bool = False
+
+
+def load_args(text: str, container: object) -> None:
+    """Put the values of CNI_ARGS into the attributes of the same names (types.LoadArgs).
+
+    Args:
+        text: ``KEY=VALUE`` pairs with semicolons between them. The last of equal keys wins.
+        container: an instance of a class with annotated attributes, such as a dataclass or a
+            msgspec Struct. The annotations say how values are read: str, bool, IPv4Address,
+            IPv6Address or a union of those addresses; with None, an empty value is no address.
+            Its IgnoreUnknown, if it has one, may be set by the text.
+
+    Raises:
+        ArgsError: the text is malformed or does not fit; the container is unchanged then.
+    """
+    if not text:
+        return
+    hints = get_type_hints(type(container))
+    values: dict[str, Any] = {}
+    unknown: list[str] = []
+    for pair in text.split(";"):
+        key, separator, value = pair.partition("=")
+        if not separator or "=" in value:
+            raise ArgsError(f"ARGS: invalid pair {quote(pair)}")
+        if key not in hints:
+            unknown.append(pair)
+            continue
+        parse = _parser(key, hints[key])
+        try:
+            values[key] = parse(value)
+        except ValueError as error:
+            raise ArgsError(f"ARGS: error parsing value of pair {quote(pair)}: {error}") from None
+    if unknown and not values.get(_IGNORE_UNKNOWN, getattr(container, _IGNORE_UNKNOWN, False)):
+        raise ArgsError(f"ARGS: unknown args {quoted_list(unknown)}")
+    for key, value in values.items():
+        setattr(container, key, value)
+
+
+def _parser(key: str, hint: Any) -> Callable[[str], Any]:
+    if hint is str:
+        return str
+    if hint is bool:
+        return _parse_bool
+    kinds = get_args(hint) or (hint,)
+    if not set(kinds) <= {IPv4Address, IPv6Address, NoneType}:
+        name = hint.__name__ if isinstance(hint, type) else hint
+        raise ArgsError(
+            f"ARGS: cannot unmarshal into field '{key}' - type '{name}' has no text parser"
+        )
+
+    def parse_address(text: str) -> Any:
+        address = parse_ip(text)
+        if not isinstance(address, kinds):
+            raise ResultError(f"invalid IP address: {text}")
+        return address
+
+    return parse_address
+
+
+def _parse_bool(text: str) -> bool:
+    lowered = text.lower()
+    if lowered not in _BOOLEANS:
+        raise ValueError(f"boolean unmarshal error: invalid input {lowered}")
+    return _BOOLEANS[lowered]

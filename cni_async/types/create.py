@@ -1,0 +1,144 @@
+"""Results from bytes: what a plugin printed, what the cache holds, what a prevResult says."""
+
+from typing import Any, Final
+
+from cni_async import _json
+from cni_async._text import plain_list, quote
+from cni_async.errors import ResultError, VersionError
+from cni_async.version import decode_config_version
+
+from . import v020, v040, v100
+from ._result import BaseResult, convert
+from .common import Result
+from .netconf import NetConf
+
+__all__ = [
+    "convert",
+    "create_result",
+    "create_result_from_bytes",
+    "parse_prev_result",
+    "result_from_plugin",
+]
+
+_FAMILIES: Final = {
+    version: (family.SUPPORTED_VERSIONS, family.CODEC)
+    for family in (v020, v040, v100)
+    for version in family.SUPPORTED_VERSIONS
+}
+
+
+def create_result(version: str, data: bytes) -> Result:
+    """Read a result of a version's family (create.Create).
+
+    Args:
+        version: chooses the family, to which the version in the document has to belong.
+        data: the document. Only 0.1.0 may leave its version out.
+
+    Raises:
+        ResultError: the version is unknown, or the document is malformed or of another family.
+    """
+    try:
+        return _from_document(version, _load(data))
+    except _json.JSONError as error:
+        raise ResultError(str(error)) from None
+
+
+def create_result_from_bytes(data: bytes) -> Result:
+    """Read a result of whatever version it says it is (create.CreateFromBytes).
+
+    Args:
+        data: the document; one without a version is 0.1.0.
+
+    Raises:
+        ResultError: the document is malformed or its version unknown.
+    """
+    try:
+        version = decode_config_version(data)
+    except VersionError as error:
+        raise ResultError(str(error)) from None
+    return create_result(version, data)
+
+
+def result_from_plugin(config_version: str, stdout: bytes) -> Result:
+    """Read what a plugin printed on ADD (invoke.ExecPluginWithResult).
+
+    Args:
+        config_version: of the plugin's configuration; what a result that says no version has.
+        stdout: what it printed; null is an empty result.
+
+    Raises:
+        ResultError: the document is malformed or its version unknown.
+    """
+    try:
+        document = _load(stdout)
+        if document is not None and _json.kind(document) != "object":
+            raise _json.JSONError(f"the result is of type {_json.kind(document)}, not object")
+        # libcni looks for this one spelling; any other is no version to it.
+        version = dict(document or {}).get("cniVersion")
+        if not isinstance(version, str) or not version:
+            version = config_version or "0.1.0"
+            # libcni writes and reads it once more here, so that 0.0 becomes 0.
+            raw: dict[str, Any] = _json.loads(stdout) or dict[str, Any]()
+            document = _json.loads_typed(_json.dumps({**raw, "cniVersion": version}))
+    except _json.JSONError as error:
+        raise ResultError(f"failed to unmarshal raw result: {error}") from None
+    return _from_document(version, document)
+
+
+def parse_prev_result(conf: NetConf) -> None:
+    """Turn a configuration's raw prevResult into a result (version.ParsePrevResult).
+
+    Args:
+        conf: gets `prev_result` set and `raw_prev_result` cleared, the latter also on failure.
+
+    Raises:
+        ResultError: the prevResult is malformed, or of another family than the configuration.
+    """
+    if conf.raw_prev_result is None:
+        return
+    raw, conf.raw_prev_result = conf.raw_prev_result, None
+    # Before 1.0.0 a result need not say its version; it has to be the configuration's.
+    if not _stated_version(raw):
+        raw = {key: value for key, value in raw.items() if not _is_version(key)}
+        raw["cniVersion"] = conf.cni_version
+    try:
+        document = _json.loads_typed(_json.dumps(raw))
+    except _json.JSONError as error:
+        raise ResultError(f"could not serialize prevResult: {error}") from None
+    try:
+        conf.prev_result = _from_document(conf.cni_version, document)
+    except ResultError as error:
+        raise error.in_context("could not parse prevResult: ") from None
+
+
+def _is_version(key: str) -> bool:
+    return _json.fold(key) == "cniversion"
+
+
+def _stated_version(raw: dict[str, Any]) -> Any:
+    stated = None
+    for key in sorted(filter(_is_version, raw)):
+        stated = raw[key] if raw[key] is not None else stated
+    return stated
+
+
+def _load(data: bytes) -> Any:
+    # Only dns is merged where it is repeated, and hardly any plugin repeats it.
+    if data.lower().count(b'"dns"') > 1:
+        return _json.loads_pairs(data)
+    return _json.loads_typed(data)
+
+
+def _from_document(version: str, document: Any) -> BaseResult:
+    if version not in _FAMILIES:
+        raise ResultError(f"unsupported CNI result version {quote(version)}")
+    supported, codec = _FAMILIES[version]
+    result: BaseResult = codec.decode({} if document is None else document)
+    if result.cni_version not in supported:
+        raise ResultError(
+            f"result type supports {plain_list(supported)} "
+            f"but unmarshalled CNIVersion is {quote(result.cni_version)}"
+        )
+    if not result.cni_version:
+        result.cni_version = "0.1.0"
+    return result

@@ -1,0 +1,88 @@
+"""What a plugin's configuration says to libcni (types.NetConf)."""
+
+from typing import Any
+
+import msgspec
+
+from cni_async import _json
+from cni_async.errors import ConfigError
+
+from ._codec import DNS_SETTINGS
+from .common import DNS, Result
+
+
+class IPAM(msgspec.Struct):
+    """The part of the IPAM section that libcni knows (types.IPAM).
+
+    Attributes:
+        type: the plugin to delegate address management to.
+    """
+
+    type: str = ""
+
+
+class GCAttachment(msgspec.Struct, frozen=True):
+    """An attachment that is still in use, as GC tells it to plugins (types.GCAttachment).
+
+    Attributes:
+        container_id: CNI_CONTAINERID of its ADD.
+        ifname: CNI_IFNAME of its ADD.
+    """
+
+    container_id: str = msgspec.field(name="containerID")
+    ifname: str
+
+
+class NetConf(msgspec.Struct):
+    """A plugin's configuration, as far as libcni looks into it (types.NetConf).
+
+    Attributes:
+        cni_version: the version the plugin is to speak.
+        name: of the network.
+        type: the plugin's executable.
+        capabilities: what the plugin can do with the runtime's capability arguments.
+        ipam: of the IPAM section.
+        dns: the resolver's settings.
+        raw_prev_result: what the plugin before it gave, decoded from JSON.
+        prev_result: the same as a result, see `parse_prev_result`; never written.
+        valid_attachments: for GC.
+    """
+
+    cni_version: str = ""
+    name: str = ""
+    type: str = ""
+    capabilities: dict[str, bool] = {}
+    ipam: IPAM = msgspec.field(default_factory=IPAM)
+    dns: DNS = msgspec.field(default_factory=DNS)
+    raw_prev_result: dict[str, Any] | None = None
+    prev_result: Result | None = None
+    valid_attachments: tuple[GCAttachment, ...] | None = None
+
+    def to_json(self, indent: int | None = None) -> str:
+        """Write it as libcni v1.2.3 does: ipam and dns are there even where they are empty.
+
+        Args:
+            indent: spaces per level; None for one line.
+
+        Raises:
+            ConfigError: `raw_prev_result` holds what JSON cannot.
+        """
+        wire: dict[str, Any] = {
+            "cniVersion": self.cni_version,
+            "name": self.name,
+            "type": self.type,
+            "capabilities": dict(sorted(self.capabilities.items())),
+            "ipam": {"type": self.ipam.type} if self.ipam.type else {},
+            "dns": DNS_SETTINGS.write(self.dns),
+            "prevResult": self.raw_prev_result,
+            "cni.dev/valid-attachments": self.valid_attachments,
+        }
+        wire = {key: value for key, value in wire.items() if value or key in {"ipam", "dns"}}
+        try:
+            if self.raw_prev_result:
+                # Go sorts the keys of a map, and of maps only.
+                wire["prevResult"] = msgspec.Raw(_json.dumps(self.raw_prev_result))
+            data = msgspec.json.encode(wire)
+        except ValueError as error:
+            raise ConfigError(f"cannot write network configuration: {error}") from None
+        return (data if indent is None else _json.indent(data, indent)).decode()

@@ -1,0 +1,90 @@
+"""Results of CNI 0.1.0 and 0.2.0: at most one address of each kind (types/020)."""
+
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from . import _codec
+from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
+from .common import CIDR, DNS, IPAddress, Route
+from .common import Result as AnyResult
+
+IMPLEMENTED_SPEC_VERSION: Final = "0.2.0"
+# Results of this family need not say what they are; then they are 0.1.0.
+SUPPORTED_VERSIONS: Final = ("", "0.1.0", "0.2.0")
+
+
+class IPConfig(msgspec.Struct):
+    """An address and what belongs to it (types020.IPConfig).
+
+    Attributes:
+        ip: the address of the container.
+        gateway: of its network, if there is one.
+        routes: to add with it.
+    """
+
+    ip: CIDR
+    gateway: IPAddress | None = None
+    routes: list[Route] = []
+
+
+class Result(BaseResult):
+    """A result of CNI 0.1.0 or 0.2.0 (types020.Result).
+
+    Attributes:
+        cni_version: the version it is written in.
+        ip4: the IPv4 address.
+        ip6: the IPv6 address.
+        dns: the resolver's settings.
+    """
+
+    newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
+
+    ip4: IPConfig | None = None
+    ip6: IPConfig | None = None
+    dns: DNS = msgspec.field(default_factory=DNS)
+
+    def _wire(self) -> dict[str, Any]:
+        return CODEC.write(self)
+
+
+_IP_CONFIG: Final = _codec.Codec(
+    IPConfig,
+    _codec.cidr("ip"),
+    _codec.gateway("gateway"),
+    _codec.objects("routes", _codec.ROUTE),
+)
+
+CODEC: Final = _codec.Codec(
+    Result,
+    _codec.text("cniVersion", "cni_version"),
+    _codec.object_or_none("ip4", _IP_CONFIG),
+    _codec.object_or_none("ip6", _IP_CONFIG),
+    _codec.dns(),
+)
+
+
+def get_result(result: AnyResult) -> Result:
+    """Convert any result to 0.2.0 (types020.GetResult).
+
+    Raises:
+        ResultError: it has no address, or there is no conversion from its version.
+    """
+    return get_as(result, Result)
+
+
+@converter(Result, ("0.1.0",), ("0.2.0",))
+@converter(Result, ("0.2.0",), ("0.1.0",))
+def _between_02x(result: Result, version: str) -> Result:
+    return Result(
+        cni_version=version,
+        ip4=_copy_ip(result.ip4),
+        ip6=_copy_ip(result.ip6),
+        dns=copy_dns(result.dns),
+    )
+
+
+def _copy_ip(config: IPConfig | None) -> IPConfig | None:
+    if config is None:
+        return None
+    return IPConfig(config.ip, config.gateway, copy_routes(config.routes))

@@ -1,0 +1,145 @@
+"""Results of CNI 0.3.0, 0.3.1 and 0.4.0: interfaces, and addresses with a version (types/040)."""
+
+from copy import copy
+from functools import partial
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from cni_async.errors import ResultError
+
+from . import _codec, v020
+from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
+from .common import CIDR, DNS, IPAddress, Route, is_ipv4
+from .common import Result as AnyResult
+
+IMPLEMENTED_SPEC_VERSION: Final = "0.4.0"
+SUPPORTED_VERSIONS: Final = ("0.3.0", "0.3.1", "0.4.0")
+
+
+class Interface(msgspec.Struct):
+    """A network interface (types040.Interface).
+
+    Attributes:
+        name: in its network namespace.
+        mac: the hardware address.
+        sandbox: the network namespace; empty for the host's.
+    """
+
+    name: str = ""
+    mac: str = ""
+    sandbox: str = ""
+
+
+class IPConfig(msgspec.Struct):
+    """An address (types040.IPConfig).
+
+    Attributes:
+        version: "4" or "6".
+        address: with its prefix.
+        gateway: of its network, if there is one.
+        interface: the index of its interface in the result.
+    """
+
+    version: str
+    address: CIDR
+    gateway: IPAddress | None = None
+    interface: int | None = None
+
+
+class Result(BaseResult):
+    """A result of CNI 0.3.0, 0.3.1 or 0.4.0 (types040.Result).
+
+    Attributes:
+        cni_version: the version it is written in.
+        interfaces: all that belong to the attachment.
+        ips: the addresses of the interfaces.
+        routes: that were made.
+        dns: the resolver's settings.
+    """
+
+    newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
+
+    interfaces: list[Interface] = msgspec.field(default_factory=list[Interface])
+    ips: list[IPConfig] = msgspec.field(default_factory=list[IPConfig])
+    routes: list[Route] = msgspec.field(default_factory=list[Route])
+    dns: DNS = msgspec.field(default_factory=DNS)
+
+    def _wire(self) -> dict[str, Any]:
+        return CODEC.write(self)
+
+
+_INTERFACE: Final = _codec.Codec(
+    Interface,
+    _codec.text("name", always=True),
+    _codec.text("mac"),
+    _codec.text("sandbox"),
+)
+
+_IP_CONFIG: Final = _codec.Codec(
+    partial(IPConfig, version=""),
+    _codec.text("version", always=True),
+    _codec.nullable_integer("interface"),
+    _codec.cidr("address"),
+    _codec.gateway("gateway"),
+)
+
+CODEC: Final = _codec.Codec(
+    Result,
+    _codec.text("cniVersion", "cni_version"),
+    _codec.objects("interfaces", _INTERFACE),
+    _codec.objects("ips", _IP_CONFIG),
+    _codec.objects("routes", _codec.ROUTE),
+    _codec.dns(),
+)
+
+
+def get_result(result: AnyResult) -> Result:
+    """Convert any result to 0.4.0 (types040.GetResult).
+
+    Raises:
+        ResultError: there is no conversion from its version.
+    """
+    return get_as(result, Result)
+
+
+@converter(Result, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
+def _among_04x(result: Result, version: str) -> Result:
+    return Result(
+        cni_version=version,
+        interfaces=[copy(interface) for interface in result.interfaces],
+        ips=[copy(config) for config in result.ips],
+        routes=copy_routes(result.routes),
+        dns=copy_dns(result.dns),
+    )
+
+
+@converter(v020.Result, ("0.1.0", "0.2.0"), SUPPORTED_VERSIONS)
+def _from_02x(result: v020.Result, version: str) -> Result:
+    converted = Result(cni_version=version, dns=copy_dns(result.dns))
+    # The key says the version, whatever the address is.
+    for ip_version, config in (("4", result.ip4), ("6", result.ip6)):
+        if config is not None:
+            converted.ips.append(IPConfig(ip_version, config.ip, config.gateway))
+            converted.routes += copy_routes(config.routes)
+    return converted
+
+
+@converter(Result, SUPPORTED_VERSIONS, ("0.1.0", "0.2.0"))
+def to_02x(result: Result, version: str) -> v020.Result:
+    """Keep the first address of each kind and the routes to its kind.
+
+    Raises:
+        ResultError: there is no address.
+    """
+    configs: dict[str, v020.IPConfig] = {}
+    for config in result.ips:
+        configs.setdefault(config.version, v020.IPConfig(config.address, config.gateway))
+    ip4, ip6 = configs.get("4"), configs.get("6")
+    if ip4 is None and ip6 is None:
+        raise ResultError("cannot convert: no valid IP addresses")
+    for route in result.routes:
+        target = ip4 if is_ipv4(route.dst) else ip6
+        if target is not None:
+            target.routes.append(Route(route.dst, route.gw))
+    return v020.Result(cni_version=version, ip4=ip4, ip6=ip6, dns=copy_dns(result.dns))

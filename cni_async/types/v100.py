@@ -1,0 +1,167 @@
+"""Results of CNI 1.0.0 and 1.1.0: addresses without a version (types/100)."""
+
+from copy import copy
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from . import _codec, v020, v040
+from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
+from .common import CIDR, DNS, IPAddress, Route, is_ipv4
+from .common import Result as AnyResult
+
+IMPLEMENTED_SPEC_VERSION: Final = "1.1.0"
+SUPPORTED_VERSIONS: Final = ("1.0.0", "1.1.0")
+
+
+class Interface(msgspec.Struct):
+    """A network interface (types100.Interface).
+
+    Attributes:
+        name: in its network namespace.
+        mac: the hardware address.
+        mtu: 0 for unknown.
+        sandbox: the network namespace; empty for the host's.
+        socket_path: of the socket that belongs to it, for interfaces in user space.
+        pci_id: of the device behind it.
+    """
+
+    name: str = ""
+    mac: str = ""
+    mtu: int = 0
+    sandbox: str = ""
+    socket_path: str = ""
+    pci_id: str = ""
+
+
+class IPConfig(msgspec.Struct):
+    """An address (types100.IPConfig).
+
+    Attributes:
+        address: with its prefix.
+        gateway: of its network, if there is one.
+        interface: the index of its interface in the result.
+    """
+
+    address: CIDR
+    gateway: IPAddress | None = None
+    interface: int | None = None
+
+
+class Result(BaseResult):
+    """A result of CNI 1.0.0 or 1.1.0 (types100.Result).
+
+    Attributes:
+        cni_version: the version it is written in.
+        interfaces: all that belong to the attachment.
+        ips: the addresses of the interfaces.
+        routes: that were made.
+        dns: the resolver's settings.
+    """
+
+    newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
+    sorts_keys: ClassVar[bool] = True
+
+    interfaces: list[Interface] = msgspec.field(default_factory=list[Interface])
+    ips: list[IPConfig] = msgspec.field(default_factory=list[IPConfig])
+    routes: list[Route] = msgspec.field(default_factory=list[Route])
+    dns: DNS = msgspec.field(default_factory=DNS)
+
+    def _wire(self) -> dict[str, Any]:
+        wire = CODEC.write(self)
+        if not wire["dns"]:
+            del wire["dns"]
+        return wire
+
+
+_INTERFACE: Final = _codec.Codec(
+    Interface,
+    _codec.text("name", always=True),
+    _codec.text("mac"),
+    _codec.integer("mtu"),
+    _codec.text("sandbox"),
+    _codec.text("socketPath", "socket_path"),
+    _codec.text("pciID", "pci_id"),
+)
+
+_IP_CONFIG: Final = _codec.Codec(
+    IPConfig,
+    _codec.nullable_integer("interface"),
+    _codec.cidr("address"),
+    _codec.gateway("gateway"),
+)
+
+CODEC: Final = _codec.Codec(
+    Result,
+    _codec.text("cniVersion", "cni_version"),
+    _codec.objects("interfaces", _INTERFACE),
+    _codec.objects("ips", _IP_CONFIG),
+    _codec.objects("routes", _codec.ROUTE),
+    _codec.dns(),
+)
+
+
+def get_result(result: AnyResult) -> Result:
+    """Convert any result to 1.1.0 (types100.GetResult).
+
+    Raises:
+        ResultError: there is no conversion from its version.
+    """
+    return get_as(result, Result)
+
+
+@converter(Result, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
+def _between_1xx(result: Result, version: str) -> Result:
+    return Result(
+        cni_version=version,
+        interfaces=[copy(interface) for interface in result.interfaces],
+        ips=[copy(config) for config in result.ips],
+        routes=copy_routes(result.routes),
+        dns=copy_dns(result.dns),
+    )
+
+
+@converter(v040.Result, v040.SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
+def _from_04x(result: v040.Result, version: str) -> Result:
+    return Result(
+        cni_version=version,
+        interfaces=[
+            Interface(interface.name, mac=interface.mac, sandbox=interface.sandbox)
+            for interface in result.interfaces
+        ],
+        ips=[IPConfig(config.address, config.gateway, config.interface) for config in result.ips],
+        routes=copy_routes(result.routes),
+        dns=copy_dns(result.dns),
+    )
+
+
+@converter(v020.Result, ("0.1.0", "0.2.0"), SUPPORTED_VERSIONS)
+def _from_02x(result: v020.Result, version: str) -> Result:
+    return _from_04x(v040.get_result(result), version)
+
+
+@converter(Result, SUPPORTED_VERSIONS, v040.SUPPORTED_VERSIONS)
+def _to_04x(result: Result, version: str) -> v040.Result:
+    return v040.Result(
+        cni_version=version,
+        interfaces=[
+            v040.Interface(interface.name, interface.mac, interface.sandbox)
+            for interface in result.interfaces
+        ],
+        ips=[
+            v040.IPConfig(
+                "4" if is_ipv4(config.address) else "6",
+                config.address,
+                config.gateway,
+                config.interface,
+            )
+            for config in result.ips
+        ],
+        routes=copy_routes(result.routes),
+        dns=copy_dns(result.dns),
+    )
+
+
+@converter(Result, SUPPORTED_VERSIONS, ("0.1.0", "0.2.0"))
+def _to_02x(result: Result, version: str) -> v020.Result:
+    return v040.to_02x(v040.get_result(result), version)

@@ -1,0 +1,209 @@
+"""CNI versions: parse and compare them, and what versions a plugin supports (pkg/version)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from . import _json
+from ._text import quote
+from .errors import IncompatibleVersionError, VersionError
+
+_CURRENT: Final = "1.1.0"
+_PARTS: Final = ("major", "minor", "micro")
+# What strconv.Atoi takes; int() would also take spaces, underscores and other digits.
+_INTEGER: Final = re.compile(r"[+-]?[0-9]+")
+
+
+def current() -> str:
+    """Return the newest CNI version that this library speaks (version.Current)."""
+    return _CURRENT
+
+
+def parse_version(version: str) -> tuple[int, int, int]:
+    """Split a version into major, minor and micro (version.ParseVersion).
+
+    Args:
+        version: one to three integers with dots between them; empty means 0.1.0.
+
+    Raises:
+        VersionError: it is something else. Pre-release tags are refused, as libcni does.
+    """
+    if not version:
+        return (0, 1, 0)
+    parts = version.split(".")
+    if len(parts) > len(_PARTS):
+        raise VersionError(f"invalid version {quote(version)}: too many parts")
+    numbers = [_parse_part(part, name) for part, name in zip(parts, _PARTS, strict=False)]
+    major, minor, micro = numbers + [0] * (len(_PARTS) - len(numbers))
+    return (major, minor, micro)
+
+
+def _parse_part(part: str, name: str) -> int:
+    if not _INTEGER.fullmatch(part):
+        problem = "invalid syntax"
+    elif len(part) > 400 or not -(2**63) <= (number := int(part)) < 2**63:
+        problem = "value out of range"
+    else:
+        return number
+    quoted = quote(part)
+    raise VersionError(
+        f"failed to convert {name} version part {quoted}: strconv.Atoi: parsing {quoted}: {problem}"
+    )
+
+
+def greater_than(version: str, other: str) -> bool:
+    """Tell whether a version is greater than another (version.GreaterThan).
+
+    Raises:
+        VersionError: one of them cannot be parsed.
+    """
+    return parse_version(version) > parse_version(other)
+
+
+def greater_than_or_equal_to(version: str, other: str) -> bool:
+    """Tell whether a version is at least another (version.GreaterThanOrEqualTo).
+
+    Raises:
+        VersionError: one of them cannot be parsed.
+    """
+    return parse_version(version) >= parse_version(other)
+
+
+class PluginInfo(msgspec.Struct, frozen=True):
+    """What a plugin answers to VERSION (version.PluginInfo).
+
+    Attributes:
+        supported_versions: the CNI versions it supports, in its order; opaque strings.
+        cni_version: the version of its answer.
+    """
+
+    supported_versions: tuple[str, ...]
+    cni_version: str = _CURRENT
+
+    def encode(self) -> bytes:
+        """Write it as a plugin prints it: one line of JSON (PluginInfo.Encode)."""
+        fields = {"cniVersion": self.cni_version, "supportedVersions": self.supported_versions}
+        return msgspec.json.encode(fields) + b"\n"
+
+
+def plugin_supports(*versions: str) -> PluginInfo:
+    """Describe a plugin that supports these versions (version.PluginSupports).
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not versions:
+        raise ValueError("you must support at least one version")
+    return PluginInfo(versions)
+
+
+LEGACY: Final = plugin_supports("0.1.0", "0.2.0")
+ALL: Final = plugin_supports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0")
+
+
+def versions_starting_from(version: str) -> PluginInfo:
+    """List the known versions from this one on (version.VersionsStartingFrom).
+
+    Raises:
+        ValueError: the version is not a known one.
+    """
+    known = ALL.supported_versions
+    if version not in known:
+        raise ValueError(f"no known CNI version {quote(version)}")
+    return plugin_supports(*known[known.index(version) :])
+
+
+def reconcile(config_version: str, plugin: PluginInfo | Sequence[str]) -> None:
+    """Check that a plugin supports a configuration's version (version.Reconciler).
+
+    Args:
+        config_version: compared letter by letter, so that "1.0" is not "1.0.0".
+        plugin: what it answers to VERSION, or the versions it supports.
+
+    Raises:
+        IncompatibleVersionError: it does not.
+    """
+    supported = plugin.supported_versions if isinstance(plugin, PluginInfo) else plugin
+    if config_version not in supported:
+        raise IncompatibleVersionError(config_version, supported)
+
+
+_INFO_FIELDS: Final = {"cniversion": "cniVersion", "supportedversions": "supportedVersions"}
+
+
+def decode_plugin_info(data: bytes) -> PluginInfo:
+    """Read a plugin's answer to VERSION (version.PluginDecoder).
+
+    Raises:
+        VersionError: the answer has no versions in it or is malformed.
+    """
+    try:
+        document = _json.loads(data)
+    except _json.JSONError as error:
+        raise VersionError(f"decoding version info: {error}") from None
+    if document is None:
+        document = {}
+    if not isinstance(document, dict):
+        raise _wrong_type("the answer", document, "object")
+    fields = _json.fields(document, _INFO_FIELDS)
+    info: dict[str, Any] = {name: value for name, value in fields if value is not None}
+    version = info.get("cniVersion", "")
+    supported = info.get("supportedVersions", [])
+    if not isinstance(version, str):
+        raise _wrong_type("cniVersion", version, "string")
+    if not isinstance(supported, list):
+        raise _wrong_type("supportedVersions", supported, "array")
+    for member in supported:
+        if not isinstance(member, str):
+            raise _wrong_type("a member of supportedVersions", member, "string")
+    if not version:
+        raise VersionError("decoding version info: missing field cniVersion")
+    if not supported:
+        # Plugins of spec 0.2.0 answered without the list.
+        if version == "0.2.0":
+            return LEGACY
+        raise VersionError("decoding version info: missing field supportedVersions")
+    return PluginInfo(tuple(supported), version)
+
+
+def _wrong_type(what: str, value: object, wanted: str) -> VersionError:
+    return VersionError(
+        f"decoding version info: {what} is of type {_json.kind(value)}, not {wanted}"
+    )
+
+
+def decode_config_version(data: bytes) -> str:
+    """Read the cniVersion of a configuration or result (version.ConfigDecoder).
+
+    Returns:
+        the version as it is written there; "0.1.0" if it is missing or empty.
+
+    Raises:
+        VersionError: the document is malformed.
+    """
+    try:
+        document = _json.loads(data)
+    except _json.JSONError as error:
+        raise VersionError(f"decoding version from network config: {error}") from None
+    if document is None:
+        return "0.1.0"
+    if not isinstance(document, dict):
+        raise VersionError(
+            "decoding version from network config: "
+            f"the document is of type {_json.kind(document)}, not object"
+        )
+    version = ""
+    for _, value in _json.fields(document, {"cniversion": "cniVersion"}):
+        if value is None:
+            continue
+        if not isinstance(value, str):
+            raise VersionError(
+                "decoding version from network config: "
+                f"cniVersion is of type {_json.kind(value)}, not string"
+            )
+        version = value
+    return version or "0.1.0"

@@ -1,0 +1,185 @@
+"""Put a network namespace on a network and take it off again, on asyncio and then on trio.
+
+Run ``python examples/demo.py`` where cni_async and trio are installed. It prefers the real
+thing: the CNI project's plugins, which are looked for and, where Go is, built. Root is not
+needed if the kernel grants user namespaces. Nothing of the machine's own network changes.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import anyio
+from anyio import to_thread
+
+import fallback_plugin
+from cni_async import CNIConfig, CNIError, RuntimeConf, conf_list_from_bytes
+from namespaces import enter_private_network, look_into, new_namespace, why_no_private_network
+from reference_plugins import CannotBuildError, build, find
+
+SUBNET = "10.88.0.0/24"
+INTRODUCTION = """\
+To the network, a container is a network namespace, which is empty at first. CNI plugins are
+programs that connect it (ADD) and disconnect it (DEL); cni_async calls them.
+"""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """With which plugins, on which network and in what kind of namespace to show it."""
+
+    explanation: str
+    plugins: Path
+    network: bytes
+    addresses: Path
+    """Where the plugin that hands out addresses keeps its books."""
+    namespace: Callable[[], AbstractContextManager[Path]]
+    real: bool = True
+
+
+def main() -> None:
+    """Choose the best that this machine allows, and show it."""
+    with tempfile.TemporaryDirectory(prefix="cni-async-demo-") as folder:
+        scratch = Path(folder)
+        setting = choose(scratch)
+        print(INTRODUCTION, setting.explanation, sep="\n")
+        for backend in ("asyncio", "trio"):
+            print(f"\n{backend}")
+            with setting.namespace() as namespace:
+                anyio.run(show, setting, namespace, scratch / "cache", backend=backend)
+    print("\nDone.")
+
+
+async def show(setting: Setting, namespace: Path, cache: Path) -> None:
+    """Do what a container runtime does, and look at the effect of each step."""
+    network = conf_list_from_bytes(setting.network)
+    cni = CNIConfig([str(setting.plugins)], cache_dir=str(cache))
+    container = RuntimeConf(container_id="demo", netns=str(namespace), ifname="eth0")
+    if setting.real:
+        say("before", await inside(namespace))
+
+    result = await cni.add_network_list(network, container)
+    given = json.loads(result.to_json())["ips"][0]
+    say("ADD", f"the plugins report {given['address']} with gateway {given['gateway']}")
+    if setting.real:
+        say("inside", seen := await inside(namespace))
+        expect(f"eth0 {given['address']}" in seen, "eth0 does not have the address")
+        expect(f"default via {given['gateway']}" in seen, "there is no default route")
+
+    await cni.check_network_list(network, container)
+    say("CHECK", "the plugins find everything as ADD left it")
+
+    await cni.del_network_list(network, container)
+    say("DEL", "taken back")
+    if setting.real:
+        say("inside", seen := await inside(namespace))
+        expect("eth0" not in seen, "eth0 is still there")
+    reserved = [file.name for file in setting.addresses.rglob("*") if is_address(file.name)]
+    remembered = await cni.get_cached_attachments()
+    say("left over", f"{len(reserved)} reserved addresses, {len(remembered)} cached attachments")
+    expect(not reserved and not remembered, "something was left behind")
+
+
+def choose(scratch: Path) -> Setting:
+    """Find out how real it can get on this machine."""
+    why_not = why_no_private_network()
+    plugins = find("bridge", "host-local")
+    if why_not:
+        why_not = f"this machine gives us no network of our own ({why_not})"
+    elif plugins is None:
+        try:
+            plugins = build()
+        except CannotBuildError as error:
+            why_not = str(error)
+    if plugins is None or why_not:
+        return pretend(scratch, str(why_not))
+
+    as_whom = "as root" if os.geteuid() == 0 else "without root, in a user namespace"
+    enter_private_network()
+    addresses = scratch / "addresses"
+    ipam = {
+        "type": "host-local",
+        "dataDir": str(addresses),
+        "ranges": [[{"subnet": SUBNET}]],
+        "routes": [{"dst": "0.0.0.0/0"}],
+    }
+    bridge = {"type": "bridge", "bridge": "cni-demo0", "isGateway": True, "ipam": ipam}
+    return Setting(
+        f"The real thing: bridge and host-local from {plugins}, {as_whom}.\n"
+        "All of it happens in a network of this program's own, which ends with it.",
+        plugins,
+        # Not the newest version, but one that distributions' plugins speak as well.
+        network_of("1.0.0", bridge),
+        addresses,
+        new_namespace,
+    )
+
+
+def pretend(scratch: Path, why: str) -> Setting:
+    """Set up our own little plugin, which takes part in all of CNI but touches no network."""
+    plugins = scratch / "plugins"
+    plugins.mkdir()
+    script = plugins / "pretend"
+    command = shlex.join([sys.executable, "-I", fallback_plugin.__file__])
+    script.write_text(f"#!/bin/sh\nexec {command}\n")
+    script.chmod(0o755)
+    addresses = scratch / "addresses"
+    plugin = {"type": "pretend", "subnet": SUBNET, "dataDir": str(addresses)}
+    return Setting(
+        f"Not the real thing: {why}.\n"
+        "Instead a plugin written in Python plays along: it is called as any plugin is and hands\n"
+        "out addresses, but NO INTERFACE IS MADE, and no namespace.",
+        plugins,
+        network_of("1.0.0", plugin),
+        addresses,
+        lambda: nullcontext(Path("/proc/self/ns/net")),
+        real=False,
+    )
+
+
+def network_of(version: str, *plugins: Mapping[str, object]) -> bytes:
+    """Write a network configuration, as an administrator puts it into /etc/cni/net.d."""
+    return json.dumps({"cniVersion": version, "name": "demo", "plugins": plugins}).encode()
+
+
+async def inside(namespace: Path) -> str:
+    """Tell in one line what the namespace has."""
+    view = await to_thread.run_sync(look_into, namespace)
+    interfaces = (" ".join([name, *has]) for name, has in view.interfaces.items())
+    return f"{', '.join(interfaces)}; routes: {', '.join(view.routes) or 'none'}"
+
+
+def is_address(text: str) -> bool:
+    """Tell an address from the other files of a store."""
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def say(step: str, what: str) -> None:
+    """Print one step."""
+    print(f"  {step:<10} {what}", flush=True)
+
+
+def expect(condition: bool, otherwise: str) -> None:
+    """End the demonstration if it does not show what it should."""
+    if not condition:
+        sys.exit(f"demo: {otherwise}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (CNIError, OSError) as error:
+        sys.exit(f"demo: {error}")

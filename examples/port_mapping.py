@@ -1,0 +1,78 @@
+"""Reach a server in a namespace through a port of the host, with typed capability args.
+
+As root, with the reference plugins, ``ip`` and iptables::
+
+    CNI_PATH=/opt/cni/bin python examples/port_mapping.py
+"""
+
+import asyncio
+import json
+import os
+import sys
+
+from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
+from cni_async.capabilities import PortMapping, capability_args
+from cni_async.types import v100
+
+NETWORK = {
+    "cniVersion": "1.1.0",
+    "name": "mapped",
+    "plugins": [
+        {
+            "type": "bridge",
+            "bridge": "cni-mapped0",
+            "isGateway": True,
+            "ipam": {
+                "type": "host-local",
+                "ranges": [[{"subnet": "10.89.4.0/24"}]],
+                "routes": [{"dst": "0.0.0.0/0"}],
+            },
+        },
+        # Only a plugin that declares a capability is told its args.
+        {"type": "portmap", "capabilities": {"portMappings": True}},
+    ],
+}
+
+SERVER = """
+import socket
+server = socket.create_server(("", 80))
+print("listening", flush=True)
+server.accept()[0].sendall(b"hello from inside")
+"""
+
+
+async def main() -> None:
+    """Map port 8080 of the host to port 80 of the container, and use it."""
+    cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
+    network = conf_list_from_bytes(json.dumps(NETWORK).encode())
+    container = RuntimeConf(
+        "mapped",
+        netns="/run/netns/mapped",
+        ifname="eth0",
+        capability_args=capability_args(
+            port_mappings=[PortMapping(host_port=8080, container_port=80, protocol="tcp")]
+        ),
+    )
+    await (await asyncio.create_subprocess_exec("ip", "netns", "add", "mapped")).wait()
+    try:
+        result = v100.get_result(await cni.add_network_list(network, container))
+        server = await asyncio.create_subprocess_exec(
+            *["ip", "netns", "exec", "mapped", sys.executable, "-c", SERVER],
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert server.stdout
+        await server.stdout.readline()
+
+        host = str(result.ips[0].gateway)
+        async with asyncio.timeout(10):
+            reader, writer = await asyncio.open_connection(host, 8080)
+            print(f"{host}:8080 says:", (await reader.read()).decode())
+            writer.close()
+            await server.wait()
+    finally:
+        await cni.del_network_list(network, container)
+        await (await asyncio.create_subprocess_exec("ip", "netns", "del", "mapped")).wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

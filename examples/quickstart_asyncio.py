@@ -1,0 +1,58 @@
+"""Attach a network namespace to a network and detach it again, with asyncio.
+
+As root, with the reference plugins and ``ip``::
+
+    CNI_PATH=/opt/cni/bin python examples/quickstart_asyncio.py
+"""
+
+import asyncio
+import json
+import os
+
+from cni_async import CNIConfig, PluginError, RuntimeConf, conf_list_from_bytes
+
+NETWORK = {
+    "cniVersion": "1.1.0",
+    "name": "quickstart",
+    "plugins": [
+        {
+            "type": "bridge",
+            "bridge": "cni-quick0",
+            "isGateway": True,
+            "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.89.1.0/24"}]]},
+        }
+    ],
+}
+
+
+async def main() -> None:
+    """ADD, CHECK and DEL."""
+    cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
+    network = conf_list_from_bytes(json.dumps(NETWORK).encode())
+    container = RuntimeConf("my-container", netns="/run/netns/quickstart", ifname="eth0")
+
+    await run("ip", "netns", "add", "quickstart")
+    try:
+        try:
+            result = await cni.add_network_list(network, container)
+            print(result.to_json(indent=2))
+            await cni.check_network_list(network, container)
+        except PluginError as error:
+            print(f"{error.plugin} failed ({error.command}, code {error.code}): {error.msg}")
+            raise
+        finally:
+            # After a failed or cancelled ADD, too: part of it may have been done.
+            await cni.del_network_list(network, container)
+    finally:
+        await run("ip", "netns", "del", "quickstart")
+
+
+async def run(*command: str) -> None:
+    """Run a command that has to succeed."""
+    process = await asyncio.create_subprocess_exec(*command)
+    if await process.wait():
+        raise SystemExit(f"{' '.join(command)} failed")
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
