@@ -10,8 +10,8 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, Final, NoReturn, TypeGuard, cast
 
 import msgspec
 
@@ -79,23 +79,31 @@ def indent(data: bytes, spaces: int) -> bytes:
     return msgspec.json.format(data, indent=spaces)
 
 
+def is_object(value: object) -> TypeGuard[Object]:
+    """Tell whether a decoded value is a plain dict."""
+    return isinstance(value, dict)
+
+
+def is_array(value: object) -> TypeGuard[list[Any]]:
+    """Tell whether a decoded value is a JSON array."""
+    return isinstance(value, list) and not isinstance(value, Pairs)
+
+
 def reject_non_finite(value: Any) -> None:
     """Refuse NaN and infinities, which msgspec would write as null.
 
     Raises:
         JSONError: there is one somewhere in the value.
     """
-    match value:
-        case float() if not math.isfinite(value):
+    if isinstance(value, float):
+        if not math.isfinite(value):
             raise JSONError(f"json: unsupported value: {value}")
-        case Mapping():
-            for member in value.values():
-                reject_non_finite(member)
-        case list() | tuple():
-            for member in value:
-                reject_non_finite(member)
-        case _:
-            pass
+    elif is_object(value):
+        for member in value.values():
+            reject_non_finite(member)
+    elif isinstance(value, list | tuple):
+        for member in cast(Sequence[Any], value):
+            reject_non_finite(member)
 
 
 def kind(value: object) -> str:
@@ -121,16 +129,14 @@ def fold(key: str) -> str:
     return key.lower().replace("\u017f", "s")
 
 
-def fields(
-    pairs: Mapping[str, Any] | Iterable[tuple[str, Any]], names: Mapping[str, str]
-) -> Iterable[tuple[str, Any]]:
+def fields(document: Object, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """Yield (canonical name, value) for the keys that Go would match to a struct's fields.
 
     Args:
-        pairs: an object; the order of its keys is the document's.
+        document: an object; the order of its keys is the document's.
         names: from the folded key (see `fold`) to the canonical name.
     """
-    for key, value in pairs.items() if isinstance(pairs, Mapping) else pairs:
+    for key, value in document.items():
         name = names.get(fold(key))
         if name is not None:
             yield name, value
@@ -140,7 +146,7 @@ def plain(value: Any) -> Any:
     """Turn `Pairs` into dicts, the last of several equal keys winning, at every level."""
     if isinstance(value, Pairs):
         return {key: plain(member) for key, member in value}
-    if isinstance(value, list):
+    if is_array(value):
         return [plain(member) for member in value]
     return value
 
@@ -231,17 +237,15 @@ def _quote_char(char: str) -> str:
 
 def _scrub(value: Any) -> Any:
     """Replace lone surrogates, which Go reads as U+FFFD and Python could not write again."""
-    match value:
-        case str():
-            return _SURROGATE.sub("\ufffd", value)
-        case Pairs():
-            return Pairs((_scrub(key), _scrub(member)) for key, member in value)
-        case list():
-            return [_scrub(member) for member in value]
-        case dict():
-            return {_scrub(key): _scrub(member) for key, member in value.items()}
-        case _:
-            return value
+    if isinstance(value, str):
+        return _SURROGATE.sub("\ufffd", value)
+    if isinstance(value, Pairs):
+        return Pairs((_scrub(key), _scrub(member)) for key, member in value)
+    if is_array(value):
+        return [_scrub(member) for member in value]
+    if is_object(value):
+        return {_scrub(key): _scrub(member) for key, member in value.items()}
+    return value
 
 
 _REPLACE: Final = "cni_async.replace"

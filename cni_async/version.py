@@ -145,20 +145,20 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
         document = _json.loads(data)
     except _json.JSONError as error:
         raise VersionError(f"decoding version info: {error}") from None
-    if document is None:
-        document = {}
-    if not isinstance(document, dict):
-        raise _wrong_type("the answer", document, "object")
-    fields = _json.fields(document, _INFO_FIELDS)
-    info: dict[str, Any] = {name: value for name, value in fields if value is not None}
+    info: dict[str, Any] = {}
+    if document is not None:
+        if not _json.is_object(document):
+            raise _wrong_type("the answer", document, "object")
+        fields = _json.fields(document, _INFO_FIELDS)
+        info.update((name, value) for name, value in fields if value is not None)
     version = info.get("cniVersion", "")
     supported = info.get("supportedVersions", [])
     if not isinstance(version, str):
         raise _wrong_type("cniVersion", version, "string")
-    if not isinstance(supported, list):
+    if not _json.is_array(supported):
         raise _wrong_type("supportedVersions", supported, "array")
     for member in supported:
-        if not isinstance(member, str):
+        if not isinstance(member, str | None):
             raise _wrong_type("a member of supportedVersions", member, "string")
     if not version:
         raise VersionError("decoding version info: missing field cniVersion")
@@ -167,7 +167,7 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
         if version == "0.2.0":
             return LEGACY
         raise VersionError("decoding version info: missing field supportedVersions")
-    return PluginInfo(tuple(supported), version)
+    return PluginInfo(tuple(member or "" for member in supported), version)
 
 
 def _wrong_type(what: str, value: object, wanted: str) -> VersionError:
@@ -191,7 +191,7 @@ def decode_config_version(data: bytes) -> str:
         raise VersionError(f"decoding version from network config: {error}") from None
     if document is None:
         return "0.1.0"
-    if not isinstance(document, dict):
+    if not _json.is_object(document):
         raise VersionError(
             "decoding version from network config: "
             f"the document is of type {_json.kind(document)}, not object"

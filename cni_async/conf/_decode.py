@@ -7,7 +7,7 @@ twice is merged. What the struct does not know is not looked at.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Generic, NoReturn, TypeGuard, TypeVar
+from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import msgspec
 
@@ -38,22 +38,12 @@ def network_from(document: Any) -> NetConf:
         ConfigError: a known key has a value of another type, or there is no type.
     """
     try:
-        network = _NETWORK.read(document, None)
+        network = _usual(document) or _NETWORK.read(document, None)
     except _WrongTypeError as fault:
         raise ConfigError(f"{PREFIX}{fault}", key=fault.key) from None
     if not network.type:
         raise ConfigError(f"{PREFIX}missing 'type'", key="type")
     return network
-
-
-def is_object(value: object) -> TypeGuard[_json.Object]:
-    """Tell whether a decoded value is a plain dict."""
-    return isinstance(value, dict)
-
-
-def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Tell whether a decoded value is a JSON array."""
-    return isinstance(value, list) and not isinstance(value, _json.Pairs)
 
 
 class _WrongTypeError(Exception):
@@ -91,39 +81,37 @@ class _Shape(Generic[_S]):
         if value is None:
             return former or self._struct()
         found: dict[str, Any] = {} if former is None else msgspec.structs.asdict(former)
-        for (key, attribute, reader), member in self._members(value):
+        for (key, attribute, reader), member in self._matches(value):
             try:
                 found[attribute] = reader(member, found.get(attribute))
             except _WrongTypeError as fault:
                 fault.below(key)
         return self._struct(**found)
 
-    def _members(self, value: Any) -> Iterable[tuple[_Field, Any]]:
+    def has_variants(self, value: _json.Object) -> bool:
+        """Tell whether a key is one of these in other letter case."""
         exact, folded, lengths = self._exact, self._folded, self._lengths
-        if is_object(value):
-            for key in value:
-                if len(key) in lengths and key not in exact and _json.fold(key) in folded:
-                    break
-            else:
-                return [(exact[key], value[key]) for key in value if key in exact]
-            value = _json.Pairs(sorted(value.items()))
-        return [
-            (field, member)
-            for key, member in _members(value)
-            if len(key) in lengths and (field := folded.get(_json.fold(key)))
-        ]
+        for key in value:
+            if len(key) in lengths and key not in exact and _json.fold(key) in folded:
+                return True
+        return False
+
+    def _matches(self, value: Any) -> Iterable[tuple[_Field, Any]]:
+        for key, member in _members(value):
+            if len(key) in self._lengths and (field := self._folded.get(_json.fold(key))):
+                yield field, member
 
 
 def _members(value: Any) -> Iterable[tuple[str, Any]]:
-    if is_object(value):
-        return value.items()
+    if _json.is_object(value):
+        return sorted(value.items())
     if isinstance(value, _json.Pairs):
         return value
     raise _WrongTypeError(value, "object")
 
 
 def _array(value: Any) -> list[Any]:
-    if is_array(value):
+    if _json.is_array(value):
         return value
     raise _WrongTypeError(value, "array")
 
@@ -172,7 +160,7 @@ def _flags(value: Any, former: Mapping[str, bool] | None) -> dict[str, bool]:
 def _result(value: Any, former: _json.Object | None) -> _json.Object | None:
     if value is None:
         return None
-    if not is_object(value):
+    if not _json.is_object(value):
         # Through JSON once more: that takes the point from integral floats, as `loads` does.
         value = _json.loads(_json.dumps(_json.plain(_json.Pairs(_members(value)))))
     return {**former, **value} if former else value
@@ -212,3 +200,41 @@ _NETWORK: Final = _Shape(
         "cni.dev/valid-attachments": ("valid_attachments", _attachments),
     },
 )
+
+
+class _Usual(msgspec.Struct):
+    """What most configurations have, for msgspec to read in half the time."""
+
+    cni_version: str = msgspec.field(default="", name="cniVersion")
+    name: str = ""
+    type: str = ""
+    capabilities: dict[str, bool] = msgspec.field(default_factory=dict[str, bool])
+    ipam: IPAM = msgspec.field(default_factory=IPAM)
+    dns: DNS = msgspec.field(default_factory=DNS)
+    raw_prev_result: dict[str, Any] | None = msgspec.field(default=None, name="prevResult")
+
+
+def _usual(document: Any) -> NetConf | None:
+    """Read a plain dict with nothing odd in it; None for all others, malformed ones included."""
+    if not _json.is_object(document) or "cni.dev/valid-attachments" in document:
+        return None
+    for shape, value in (
+        (_NETWORK, document),
+        (_IPAM, document.get("ipam")),
+        (_DNS, document.get("dns")),
+    ):
+        if _json.is_object(value) and shape.has_variants(value):
+            return None
+    try:
+        usual = msgspec.convert(document, _Usual)
+    except msgspec.ValidationError:
+        return None
+    return NetConf(
+        usual.cni_version,
+        usual.name,
+        usual.type,
+        usual.capabilities,
+        usual.ipam,
+        usual.dns,
+        usual.raw_prev_result,
+    )

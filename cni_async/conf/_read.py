@@ -143,16 +143,17 @@ def _read_file(path: str) -> bytes:
         descriptor = os.open(path, _FLAGS)
     except (OSError, ValueError) as error:
         raise _unreadable(path, f"open {path}: {_reason(error)}") from error
-    with open(descriptor, "rb") as file:
+    try:
         mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
-            raise _unreadable(path, f"read {path}: {_reason_of(errno.EISDIR)}")
-        if not stat.S_ISREG(mode):
+        # A directory is refused by `open`, in the words that libcni has for it.
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise _unreadable(path, f"read {path}: not a regular file")
-        try:
+        with open(descriptor, "rb", closefd=False) as file:
             data = file.read(MAX_SIZE + 1)
-        except OSError as error:
-            raise _unreadable(path, f"read {path}: {_reason(error)}") from error
+    except OSError as error:
+        raise _unreadable(path, f"read {path}: {_reason(error)}") from error
+    finally:
+        os.close(descriptor)
     if len(data) > MAX_SIZE:
         raise _unreadable(path, f"read {path}: larger than {MAX_SIZE} bytes")
     return data
@@ -169,12 +170,8 @@ def _extension(name: str) -> str:
 
 
 def _reason(error: OSError | ValueError) -> str:
-    # A ValueError is a path with a NUL or half a character in it.
+    # A ValueError is a path with a NUL or half a character in it. Go has the C library's words
+    # in lower case.
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
-    return _reason_of(number or errno.EIO)
-
-
-def _reason_of(number: int) -> str:
-    # Go has the C library's words in lower case.
-    text = os.strerror(number)
+    text = os.strerror(number or errno.EIO)
     return text[:1].lower() + text[1:]

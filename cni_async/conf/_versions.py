@@ -9,8 +9,6 @@ from cni_async._text import quoted_list
 from cni_async.errors import ConfigError, UnsupportedVersionError, VersionError
 from cni_async.version import ALL, current, parse_version
 
-from ._decode import is_array
-
 PREFIX: Final = "error parsing configuration list: "
 
 _CURRENT: Final = parse_version(current())
@@ -56,7 +54,7 @@ def select_version(document: _json.Object) -> str:
 
 
 def _entries(value: Any) -> list[tuple[tuple[int, int, int], str]]:
-    if not is_array(value):
+    if not _json.is_array(value):
         raise ConfigError(
             f"{PREFIX}invalid type for cniVersions: {_json.kind(value)}", key="cniVersions"
         )

@@ -10,7 +10,7 @@ import msgspec
 from cni_async import _json
 from cni_async.errors import ConfigError
 
-from ._decode import is_object, network_from
+from ._decode import network_from
 from .model import NetworkConfig
 
 # What the runtime sets. A plugin written in Go would take "cniversion" from the file for it.
@@ -54,7 +54,7 @@ def _existing(raw: bytes) -> _json.Object:
         document = _json.loads(raw)
     except _json.JSONError as error:
         raise ConfigError(f"unmarshal existing network bytes: {error}") from None
-    if not is_object(document):
+    if not _json.is_object(document):
         raise ConfigError(
             "unmarshal existing network bytes: "
             f"the document must be an object, not {_json.kind(document)}"

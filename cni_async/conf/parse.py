@@ -9,7 +9,7 @@ from cni_async import _json
 from cni_async._text import quote
 from cni_async.errors import ConfigError
 
-from ._decode import PREFIX, is_array, is_object, network_from
+from ._decode import PREFIX, network_from
 from ._versions import PREFIX as LIST_PREFIX
 from ._versions import select_version
 from .model import NetworkConfig, NetworkConfigList
@@ -130,7 +130,7 @@ def _list_document(data: bytes) -> _json.Object:
         raise ConfigError(f"{LIST_PREFIX}{error}") from None
     if document is None:
         return {}
-    if not is_object(document):
+    if not _json.is_object(document):
         raise ConfigError(
             f"{LIST_PREFIX}the document must be an object, not {_json.kind(document)}"
         )
@@ -169,7 +169,7 @@ def _flag(document: _json.Object, key: str) -> bool:
 
 
 def _plugins(value: Any) -> list[NetworkConfig]:
-    if not is_array(value):
+    if not _json.is_array(value):
         raise ConfigError(f"{LIST_PREFIX}invalid 'plugins' type {_json.kind(value)}", key="plugins")
     if not value:
         raise ConfigError(f"{LIST_PREFIX}no plugins in list", key="plugins")
