@@ -6,7 +6,7 @@ Where the specification and libcni part, libcni's way is taken, for its plugins 
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
@@ -83,7 +83,7 @@ class CNIConfig:
             raise TypeError("path must be a sequence of directories, not one string")
         if cache is not None and cache_dir is not None:
             raise ValueError("give either cache or cache_dir")
-        self.path = tuple(os.fspath(directory) for directory in path)
+        self.path: tuple[str, ...] = tuple(os.fspath(directory) for directory in path)
         self._plugins = PluginCaller(
             self.path,
             default_exec(timeout=timeout, grace=grace) if exec is None else exec,
@@ -513,7 +513,7 @@ def _failed(plugin: NetworkConfig, what: str) -> str:
 
 
 @contextmanager
-def _in_context(words: str) -> Iterator[None]:
+def _in_context(words: str) -> Generator[None]:
     try:
         yield
     except CNIError as error:
@@ -522,7 +522,7 @@ def _in_context(words: str) -> Iterator[None]:
 
 
 @contextmanager
-def _unrecorded(name: str, result: Result | None) -> Iterator[None]:
+def _unrecorded(name: str, result: Result | None) -> Generator[None]:
     words = f"failed to set network {quote(name)} cached result: "
     try:
         yield

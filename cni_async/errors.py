@@ -95,7 +95,7 @@ class NotFoundError(ConfigError):
 
     def __init__(self, dir: str, name: str) -> None:
         super().__init__(dir)
-        self.args = (dir, name)
+        Exception.__init__(self, dir, name)  # pickle calls us with these again
         self.dir = dir
         self.name = name
 
@@ -116,9 +116,9 @@ class IncompatibleVersionError(VersionError):
 
     def __init__(self, config: str, supported: Sequence[str]) -> None:
         super().__init__(config)
-        self.args = (config, tuple(supported))
+        Exception.__init__(self, config, tuple(supported))  # pickle calls us with these again
         self.config = config
-        self.supported = tuple(supported)
+        self.supported: tuple[str, ...] = tuple(supported)
 
     @property
     def details(self) -> str:
@@ -159,7 +159,7 @@ class PluginNotFoundError(CNIError):
     def __init__(self, text: str = "", *, plugin: str = "", paths: Sequence[str] = ()) -> None:
         super().__init__(text)
         self.plugin = plugin
-        self.paths = tuple(paths)
+        self.paths: tuple[str, ...] = tuple(paths)
 
 
 class ResultError(CNIError, ValueError):
@@ -207,7 +207,7 @@ class AggregateError(CNIError):
 
     def __init__(self, errors: Sequence[Exception] = ()) -> None:
         super().__init__(tuple(errors))
-        self.errors = tuple(errors)
+        self.errors: tuple[Exception, ...] = tuple(errors)
 
 
 class ValidationError(AggregateError):
@@ -277,7 +277,7 @@ class PluginError(CNIError):
         retryable: bool | None = None,
     ) -> None:
         super().__init__(msg)
-        self.code = ErrorCode(code) if code in _KNOWN_CODES else code
+        self.code: ErrorCode | int = ErrorCode(code) if code in _KNOWN_CODES else code
         self.msg = msg
         self.details = details
         self.plugin = plugin
@@ -285,7 +285,7 @@ class PluginError(CNIError):
         self.exit_code = exit_code
         self.signal = signal
         self.stderr = stderr
-        self.retryable = code in _RETRYABLE if retryable is None else retryable
+        self.retryable: bool = code in _RETRYABLE if retryable is None else retryable
 
     def _text(self) -> str:
         return f"{self.msg}; {self.details}" if self.details else self.msg

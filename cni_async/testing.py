@@ -130,7 +130,7 @@ class FakeCache(MemoryCache):
             fail_on: names of the methods that raise, e.g. ``{"store"}``.
         """
         super().__init__()
-        self.fail_on = set(fail_on)
+        self.fail_on: set[str] = set(fail_on)
 
     def _fail(self, method: str) -> None:
         if method in self.fail_on:

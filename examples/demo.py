@@ -183,3 +183,5 @@ if __name__ == "__main__":
         main()
     except (CNIError, OSError) as error:
         sys.exit(f"demo: {error}")
+    except KeyboardInterrupt:
+        sys.exit("demo: interrupted")

@@ -147,4 +147,7 @@ def _main(task: str, *args: str) -> None:
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    try:
+        _main(*sys.argv[1:])
+    except OSError as error:
+        sys.exit(error.strerror)

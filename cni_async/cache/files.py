@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
@@ -217,7 +217,7 @@ async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
 
 
 @contextmanager
-def _as_cache_error(path: str) -> Iterator[None]:
+def _as_cache_error(path: str) -> Generator[None]:
     try:
         yield
     except OSError as error:

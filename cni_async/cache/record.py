@@ -86,7 +86,9 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     network: str = msgspec.field(name="networkName")
     netns: str = ""
     cni_args: Sequence[Sequence[str]] = msgspec.field(name="cniArgs", default=())
-    capability_args: dict[str, Any] = msgspec.field(name="capabilityArgs", default_factory=dict)
+    capability_args: dict[str, Any] = msgspec.field(
+        name="capabilityArgs", default_factory=dict[str, Any]
+    )
     result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
 
     def check_owner(self, key: AttachmentKey) -> None:
@@ -191,7 +193,7 @@ def _decode_patiently(data: bytes) -> Record:
         document = _json.loads(data)
     except _json.JSONError as error:
         raise CorruptRecordError(str(error)) from None
-    if not isinstance(document, dict):
+    if not _json.is_object(document):
         found = _json.kind(document)
         raise CorruptRecordError(f"the record is of type {found}, not object")
     fields: dict[str, Any] = {
@@ -210,12 +212,12 @@ def _decode_patiently(data: bytes) -> Record:
             raise CorruptRecordError(f"result is of type {_json.kind(result)}, not object")
         fields["result"] = msgspec.Raw(_json.dumps(result))
     pairs = fields.get("cni_args")
-    if isinstance(pairs, list):
+    if _json.is_array(pairs):
         fields["cni_args"] = [
             []
             if pair is None
             else ["" if text is None else text for text in pair]
-            if isinstance(pair, list)
+            if _json.is_array(pair)
             else pair
             for pair in pairs
         ]
@@ -299,6 +301,6 @@ def _is_bare_result(data: bytes) -> bool:
         document = _json.loads(data)
     except _json.JSONError:
         return True
-    if not isinstance(document, dict):
+    if not _json.is_object(document):
         return document is not None
     return bool(document) and not dict(_json.fields(document, {"kind": "kind"}))

@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""Everything there is to run: ``python3 noxfile.py [nox's arguments]``.
+
+Needs only Python 3.11+ and pip. Without nox this file first installs one for itself, below
+``.nox/``; where nox is installed, plain ``nox`` does the same.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from glob import glob
+from pathlib import Path
+from typing import NoReturn
+
+ROOT = Path(__file__).resolve().parent
+PRIVATE = ROOT / ".nox"
+
+
+def _bootstrap() -> NoReturn:
+    """Run this file again under a nox in a private environment, made on the first call."""
+    import tomllib
+
+    python = PRIVATE / "bootstrap" / "bin" / "python"
+    try:
+        ready = subprocess.run([python, "-c", "import nox.project"], capture_output=True)
+        missing = ready.returncode != 0
+    except OSError:
+        missing = True
+    if missing:
+        print("noxfile.py: installing nox below .nox/ (once)", file=sys.stderr, flush=True)
+        groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+        quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
+        environ = {**os.environ, **quiet, "PIP_USER": "0"}
+        with tempfile.TemporaryDirectory() as tools:
+            # Neither the venv module nor leave to install into this Python is taken for granted.
+            install = ["-m", "pip", "install", "--quiet"]
+            subprocess.run(
+                [sys.executable, *install, "--target", tools, "virtualenv"], env=environ, check=True
+            )
+            subprocess.run(
+                [sys.executable, "-m", "virtualenv", "--quiet", "--clear", python.parents[1]],
+                env={**environ, "PYTHONPATH": tools},
+                check=True,
+            )
+        subprocess.run([python, *install, *groups["nox"]], env=environ, check=True)
+    os.execv(python, [str(python), str(ROOT / "noxfile.py"), *sys.argv[1:]])
+
+
+if __name__ == "__main__":
+    if sys.version_info < (3, 11):  # noqa: UP036 - the line is there for older ones
+        sys.exit(f"noxfile.py: Python 3.11 or newer is needed, this is {sys.version.split()[0]}")
+    os.chdir(ROOT)
+try:
+    import nox
+    from nox.command import CommandFailed
+    from nox.project import dependency_groups, load_toml, python_versions
+except ImportError:
+    if __name__ != "__main__":
+        raise
+    try:
+        _bootstrap()
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"noxfile.py: cannot install nox: {error}")
+
+PYPROJECT = load_toml(ROOT / "pyproject.toml")
+CI = bool(os.environ.get("CI"))
+
+
+def _runs(python: str, version: str) -> bool:
+    """Tell whether this really is that Python: a pyenv shim may exist and yet only fail."""
+    script = "import sys; print('{}.{}'.format(*sys.version_info))"
+    try:
+        answer = subprocess.run([python, "-c", script], capture_output=True, text=True, timeout=30)
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+    return answer.returncode == 0 and answer.stdout.strip() == version
+
+
+def _present_pythons() -> list[str]:
+    """List the supported Pythons of this machine, and see to it that nox finds each of them."""
+    pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    present: list[str] = []
+    for version in python_versions(PYPROJECT):
+        name = f"python{version}"
+        search = os.environ.get("PATH", os.defpath).split(os.pathsep)
+        on_path = {
+            place: which
+            for place, each in enumerate(search)
+            if (which := shutil.which(name, path=each))
+        }
+        # glob(), as which(), takes a directory that we may not read for an empty one.
+        installed = sorted(glob(f"{pyenv}/versions/{version}*/bin/{name}"))
+        candidates = [*on_path.values(), *installed, os.path.join(sys.base_prefix, "bin", name)]
+        python = next((each for each in candidates if _runs(each, version)), None)
+        if python is None:
+            continue
+        present.append(version)
+        if python != candidates[0] or not on_path:  # nox would find nothing, or what cannot run
+            search.insert(min(on_path, default=len(search)), os.path.dirname(python))
+            os.environ["PATH"] = os.pathsep.join(search)
+    return present or [f"{sys.version_info[0]}.{sys.version_info[1]}"]
+
+
+PYTHONS = _present_pythons()
+RECORDED = PRIVATE / "recorded"  # what the coverage session adds up
+
+nox.needs_version = ">=2025.5.1"
+nox.options.default_venv_backend = "virtualenv"
+nox.options.download_python = "never"
+nox.options.error_on_external_run = True
+nox.options.reuse_venv = "yes"
+nox.options.sessions = ["lint", "types", "tests", "e2e", "lowest", "coverage"]
+
+
+def _install(session: nox.Session, group: str, *constraints: str) -> None:
+    """Install this checkout with all its extras, and a dependency group."""
+    extras = ",".join(PYPROJECT["project"]["optional-dependencies"])
+    session.install(f"-e.[{extras}]", *dependency_groups(PYPROJECT, group), *constraints)
+
+
+def _pytest(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
+    """Run pytest under coverage; the data waits for the coverage session."""
+    recorded = RECORDED / session.name
+    shutil.rmtree(recorded, ignore_errors=True)
+    recorded.mkdir(parents=True)
+    env = {**(env or {}), "COVERAGE_FILE": str(recorded / "data")}
+    session.run("coverage", "run", "-m", "pytest", *args, *session.posargs, env=env)
+
+
+def _unavailable(session: nox.Session, reason: str) -> NoReturn:
+    """Skip the session, naming the reason; in CI nothing may be missing."""
+    if CI:
+        session.error(reason)
+    session.skip(reason)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style and formatting."""
+    session.install(*dependency_groups(PYPROJECT, "lint"))
+    session.run("ruff", "check", *session.posargs)
+    session.run("ruff", "format", "--check")
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Check types, and that everything public has one."""
+    _install(session, "types")
+    session.run("mypy")
+    env = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+    try:
+        session.run("pyright", "--version", env=env, silent=True)
+    except CommandFailed:
+        _unavailable(session, "pyright cannot be had here: it comes from npm")
+    session.run("pyright", env=env)
+    session.run("pyright", "--verifytypes", "cni_async", "--ignoreexternal", env=env)
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests that need neither root nor plugins, on every Python there is."""
+    _install(session, "test")
+    _pytest(session, "-m", "not e2e")
+
+
+@nox.session(python=PYTHONS[-1])
+def e2e(session: nox.Session) -> None:
+    """Run the tests with the reference plugins in real network namespaces."""
+    if os.geteuid() != 0:
+        _unavailable(session, "end-to-end tests need root")
+    if shutil.which("go") is None:
+        _unavailable(session, "end-to-end tests need Go, to build the reference plugins")
+    _install(session, "test")
+    builder = "examples/reference_plugins.py"
+    plugins = session.run("python", builder, silent=True, stderr=None)
+    _pytest(session, "-m", "e2e", env={"CNI_ASYNC_PLUGINS": str(plugins).strip()})
+
+
+@nox.session(python=PYTHONS[0])
+def lowest(session: nox.Session) -> None:
+    """Run the tests with the oldest run-time dependencies that we promise to work with."""
+    project = PYPROJECT["project"]
+    promised = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
+    pins = [each.replace(">=", "==") for each in promised]
+    _install(session, "test", *pins)
+    session.run("pytest", "-m", "not e2e", *session.posargs)
+
+
+@nox.session
+def demo(session: nox.Session) -> None:
+    """Put a network namespace on a network, and take it off again."""
+    session.install(".[trio]")
+    session.run("python", "examples/demo.py", *session.posargs)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Put together what tests and e2e recorded, and enforce the bound of pyproject.toml."""
+    session.install(*dependency_groups(PYPROJECT, "coverage"))
+    recorded = sorted(str(each) for each in RECORDED.glob("*/data.*"))
+    env = {"COVERAGE_FILE": str(RECORDED / "data")}
+    session.run("coverage", "combine", "--keep", *recorded, env=env)
+    session.run("coverage", "report", env=env)
+
+
+if __name__ == "__main__":
+    nox.main()

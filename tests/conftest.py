@@ -1,0 +1,51 @@
+"""Fixtures for all tests."""
+
+from __future__ import annotations
+
+import os
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.netns import leave_host_network
+from tests.support.plugins import reference_plugins
+from tests.support.recorder import Recorder
+
+_HAS_UVLOOP = find_spec("uvloop") is not None
+_NO_UVLOOP = pytest.mark.skipif(
+    not _HAS_UVLOOP and not os.environ.get("CI"), reason="uvloop is not installed"
+)
+
+
+def pytest_configure() -> None:
+    """Keep what the tests do to the network off the machine."""
+    leave_host_network()
+
+
+# Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop", marks=_NO_UVLOOP),
+        pytest.param(("trio", {}), id="trio"),
+    ],
+)
+def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
+    """Run every test marked ``anyio`` on each event loop that we support."""
+    backend: tuple[str, dict[str, Any]] = request.param
+    return backend
+
+
+@pytest.fixture
+def recorder(tmp_path: Path) -> Recorder:
+    """Provide plugins that do as told and remember how they were called."""
+    return Recorder(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def plugin_dir() -> Path:
+    """Provide the directory with the reference plugins."""
+    return reference_plugins()

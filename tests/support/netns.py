@@ -1,0 +1,86 @@
+"""Network namespaces for end-to-end tests."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import namespaces
+
+
+def leave_host_network() -> None:
+    """Give a test run started by root a "host" network of its own, if the kernel lets it.
+
+    The bridges, routes and iptables rules that end-to-end tests make then appear there, not on
+    the machine, and vanish with the run. It has to happen before the first thread: plugins are
+    also started from threads, which would stay behind.
+    """
+    if os.geteuid() == 0 and namespaces.why_no_private_network() is None:
+        assert threading.active_count() == 1
+        namespaces.enter_private_network()
+
+
+def links() -> set[str]:
+    """Return the names of all links of the "host" network."""
+    return {name for _, name in socket.if_nameindex()}
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A network namespace, which is to CNI what a container is to a runtime."""
+
+    path: Path
+
+    def __str__(self) -> str:
+        return str(self.path)
+
+    def look(self) -> namespaces.View:
+        """Look at the interfaces, IPv4 addresses and routes inside."""
+        return namespaces.look_into(self.path)
+
+    def links(self) -> set[str]:
+        """Return the names of all links inside."""
+        return set(self.look().interfaces)
+
+    def run(self, *command: str, timeout: float = 20) -> str:
+        """Run a command inside to its end; return what it printed."""
+        done = subprocess.run(
+            namespaces.command_in(self.path, *command),
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+        if done.returncode:
+            raise AssertionError(f"{command} exited {done.returncode}: {done.stderr}")
+        return done.stdout
+
+    def python(self, code: str, *args: str, timeout: float = 20) -> str:
+        """Run Python code inside to its end; return what it printed."""
+        return self.run(sys.executable, "-IS", "-c", code, *args, timeout=timeout)
+
+    @contextlib.contextmanager
+    def serving(self, code: str, *args: str) -> Iterator[subprocess.Popen[str]]:
+        """Run Python code inside during a block, which starts once the code printed a line."""
+        command = namespaces.command_in(self.path, sys.executable, "-IS", "-c", code, *args)
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            try:
+                assert process.stdout is not None
+                assert process.stdout.readline(), "the server did not start"
+                yield process
+            finally:
+                process.kill()
+
+
+@contextlib.contextmanager
+def namespace() -> Iterator[Namespace]:
+    """Make a network namespace; after the block it is gone, and its path leads nowhere."""
+    with namespaces.new_namespace() as path:
+        yield Namespace(path)

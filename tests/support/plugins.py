@@ -1,0 +1,31 @@
+"""The reference plugins, as end-to-end tests use them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+from namespaces import why_no_private_network
+from reference_plugins import BUILT, NAMES
+
+from .require import require
+
+VARIABLE = "CNI_ASYNC_PLUGINS"
+
+
+def reference_plugins() -> Path:
+    """Return the directory with the plugins and cnitool, all of the versions we test with.
+
+    What happens to be installed on the machine is of any version, so it is not looked at.
+    """
+    require(os.geteuid() == 0, "end-to-end tests need root")
+    why_not = why_no_private_network()
+    require(not why_not, f"end-to-end tests need network namespaces: {why_not}")
+    folder = Path(os.environ.get(VARIABLE) or BUILT)
+    names = [name for group in NAMES.values() for name in group]
+    missing = [name for name in (*names, "cnitool") if not os.access(folder / name, os.X_OK)]
+    require(not missing, f"no {', '.join(missing)}: run nox -s e2e, or set {VARIABLE}")
+    for tool in ("ip", "iptables"):
+        require(shutil.which(tool), f"end-to-end tests need the command {tool}")
+    return folder

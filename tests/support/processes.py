@@ -1,0 +1,25 @@
+"""Looking at processes that are not our children."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process exists and is more than a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
+
+
+def wait_until_gone(*pids: int, timeout: float = 2) -> bool:
+    """Wait for processes to end (a kill takes effect a little later); tell whether all did."""
+    deadline = time.monotonic() + timeout
+    while any(map(is_running, pids)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True

@@ -1,0 +1,144 @@
+"""The recording plugin, seen from a test."""
+
+from __future__ import annotations
+
+import ast
+import json
+import marshal
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import anyio
+
+_SOURCE = Path(__file__).with_name("recording_plugin.py")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a plugin does when called, in the order of the fields."""
+
+    ignore_sigterm: bool = False
+    grandchild: float = 0
+    """Seconds that a child lives which holds stdout and stderr and ignores SIGTERM."""
+    read_stdin: bool = True
+    sleep: float = 0
+    """Seconds to wait after the call was recorded."""
+    signal: int = 0
+    """A signal to send to itself."""
+    stderr: str | bytes | None = None
+    stdout: object = None
+    """Text or bytes to print as they are, or what to print as JSON; None: a successful answer."""
+    linger: float = 0
+    """Seconds to wait after the answer was printed."""
+    exit_code: int = 0
+
+    def steering(self) -> dict[str, Any]:
+        """Return this in the form that the plugin reads."""
+        return asdict(self) | {"stderr": _encode(self.stderr), "stdout": _encode(self.stdout)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """How a plugin was called."""
+
+    plugin: str
+    command: str
+    environ: dict[str, str]
+    stdin: bytes | None
+    """What it was given, or None if it did not read that."""
+    pid: int
+    process_group: int
+    session: int
+    fds: list[int]
+    grandchild: int
+    started: float
+    ended: float | None
+    """When it was about to exit, or None if it was killed or still runs."""
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The network configuration it was given."""
+        config: dict[str, Any] = json.loads(self.stdin or b"{}")
+        return config
+
+    @property
+    def cni_environ(self) -> dict[str, str]:
+        """The part of the environment that the protocol is about."""
+        return {key: value for key, value in self.environ.items() if key.startswith("CNI_")}
+
+
+def _encode(output: object) -> bytes | None:
+    """Return the bytes of what to print."""
+    if output is None or isinstance(output, bytes):
+        return output
+    if not isinstance(output, str):
+        output = json.dumps(output)
+    return output.encode("utf-8", "surrogateescape")
+
+
+class Recorder:
+    """A directory of plugins that do as told and remember how they were called."""
+
+    def __init__(self, tmp_path: Path) -> None:
+        self.folder = tmp_path / "plugins"
+        self.folder.mkdir()
+        self._log = self.folder / ".calls"
+
+    @property
+    def path(self) -> list[str]:
+        """The directories to give to `CNIConfig`."""
+        return [str(self.folder)]
+
+    def plugin(self, name: str, answers: Mapping[str, Answer] | None = None) -> Path:
+        """Install a plugin, or steer it anew; it succeeds at every command not mentioned."""
+        steering = {command: answer.steering() for command, answer in (answers or {}).items()}
+        # Replaced, not rewritten: a plugin that runs at this time reads the old or the new one.
+        fresh = self.folder / f".{name}.fresh"
+        fresh.write_bytes(marshal.dumps(steering))
+        fresh.rename(self.folder / f".{name}.steering")
+        script = self.folder / name
+        if not script.exists():
+            script.write_text(_interpreter_lines() + _SOURCE.read_text())
+            script.chmod(0o755)
+        return script
+
+    def calls(self, command: str | None = None) -> list[Call]:
+        """Return all calls so far, or those with one command, in the order they started."""
+        entries: list[dict[str, Any]] = []
+        if self._log.exists():
+            entries = [ast.literal_eval(line) for line in self._log.read_text().splitlines()]
+        ends = {entry["pid"]: entry["ended"] for entry in entries if "ended" in entry}
+        calls = [
+            Call(**entry, ended=ends.get(entry["pid"])) for entry in entries if "started" in entry
+        ]
+        calls.sort(key=lambda call: call.started)
+        return [call for call in calls if command in (None, call.command)]
+
+    def order(self) -> list[str]:
+        """Return what was called, in order, as in ``["bridge ADD", "tuning ADD"]``."""
+        return [f"{call.plugin} {call.command}" for call in self.calls()]
+
+    def forget(self) -> None:
+        """Forget all calls so far."""
+        self._log.unlink(missing_ok=True)
+
+    async def wait_for_calls(self, count: int = 1, *, timeout: float = 10) -> list[Call]:
+        """Wait until so many calls were recorded."""
+        deadline = time.monotonic() + timeout
+        while len(calls := self.calls()) < count:
+            assert time.monotonic() < deadline, f"{len(calls)} calls instead of {count}"
+            await anyio.sleep(0.005)
+        return calls
+
+
+def _interpreter_lines() -> str:
+    """Return the head of a script that is run by this Python, free of its site-packages."""
+    line = f"#!{sys.executable} -IS\n"
+    if len(line) < 127 and " " not in sys.executable:
+        return line
+    # The kernel takes neither long paths nor spaces; to Python, the next lines are a string.
+    return f"#!/bin/sh\n'''exec' '{sys.executable}' -IS \"$0\" \"$@\"\n' '''\n"

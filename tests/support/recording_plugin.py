@@ -1,0 +1,105 @@
+"""A CNI plugin that does as told and remembers each call; `Recorder` installs and steers it.
+
+A real executable, which runs on its own and knows nothing of `cni_async`. It is started some
+thousand times in a test run, so nothing slow is imported before it is needed: with `json`,
+`signal` and `typing` a call would take three times as long.
+"""
+
+import marshal
+import os
+import sys
+import time
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
+
+
+def main() -> int:
+    """Do what the steering file says for this command."""
+    here, name = os.path.split(os.path.abspath(__file__))
+    command = os.environ.get("CNI_COMMAND", "")
+    with open(f"{here}/.{name}.steering", "rb") as file:
+        answer: dict[str, Any] = marshal.load(file).get(command, {})
+    fds = [int(fd) for fd in os.listdir("/proc/self/fd")]
+    log = os.open(f"{here}/.calls", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    if answer.get("ignore_sigterm"):
+        _ignore_sigterm()
+    grandchild = _leave_grandchild(answer["grandchild"]) if answer.get("grandchild") else 0
+    stdin = sys.stdin.buffer.read() if answer.get("read_stdin", True) else None
+    call = {
+        "plugin": name,
+        "command": command,
+        "environ": dict(os.environ),
+        "stdin": stdin,
+        "pid": os.getpid(),
+        "process_group": os.getpgrp(),
+        "session": os.getsid(0),
+        # Listing them took one, which was the lowest that was free, as the log is now.
+        "fds": sorted(fd for fd in fds if fd != log),
+        "grandchild": grandchild,
+        "started": time.monotonic(),
+    }
+    _append(log, call)
+    time.sleep(answer.get("sleep", 0))
+    if answer.get("signal"):
+        os.kill(os.getpid(), answer["signal"])
+    _write(2, answer.get("stderr") or b"")
+    stdout = answer.get("stdout")
+    _write(1, _default(command, stdin or b"{}") if stdout is None else stdout)
+    time.sleep(answer.get("linger", 0))
+    _append(log, {"pid": os.getpid(), "ended": time.monotonic()})
+    return int(answer.get("exit_code", 0))
+
+
+def _default(command: str, stdin: bytes) -> bytes:
+    """Answer like a plugin that succeeds and changes nothing."""
+    if command not in ("ADD", "VERSION"):
+        return b""
+    import json
+
+    try:
+        config = json.loads(stdin)
+    except ValueError:
+        config = {}
+    version = {"cniVersion": config["cniVersion"]} if config.get("cniVersion") else {}
+    if command == "VERSION":
+        return json.dumps({**version, "supportedVersions": VERSIONS}).encode()
+    return json.dumps(config.get("prevResult") or version).encode()
+
+
+def _ignore_sigterm() -> None:
+    import signal
+
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _leave_grandchild(seconds: float) -> int:
+    """Leave a process behind that holds our stdin, stdout and stderr and ignores SIGTERM."""
+    ready, started = os.pipe()
+    child = os.fork()
+    if child == 0:
+        _ignore_sigterm()
+        os.write(started, b".")
+        time.sleep(seconds)
+        os._exit(0)
+    os.read(ready, 1)  # who reads of this call may rely on it
+    os.close(ready)
+    os.close(started)
+    return child
+
+
+def _append(log: int, entry: "dict[str, Any]") -> None:
+    """Append a line in one write, so that plugins running in parallel do not mix theirs."""
+    os.write(log, ascii(entry).encode() + b"\n")
+
+
+def _write(fd: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(fd, data) :]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
