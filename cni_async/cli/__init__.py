@@ -1,0 +1,18 @@
+"""The command ``cni-async``: cnitool's commands and some more, for people and for scripts."""
+
+import sys
+from importlib.util import find_spec
+
+__all__ = ["main"]
+
+
+def main() -> None:
+    """Run the command; without the extra ``cli``, say how to get it."""
+    missing = [name for name in ("click", "rich") if find_spec(name) is None]
+    if missing:
+        names = " and ".join(missing)
+        print(f"cni-async needs {names}: pip install 'cni-async[cli]'", file=sys.stderr)
+        sys.exit(2)
+    from .commands import cli
+
+    cli(prog_name="cni-async")

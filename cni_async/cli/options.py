@@ -1,0 +1,246 @@
+"""What the commands take: cnitool's arguments and environment, and options that go before it."""
+
+import math
+import os
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+import click
+import msgspec
+
+from cni_async import (
+    CACHE_DIR,
+    CNIConfig,
+    DefaultExec,
+    GCAttachment,
+    InvalidIdentifierError,
+    NetworkConfigList,
+    RuntimeConf,
+    load_conf_list,
+)
+from cni_async._json import JSONError, kind, loads
+from cni_async._text import quote
+from cni_async.invoke.exec import DEFAULT_GRACE, Writer
+from cni_async.validate import validate_container_id, validate_interface_name
+
+from .container import absolute, container_id
+
+Pairs = tuple[tuple[str, str], ...]
+
+
+class Given(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command was given, each thing under the name of its parameter below."""
+
+    net: str = ""
+    netns: str = ""
+    plugin_type: str = ""
+    netconf_path: str = ""
+    cni_path: tuple[str, ...] = ()
+    cap_args: Mapping[str, Any] = {}
+    cni_args: Pairs = ()
+    ifname: str = ""
+    container_id: str | None = None
+    cache_dir: str = CACHE_DIR
+    keep: tuple[GCAttachment, ...] = ()
+    keep_none: bool = False
+    timeout: float | None = None
+    grace: float = DEFAULT_GRACE
+    backend: str = "asyncio"
+    json: bool = False
+
+    async def network(self) -> NetworkConfigList:
+        """Load the network's configuration.
+
+        Raises:
+            ConfigError: it is not there, or malformed.
+        """
+        return await load_conf_list(self.netconf_path, self.net)
+
+    def container(self) -> RuntimeConf:
+        """Return the runtime's side of the attachment.
+
+        Raises:
+            OSError: there is no working directory for a relative path to start from.
+        """
+        netns = absolute(self.netns)
+        return RuntimeConf(
+            container_id(netns) if self.container_id is None else self.container_id,
+            netns,
+            self.ifname,
+            self.cni_args,
+            self.cap_args,
+        )
+
+    def cni(self, stderr: Writer) -> CNIConfig:
+        """Return the library, set up as wanted.
+
+        Args:
+            stderr: gets what plugins write to theirs.
+        """
+        exec = DefaultExec(stderr=stderr, timeout=self.timeout, grace=self.grace)
+        return CNIConfig(self.cni_path, cache_dir=self.cache_dir, exec=exec)
+
+
+def _search_path(text: str) -> tuple[str, ...]:
+    return tuple(text.split(os.pathsep)) if text else ()
+
+
+def _cni_args(text: str) -> Pairs:
+    pairs = [(pair, pair.split("=")) for pair in text.split(";")] if text else []
+    for pair, parts in pairs:
+        if len(parts) != 2 or not all(parts):
+            raise click.BadParameter(f"invalid CNI_ARGS pair {quote(pair)}")
+    return tuple((key, value) for _, (key, value) in pairs)
+
+
+def _cap_args(text: str) -> dict[str, Any]:
+    try:
+        document: Any = loads(os.fsencode(text)) if text else None
+    except JSONError as error:
+        raise click.BadParameter(f"invalid CAP_ARGS: {error}") from None
+    if document is None:  # to Go, null is a map without entries
+        return {}
+    if not isinstance(document, dict):
+        raise click.BadParameter(f"invalid CAP_ARGS: of type {kind(document)}, not object")
+    return cast("dict[str, Any]", document)
+
+
+def _attachment(text: str) -> GCAttachment:
+    container, _, ifname = text.partition("/")
+    try:
+        # A misspelt one would spare nothing, and what was meant would be deleted.
+        validate_container_id(container)
+        validate_interface_name(ifname)
+    except InvalidIdentifierError as error:
+        raise click.BadParameter(f"{text} is not CONTAINER_ID/INTERFACE: {error}") from None
+    return GCAttachment(container, ifname)
+
+
+def _seconds(value: str | float) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise click.BadParameter(f"{value} is no time in seconds")
+    return seconds
+
+
+def _positive_seconds(text: str) -> float:
+    seconds = _seconds(text)
+    if not seconds:
+        raise click.BadParameter("nothing is done in 0 seconds")
+    return seconds
+
+
+NET: Final = click.Argument(["net"])
+NETNS: Final = click.Argument(["netns"])
+# cnitool wants it with every command, so scripts have it there.
+UNUSED_NETNS: Final = click.Argument(["netns"], required=False, default="")
+PLUGIN_TYPE: Final = click.Argument(["plugin_type"], metavar="TYPE")
+CONTAINER: Final = click.Argument(["container_id"], required=False, default="")
+
+NETCONF_PATH: Final = click.Option(
+    ["--netconf-path"],
+    envvar="NETCONFPATH",
+    show_envvar=True,
+    default="/etc/cni/net.d",
+    show_default=True,
+    metavar="DIRECTORY",
+    help="Where network configurations are.",
+)
+CNI_PATH: Final = click.Option(
+    ["--cni-path"],
+    type=_search_path,
+    envvar="CNI_PATH",
+    show_envvar=True,
+    default="",
+    metavar="DIRECTORY[:...]",
+    help="Where plugins are.",
+)
+CACHE: Final = click.Option(
+    ["--cache-dir"],
+    default=CACHE_DIR,
+    show_default=True,
+    metavar="DIRECTORY",
+    help="Where attachments are remembered.",
+)
+TIMEOUT: Final = click.Option(
+    ["--timeout"],
+    type=_positive_seconds,
+    metavar="SECONDS",
+    help="How long each call of a plugin may take.  [default: as long as it likes]",
+)
+GRACE: Final = click.Option(
+    ["--grace"],
+    type=_seconds,
+    default=DEFAULT_GRACE,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long a plugin that is ended has until it is killed.",
+)
+BACKEND: Final = click.Option(
+    ["--backend"],
+    type=click.Choice(["asyncio", "trio"]),
+    default="asyncio",
+    show_default=True,
+    help="The event loop to run on.",
+)
+JSON: Final = click.Option(
+    ["--json"], is_flag=True, help="Print JSON on a terminal too, as is done everywhere else."
+)
+KEEP: Final = click.Option(
+    ["--keep"],
+    type=_attachment,
+    multiple=True,
+    metavar="CONTAINER_ID/INTERFACE",
+    help="Spare this attachment; may be repeated.",
+)
+KEEP_NONE: Final = click.Option(
+    ["--all", "keep_none"], is_flag=True, help="Spare none, as cnitool's gc does."
+)
+CAP_ARGS: Final = click.Option(
+    ["--cap-args"],
+    type=_cap_args,
+    envvar="CAP_ARGS",
+    show_envvar=True,
+    default="",
+    metavar="JSON",
+    help="Values for the capabilities of plugins, by capability.",
+)
+CNI_ARGS: Final = click.Option(
+    ["--cni-args"],
+    type=_cni_args,
+    envvar="CNI_ARGS",
+    show_envvar=True,
+    default="",
+    metavar="KEY=VALUE[;...]",
+    help="Further arguments for plugins.",
+)
+IFNAME: Final = click.Option(
+    ["--ifname"],
+    # Not by `envvar`: click takes an empty variable for none, cnitool for an empty name.
+    default=lambda: os.environ.get("CNI_IFNAME", "eth0"),
+    show_default=False,
+    metavar="NAME",
+    help="The interface inside the namespace.  [env var: CNI_IFNAME; default: eth0]",
+)
+CONTAINER_ID: Final = click.Option(
+    ["--container-id"],
+    metavar="ID",
+    help="The container.  [default: made from the path of NETNS, as cnitool does]",
+)
+
+PLUGINS: Final = (CNI_PATH, TIMEOUT, GRACE, BACKEND)
+ATTACHMENT: Final = (
+    NET,
+    NETNS,
+    NETCONF_PATH,
+    IFNAME,
+    CNI_ARGS,
+    CAP_ARGS,
+    CONTAINER_ID,
+    *PLUGINS,
+    CACHE,
+    JSON,
+)

@@ -1,0 +1,105 @@
+"""Results and attachments for people."""
+
+from ipaddress import IPv4Address, IPv6Address
+from typing import Final
+
+from rich.console import Console, RenderableType
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from cni_async import DNS, NetworkAttachment, Route
+from cni_async.types import v100
+
+from .run import Added
+
+_LABEL: Final = "dim"
+
+
+def show(what: Added | list[NetworkAttachment]) -> None:
+    """Print it on the terminal."""
+    # Names of interfaces and the like are not to be taken for markup, emoji or numbers.
+    console = Console(markup=False, emoji=False, highlight=False)
+    console.print(_result(what) if isinstance(what, Added) else _attachments(what))
+
+
+def _result(added: Added) -> Tree:
+    """Draw interfaces with their addresses, routes and the resolver's settings."""
+    result = v100.get_result(added.result)
+    tree = Tree(_line((added.network, "bold"), (f"CNI {added.result.version}", _LABEL)))
+    branches = [tree.add(_interface(interface)) for interface in result.interfaces]
+    for ip in result.ips:
+        # Results of the oldest versions name no interfaces.
+        at = ip.interface
+        known = at is not None and 0 <= at < len(branches)
+        branch = branches[at] if at is not None and known else tree
+        branch.add(_line((ip.address.with_prefixlen, "green"), *_labelled("gateway", ip.gateway)))
+    if result.routes:
+        routes = tree.add("routes")
+        for route in result.routes:
+            routes.add(_route(route))
+    if not result.dns.is_empty():
+        dns = tree.add("dns")
+        for line in _dns(result.dns):
+            dns.add(line)
+    return tree
+
+
+def _interface(interface: v100.Interface) -> Text:
+    return _line(
+        (interface.name, "bold cyan"),
+        (interface.mac, ""),
+        *_labelled("mtu", interface.mtu or None),
+        (f"in {interface.sandbox}" if interface.sandbox else "on the host", _LABEL),
+        *_labelled("pci", interface.pci_id or None),
+        *_labelled("socket", interface.socket_path or None),
+    )
+
+
+def _route(route: Route) -> Text:
+    return _line(
+        (route.dst.with_prefixlen, "green"),
+        *_labelled("via", route.gw),
+        *_labelled("mtu", route.mtu or None),
+        *_labelled("advmss", route.advmss or None),
+        *_labelled("priority", route.priority or None),
+        *_labelled("table", route.table),
+        *_labelled("scope", route.scope),
+    )
+
+
+def _dns(dns: DNS) -> list[Text]:
+    settings = {
+        "nameservers": dns.nameservers,
+        "domain": [dns.domain] if dns.domain else [],
+        "search": dns.search,
+        "options": dns.options,
+    }
+    return [
+        _line((label, _LABEL), (" ".join(values), ""))
+        for label, values in settings.items()
+        if values
+    ]
+
+
+def _attachments(attachments: list[NetworkAttachment]) -> RenderableType:
+    if not attachments:
+        return "no attachments"
+    table = Table(box=None, padding=(0, 3, 0, 0))
+    for header in ("network", "container", "interface", "namespace"):
+        # Whole, on more lines if need be: they are there to be copied.
+        table.add_column(header, overflow="fold")
+    for one in attachments:
+        table.add_row(one.network, one.container_id, one.ifname, one.netns)
+    return table
+
+
+def _labelled(
+    label: str, value: str | int | IPv4Address | IPv6Address | None
+) -> tuple[tuple[str, str], ...]:
+    return () if value is None else ((label, _LABEL), (str(value), ""))
+
+
+def _line(*words: tuple[str, str]) -> Text:
+    """Put words with their styles on a line, leaving out empty ones."""
+    return Text(" ").join(Text(word, style) for word, style in words if word)
