@@ -1,4 +1,4 @@
-"""Do things at once whose order does not matter, and keep every failure."""
+"""Do things at once whose order does not matter, or to the end whatever happens meanwhile."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, TypeVar
@@ -46,3 +46,33 @@ async def run_all(
     if failures:
         raise failures[0]
     return [outcomes[index] for index in range(len(calls))]
+
+
+async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float) -> None:
+    """Await a call that a cancellation must not cut short; it is acted upon afterwards.
+
+    Args:
+        call: what to await.
+        within: seconds after which it is cut short all the same.
+
+    Raises:
+        TimeoutError: it was.
+        Exception: what the call raises.
+    """
+    failure: Exception | None = None
+
+    async def run() -> None:
+        nonlocal failure
+        try:
+            with anyio.fail_after(within, shield=True):
+                await call()
+        except Exception as error:  # a task group would wrap it
+            failure = error
+
+    # In a task of its own, because on asyncio task.cancel() cuts through anyio's shield: here it
+    # only reaches the waiting for that task.
+    with anyio.CancelScope(shield=True):
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+    if failure is not None:
+        raise failure

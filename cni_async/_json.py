@@ -10,7 +10,8 @@ import codecs
 import json
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Final, NoReturn, TypeGuard, cast
 
 import msgspec
@@ -18,6 +19,7 @@ import msgspec
 Object = dict[str, Any]
 
 _END_OF_INPUT: Final = "unexpected end of JSON input"
+_EXACT_FLOATS: Final = 2**53
 _MAX_INTEGER: Final = int(1.7976931348623157e308)
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 _TRUNCATED_LITERAL: Final = re.compile(r"(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?\Z")
@@ -58,7 +60,7 @@ def loads_typed(data: bytes) -> Any:
 
 
 def loads_pairs(data: bytes) -> Any:
-    """Read a document with every object as `Pairs`, for Go's merging of repeated keys."""
+    """Read a document with every object as `Pairs`: Go's structs see each of several equal keys."""
     return _load_slowly(data, Pairs, normalise=False)
 
 
@@ -80,7 +82,7 @@ def indent(data: bytes, spaces: int) -> bytes:
 
 
 def is_object(value: object) -> TypeGuard[Object]:
-    """Tell whether a decoded value is a plain dict."""
+    """Tell whether a decoded value is a plain dict, not `Pairs`."""
     return isinstance(value, dict)
 
 
@@ -129,14 +131,16 @@ def fold(key: str) -> str:
     return key.lower().replace("\u017f", "s")
 
 
-def fields(document: Object, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
+def fields(document: Object | Pairs, names: Mapping[str, str]) -> Iterator[tuple[str, Any]]:
     """Yield (canonical name, value) for the keys that Go would match to a struct's fields.
 
     Args:
         document: an object; the order of its keys is the document's.
         names: from the folded key (see `fold`) to the canonical name.
     """
-    for key, value in document.items():
+    pairs: Iterable[tuple[str, Any]]
+    pairs = document if isinstance(document, Pairs) else document.items()
+    for key, value in pairs:
         name = names.get(fold(key))
         if name is not None:
             yield name, value
@@ -161,7 +165,11 @@ def _float(text: str) -> float:
 def _number(text: str) -> int | float:
     value = _float(text)
     # From 1e21 on Go writes an exponent too.
-    return int(value) if value.is_integer() and abs(value) < 1e21 else value
+    if not value.is_integer() or abs(value) >= 1e21:
+        return value
+    if abs(value) >= _EXACT_FLOATS and (exact := Decimal(text)) == int(exact):
+        return int(exact)
+    return int(value)
 
 
 def _integer(text: str) -> int:

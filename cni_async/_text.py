@@ -37,6 +37,12 @@ def _quote_char(char: str) -> str:
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
+def lower(text: str) -> str:
+    """Write text in lower case as Go's ``strings.ToLower`` does: letter by letter."""
+    # U+0130 is the one letter that becomes two, of which Go keeps the first.
+    return "".join(char.lower()[0] for char in text)
+
+
 def plain_list(items: Iterable[object]) -> str:
     """Spell a list as Go's ``%v`` does: ``[a b c]``."""
     return "[" + " ".join(map(str, items)) + "]"

@@ -9,18 +9,14 @@ import os
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Final
-
-import anyio
 
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
 from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
-from .cache.record import encode_record, read_config, read_result
+from .cache.attachments import Attachments
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import (
     CacheError,
-    CacheWriteError,
     CheckNotSupportedError,
     CNIError,
     GCError,
@@ -28,7 +24,7 @@ from .errors import (
     ValidationError,
     VersionError,
 )
-from .gc import delete_attachments, stale_attachments, valid_attachments_keys
+from .gc import delete_attachments, gc_plugins, stale_attachments
 from .invoke import Args, Exec
 from .invoke.args import validate_args
 from .invoke.caller import PluginCaller
@@ -39,10 +35,6 @@ from .validate import validate_container_id, validate_interface_name, validate_n
 from .version import ALL, PluginInfo, greater_than_or_equal_to
 
 _log = logging.getLogger(__name__)
-
-# Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,
-# so this is not cut short when the caller is cancelled; and a dead disk must not hold it for ever.
-_CACHE_WAIT: Final = 10.0
 
 
 class CNIConfig:
@@ -81,23 +73,28 @@ class CNIConfig:
         """
         if isinstance(path, str | bytes):
             raise TypeError("path must be a sequence of directories, not one string")
-        if cache is not None and cache_dir is not None:
+        if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
+        # Made in any case, as it checks the numbers.
+        default = default_exec(timeout=timeout, grace=grace)
         self.path: tuple[str, ...] = tuple(os.fspath(directory) for directory in path)
         self._plugins = PluginCaller(
             self.path,
-            default_exec(timeout=timeout, grace=grace) if exec is None else exec,
+            default if exec is None else exec,
             # Our own Exec keeps the time itself, and so can tell how a plugin took its end.
             None if exec is None else timeout,
         )
-        self._cache = FileCache(cache_dir) if cache_dir is not None else cache
+        # libcni's "no directory" is an empty one.
+        self._attachments = Attachments(FileCache(cache_dir) if cache_dir else cache)
         self._strict = strict
 
     async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
         """Attach a container to a network: ADD each plugin in order (AddNetworkList).
 
         Each plugin gets the result of the one before it. After a failure nothing is undone, as
-        the specification leaves that to the runtime: call `del_network_list`.
+        the specification leaves that to the runtime: call `del_network_list`. The same goes for a
+        cancellation: the plugin that runs is ended, no other is called, and an older record stays
+        as it was. Once the last plugin has answered, the record is made all the same.
 
         Args:
             net: the network.
@@ -132,7 +129,6 @@ class CNIConfig:
         *,
         chain: bool,
     ) -> Result:
-        cache = self._cache_of(rt)
         key: AttachmentKey | None = None
         result: Result | None = None
         for plugin in plugins:
@@ -144,32 +140,31 @@ class CNIConfig:
                     key = _validate_add(name, cni_version, rt)
             if result is None:
                 # Before the first plugin, as nothing can be undone after it.
-                with _unrecorded(name, None):
-                    await cache.prepare(key)
+                await self._attachments.prepare(key, raw, rt)
             with _in_context(_failed(plugin, "add") if chain else ""):
+                if result is not None:
+                    # A plugin may answer in another version than it was asked in; the next one
+                    # is only sure to understand the network's.
+                    result = result.get_as_version(cni_version)
                 request = request_config(
                     plugin,
                     name,
                     cni_version,
-                    # A plugin may answer in another version than it was asked in; the next one
-                    # is only sure to understand the network's.
-                    prev_result=result and result.get_as_version(cni_version),
+                    prev_result=result,
                     capability_args=rt.capability_args,
                 )
                 result = await self._plugins.add(type, executable, request, self._args("ADD", rt))
         if key is None:
             key = _validate_add(name, cni_version, rt)
-        with _unrecorded(name, result):
-            record = encode_record(key, raw, rt, result)
-            with anyio.fail_after(_CACHE_WAIT, shield=True):
-                await cache.store(key, record)
+        await self._attachments.remember(key, raw, rt, result)
         # A list without plugins has no result; this is what the cache answers for its record.
         return create_result("", b"{}").get_as_version(cni_version) if result is None else result
 
     async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
         """Check that an attachment is as ADD left it: CHECK each plugin (CheckNetworkList).
 
-        Each plugin gets what the whole ADD gave, from the cache.
+        Each plugin gets what the whole ADD gave, from the cache. Cancelled, the plugin that runs
+        is ended and no other is called.
 
         Args:
             net: the network; with `disable_check` this succeeds at once.
@@ -195,7 +190,7 @@ class CNIConfig:
             raise CheckNotSupportedError(cni_version)
         validate_args(rt.args)
         with _in_context(f"failed to get network {quote(name)} cached result: "):
-            result = await self._cached_result(name, cni_version, rt)
+            result = await self._attachments.result(name, cni_version, rt)
         if result is None and self._strict:
             raise CacheError(
                 f"failed to get network {quote(name)} cached result: no record of "
@@ -208,7 +203,8 @@ class CNIConfig:
         """Detach a container from a network: DEL each plugin in reverse order (DelNetworkList).
 
         Succeeds where there is nothing to delete. A record that cannot be used is no obstacle:
-        plugins then get no prevResult, and it is removed after them.
+        plugins then get no prevResult, and it is removed after them. Cancelled, the plugin that
+        runs is ended, no other is called, and the record stays: call this again.
 
         Args:
             net: the network.
@@ -238,16 +234,15 @@ class CNIConfig:
         result: Result | None = None
         if has_prev_result:
             try:
-                result = await self._cached_result(name, cni_version, rt)
+                result = await self._attachments.result(name, cni_version, rt)
             except CacheError as error:
                 _log.warning("DEL of %s goes on without prevResult: %s", key.file_name, error)
         for plugin in reversed(plugins):
             with _in_context(_failed(plugin, "delete") if chain else ""):
                 await self._run("DEL", plugin, name, cni_version, result, rt)
         try:
-            with anyio.fail_after(_CACHE_WAIT, shield=True):
-                await self._cache_of(rt).remove(key)
-        except (CacheError, TimeoutError) as error:
+            await self._attachments.forget(key, rt)
+        except CacheError as error:
             # libcni ignores it too: what was asked for is done.
             _log.warning("the record %s stays after its DEL: %s", key.file_name, error)
 
@@ -263,11 +258,11 @@ class CNIConfig:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
             InvalidIdentifierError: a part of it has wrong characters.
         """
-        return await self._cached_result(net.name, net.cni_version, rt)
+        return await self._attachments.result(net.name, net.cni_version, rt)
 
     async def get_network_cached_result(self, net: NetworkConfig, rt: RuntimeConf) -> Result | None:
         """Return what ADD gave (GetNetworkCachedResult); see `get_network_list_cached_result`."""
-        return await self._cached_result(net.network.name, net.network.cni_version, rt)
+        return await self._attachments.result(net.network.name, net.network.cni_version, rt)
 
     async def get_network_list_cached_config(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -282,13 +277,13 @@ class CNIConfig:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
             InvalidIdentifierError: a part of it has wrong characters.
         """
-        return await self._cached_config(net.name, rt)
+        return await self._attachments.config(net.name, rt)
 
     async def get_network_cached_config(
         self, net: NetworkConfig, rt: RuntimeConf
     ) -> tuple[bytes | None, RuntimeConf | None]:
         """Return what ADD was given (GetNetworkCachedConfig); as for a list."""
-        return await self._cached_config(net.network.name, rt)
+        return await self._attachments.config(net.network.name, rt)
 
     async def get_cached_attachments(
         self, container_id: str = "", *, cache_dir: str | os.PathLike[str] | None = None
@@ -302,11 +297,13 @@ class CNIConfig:
         Raises:
             CacheError: the cache cannot be listed.
         """
-        cache = FileCache(cache_dir) if cache_dir is not None else self._cache_of(None)
+        cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
         return await cache.attachments(container_id)
 
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
         """Check that a network's plugins are there and speak its version (ValidateNetworkList).
+
+        Cancelled, the plugins that run are ended; they were only asked for their versions.
 
         Returns:
             the capabilities that plugins of the network declare, in order of appearance.
@@ -345,6 +342,8 @@ class CNIConfig:
 
         DEL for each attachment in the cache that is not valid, with the configuration it was
         added with; then, from version 1.1.0 on, GC for each plugin. Failures stop nothing.
+        Cancelled, the plugins that run are ended and no other is called; attachments that were
+        not deleted yet keep their records: call this again.
 
         Args:
             net: the network; with `disable_gc` nothing is done.
@@ -358,40 +357,23 @@ class CNIConfig:
             return
         failures: list[CNIError] = []
         try:
-            attachments = await self._cache_of(None).attachments()
+            attachments = await self._attachments.cache().attachments()
         except CacheError as error:
             # The plugins can still clean up what they know of.
             failures.append(error)
         else:
             stale = stale_attachments(attachments, net.name, args)
             failures += await delete_attachments(stale, net, self.del_network_list)
-        failures += await self._gc_plugins(net, args)
+        if _at_least_1_1(net.cni_version):
+            failures += await gc_plugins(net, args, self._run_networkwide)
         if failures:
             raise GCError(failures)
-
-    async def _gc_plugins(self, net: NetworkConfigList, args: GCArgs | None) -> list[CNIError]:
-        if not _at_least_1_1(net.cni_version):
-            return []
-        extra = {} if args is None else valid_attachments_keys(args)
-        failures: list[CNIError] = []
-        for plugin in net.plugins:
-            type = plugin.network.type
-            try:
-                request = request_config(plugin, net.name, net.cni_version, extra=extra)
-            except CNIError as error:
-                words = f"failed to generate configuration to GC plugin {type}: "
-                failures.append(error.in_context(words))
-                continue
-            try:
-                await self._run_networkwide("GC", plugin, request)
-            except CNIError as error:
-                failures.append(error.in_context(f"failed to GC plugin {type}: "))
-        return failures
 
     async def get_status_network_list(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready for ADD: STATUS of each plugin (GetStatusNetworkList).
 
-        Below version 1.1.0 plugins have no STATUS, and nothing is asked.
+        Below version 1.1.0 plugins have no STATUS, and nothing is asked. Cancelled, the plugin
+        that runs is ended and no other is called.
 
         Raises:
             PluginNotFoundError, PluginError: of the first plugin that is not; `code` is often
@@ -463,35 +445,6 @@ class CNIConfig:
                 f"plugin {plugin_type} does not support config version {quote(wanted)}"
             )
 
-    def _cache_of(self, rt: RuntimeConf | None) -> CacheStore:
-        """Return our own cache, else the runtime configuration's, else the host's."""
-        if self._cache is not None:
-            return self._cache
-        return FileCache(rt.cache_dir) if rt is not None and rt.cache_dir else FileCache()
-
-    async def _cached_result(self, name: str, cni_version: str, rt: RuntimeConf) -> Result | None:
-        key = attachment_key(name, rt)
-        data = await self._cache_of(rt).load(key)
-        return None if data is None else read_result(data, key, cni_version)
-
-    async def _cached_config(
-        self, name: str, rt: RuntimeConf
-    ) -> tuple[bytes | None, RuntimeConf | None]:
-        key = attachment_key(name, rt)
-        data = await self._cache_of(rt).load(key)
-        if data is None:
-            return None, None
-        record = read_config(data, key)
-        added = RuntimeConf(
-            rt.container_id,
-            rt.netns or record.netns,
-            rt.ifname,
-            record.arg_pairs or rt.args,
-            record.capability_args,
-            rt.cache_dir,
-        )
-        return record.config, added
-
 
 def _validate_add(name: str, cni_version: str, rt: RuntimeConf) -> AttachmentKey:
     """Refuse, before any plugin runs, what could only fail after one has."""
@@ -519,21 +472,6 @@ def _in_context(words: str) -> Generator[None]:
     except CNIError as error:
         error.in_context(words)
         raise
-
-
-@contextmanager
-def _unrecorded(name: str, result: Result | None) -> Generator[None]:
-    words = f"failed to set network {quote(name)} cached result: "
-    try:
-        yield
-    except CacheError as error:
-        raise CacheWriteError(str(error), path=error.path, result=result).in_context(
-            words
-        ) from error
-    except TimeoutError as error:
-        raise CacheWriteError(f"no answer in {_CACHE_WAIT:g} s", result=result).in_context(
-            words
-        ) from error
 
 
 def _enabled_capabilities(plugin: NetworkConfig) -> list[str]:

@@ -1,4 +1,4 @@
-"""Garbage collection: which attachments are stale, and their DELs."""
+"""Garbage collection: which attachments are stale, their DELs, and plugins' own GC."""
 
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
@@ -7,16 +7,18 @@ from typing import Any
 from ._concurrently import AT_ONCE, run_all
 from .cache import NetworkAttachment
 from .conf import (
+    NetworkConfig,
     NetworkConfigList,
     conf_from_bytes,
     conf_list_from_bytes,
     conf_list_from_conf,
 )
 from .errors import CNIError, ConfigError
-from .runtime import GCArgs, RuntimeConf
+from .runtime import GCArgs, RuntimeConf, request_config
 from .types import GCAttachment
 
 Delete = Callable[[NetworkConfigList, RuntimeConf], Awaitable[None]]
+Run = Callable[[str, NetworkConfig, bytes], Awaitable[None]]
 
 
 def stale_attachments(
@@ -29,16 +31,6 @@ def stale_attachments(
         for one in attachments
         if one.network == network and GCAttachment(one.container_id, one.ifname) not in valid
     ]
-
-
-def valid_attachments_keys(args: GCArgs) -> dict[str, Any]:
-    """Return what a plugin's GC request says of the valid attachments."""
-    valid = [
-        {"containerID": one.container_id, "ifname": one.ifname} for one in args.valid_attachments
-    ]
-    # Runtimes sent only the second at first (containernetworking/cni 1101), and plugins of that
-    # time know only that.
-    return {"cni.dev/valid-attachments": valid, "cni.dev/attachments": valid}
 
 
 async def delete_attachments(
@@ -90,3 +82,34 @@ def _added_with(attachment: NetworkAttachment) -> NetworkConfigList | None:
         except ConfigError:
             return None
     return net if net.name == attachment.network else None
+
+
+async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> list[CNIError]:
+    """Have each plugin of a network collect what it knows of; return the failures.
+
+    Args:
+        net: the network.
+        args: the valid attachments; None for not a word about them.
+        run: calls one plugin with a command and a request.
+    """
+    extra = {} if args is None else _valid_attachments(args)
+    failures: list[CNIError] = []
+    for plugin in net.plugins:
+        type = plugin.network.type
+        words = f"failed to generate configuration to GC plugin {type}: "
+        try:
+            request = request_config(plugin, net.name, net.cni_version, extra=extra)
+            words = f"failed to GC plugin {type}: "
+            await run("GC", plugin, request)
+        except CNIError as error:
+            failures.append(error.in_context(words))
+    return failures
+
+
+def _valid_attachments(args: GCArgs) -> dict[str, Any]:
+    valid = [
+        {"containerID": one.container_id, "ifname": one.ifname} for one in args.valid_attachments
+    ]
+    # Runtimes sent only the second at first (containernetworking/cni 1101), and plugins of that
+    # time know only that.
+    return {"cni.dev/valid-attachments": valid, "cni.dev/attachments": valid}

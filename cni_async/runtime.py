@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
-from .conf import NetworkConfig, conf_from_bytes, inject_conf
+from . import _json
+from .conf import NetworkConfig, inject_conf
+from .errors import ArgsError, ConfigError
 from .types import GCAttachment, Result
 
 _log = logging.getLogger(__name__)
@@ -70,16 +72,21 @@ def request_config(
         ConfigError: the plugin's configuration is malformed.
         ArgsError: a capability arg is no JSON value.
     """
-    values: dict[str, Any] = {"name": name, "cniVersion": cni_version, **(extra or {})}
+    extra = extra or {}
+    values: dict[str, Any] = {"name": name, "cniVersion": cni_version, **extra}
     if prev_result is not None:
         values["prevResult"] = prev_result
-    if capability_args:
-        # The bytes, not the decoded view, are what the plugin gets.
-        declared = conf_from_bytes(plugin.raw).network.capabilities
-        runtime_config = {key: value for key, value in capability_args.items() if declared.get(key)}
-        if runtime_config:
-            values["runtimeConfig"] = runtime_config
     request = inject_conf(plugin, values)
+    # Of the bytes, which are what the plugin gets, and not of the decoded view.
+    declared = request.network.capabilities
+    runtime_config = {
+        key: value for key, value in (capability_args or {}).items() if declared.get(key)
+    }
+    if runtime_config:
+        try:
+            request = inject_conf(request, {"runtimeConfig": runtime_config})
+        except ConfigError as error:
+            raise ArgsError(str(error)) from error
     if prev_result is None and request.network.raw_prev_result is not None:
         _log.warning(
             "plugin %s of network %s: the configuration itself holds a prevResult, "
@@ -87,4 +94,18 @@ def request_config(
             request.network.type,
             name,
         )
-    return request.raw
+    return _without_reserved(request.raw, extra)
+
+
+def _without_reserved(raw: bytes, extra: Mapping[str, Any]) -> bytes:
+    """Leave out what only the runtime may say, where the configuration says it."""
+    if _RESERVED_PREFIX.encode() not in raw.lower():
+        return raw
+    document = _json.loads(raw)
+    return _json.dumps(
+        {
+            key: value
+            for key, value in document.items()
+            if key in extra or not _json.fold(key).startswith(_RESERVED_PREFIX)
+        }
+    )

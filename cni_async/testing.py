@@ -9,6 +9,7 @@
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from copy import copy
 from typing import Any
 
 import anyio.lowlevel
@@ -17,7 +18,7 @@ import msgspec
 from . import version
 from ._text import plain_list, quote
 from .cache import AttachmentKey, MemoryCache, NetworkAttachment
-from .errors import CacheError, PluginNotFoundError
+from .errors import CacheError, CNIError, PluginNotFoundError
 from .version import PluginInfo
 
 __all__ = ["FakeCache", "FakeCall", "FakeExec"]
@@ -40,7 +41,7 @@ class FakeCall(msgspec.Struct, frozen=True):
 
 
 Reply = bytes | Mapping[str, Any] | Exception
-Answer = Reply | Callable[[FakeCall], Reply | Awaitable[Reply]]
+Answer = Reply | Callable[[FakeCall], Reply | None | Awaitable[Reply | None]]
 
 
 class FakeExec:
@@ -63,7 +64,8 @@ class FakeExec:
 
         Args:
             answers: by plugin type and command: what it prints, as bytes or as an object; an
-                exception to raise; or a function, a coroutine function too, that gives either.
+                exception to raise; or a function, a coroutine function too, that gives one of
+                these, or None to succeed.
             missing: plugin types that are not found.
         """
         self.calls: list[FakeCall] = []
@@ -85,6 +87,8 @@ class FakeExec:
         reply: Any = answer(call) if callable(answer) else answer
         if inspect.isawaitable(reply):
             reply = await reply
+        if isinstance(reply, CNIError):
+            raise copy(reply)  # callers write their context into it
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, bytes):

@@ -12,6 +12,7 @@ from .errors import ErrorCode, InvalidIdentifierError
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
 # IFNAMSIZ is 16 with the final NUL.
 _MAX_INTERFACE_NAME: Final = 15
+_UNDECODED: Final = re.compile("[\udc80-\udcff]")
 # Go's unicode.IsSpace; str.isspace() would add U+001C to U+001F.
 _SPACES: Final = frozenset(
     "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000"
@@ -61,7 +62,7 @@ def validate_interface_name(ifname: str) -> None:
     details = ""
     if not ifname:
         problem = "interface name is empty"
-    elif len(ifname.encode("utf-8", "surrogatepass")) > _MAX_INTERFACE_NAME:
+    elif _size(ifname) > _MAX_INTERFACE_NAME:
         problem = "interface name is too long"
         details = f"interface name should be less than {_MAX_INTERFACE_NAME + 1} characters"
     elif ifname in {".", ".."}:
@@ -73,3 +74,8 @@ def validate_interface_name(ifname: str) -> None:
     raise InvalidIdentifierError(
         problem, code=ErrorCode.INVALID_ENVIRONMENT_VARIABLES, details=details
     )
+
+
+def _size(text: str) -> int:
+    """Count the bytes of a text, one for each that Python could not decode (PEP 383)."""
+    return len(_UNDECODED.sub("?", text).encode("utf-8", "surrogatepass"))

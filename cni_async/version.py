@@ -142,24 +142,20 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
         VersionError: the answer has no versions in it or is malformed.
     """
     try:
-        document = _json.loads(data)
+        document = _json.loads_pairs(data)
     except _json.JSONError as error:
         raise VersionError(f"decoding version info: {error}") from None
-    info: dict[str, Any] = {}
-    if document is not None:
-        if not _json.is_object(document):
-            raise _wrong_type("the answer", document, "object")
-        fields = _json.fields(document, _INFO_FIELDS)
-        info.update((name, value) for name, value in fields if value is not None)
-    version = info.get("cniVersion", "")
-    supported = info.get("supportedVersions", [])
-    if not isinstance(version, str):
-        raise _wrong_type("cniVersion", version, "string")
-    if not _json.is_array(supported):
-        raise _wrong_type("supportedVersions", supported, "array")
-    for member in supported:
-        if not isinstance(member, str | None):
-            raise _wrong_type("a member of supportedVersions", member, "string")
+    version = ""
+    supported: list[Any] = []
+    if document is not None and not isinstance(document, _json.Pairs):
+        raise _wrong_type("the answer", document, "object")
+    for name, value in _json.fields(document or {}, _INFO_FIELDS):
+        if name == "supportedVersions":
+            supported = _versions(value)
+        elif isinstance(value, str):
+            version = value
+        elif value is not None:
+            raise _wrong_type("cniVersion", value, "string")
     if not version:
         raise VersionError("decoding version info: missing field cniVersion")
     if not supported:
@@ -168,6 +164,17 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
             return LEGACY
         raise VersionError("decoding version info: missing field supportedVersions")
     return PluginInfo(tuple(member or "" for member in supported), version)
+
+
+def _versions(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    if not _json.is_array(value):
+        raise _wrong_type("supportedVersions", value, "array")
+    for member in value:
+        if not isinstance(member, str | None):
+            raise _wrong_type("a member of supportedVersions", member, "string")
+    return value
 
 
 def _wrong_type(what: str, value: object, wanted: str) -> VersionError:
@@ -186,12 +193,12 @@ def decode_config_version(data: bytes) -> str:
         VersionError: the document is malformed.
     """
     try:
-        document = _json.loads(data)
+        document = _json.loads_pairs(data)
     except _json.JSONError as error:
         raise VersionError(f"decoding version from network config: {error}") from None
     if document is None:
         return "0.1.0"
-    if not _json.is_object(document):
+    if not isinstance(document, _json.Pairs):
         raise VersionError(
             "decoding version from network config: "
             f"the document is of type {_json.kind(document)}, not object"

@@ -22,6 +22,8 @@ LOADERS = [_json.loads, _json.loads_typed, _json.loads_pairs]
         (b"1e3", "1000"),
         (b"-2.0E2", "-200"),
         (b"1e20", "100000000000000000000"),
+        (b"5.987866406221613e+16", "59878664062216130"),  # its float64 is ...128
+        (b"9007199254740993.5", "9007199254740994"),
         (b"1.5", "1.5"),
         (b"12345678901234567890", "12345678901234567890"),  # 45
         (b"9007199254740993", "9007199254740993"),
@@ -214,7 +216,9 @@ JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**70), 2**70)
-    | st.floats(allow_nan=False, allow_infinity=False)
+    # Integral ones above are read as what is written, which need not be what they are in binary.
+    | st.floats(-(2**53), 2**53)
+    | st.floats(min_value=1e21, allow_infinity=False)
     | st.text(),
     lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
 )

@@ -34,6 +34,7 @@ _MAX_NAME: Final = 255  # bytes; NAME_MAX of every file system that holds a cach
 _UNFINISHED: Final = ".tmp"
 # The time between making such a file and locking it is far shorter.
 _UNFINISHED_AGE: Final = 5.0
+_BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
 
 
 class FileCache:
@@ -101,20 +102,23 @@ class FileCache:
             if len(os.fsencode(key.file_name)) > _MAX_NAME:
                 raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
             self._make_directories()
-            if not os.access(self._results, os.W_OK | os.X_OK):
+            if not os.access(self._results, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS):
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
-        self._check_owner(key)
+            self._check_owner(key)
 
     def _store(self, key: AttachmentKey, record: bytes) -> None:
         path = self._path(key)
         with _as_cache_error(path):
             self._make_directories()
             self._clean()
+            self._check_owner(key)
             unfinished = os.path.join(self._results, _UNFINISHED, secrets.token_hex(16))
             file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
-                # Locked as long as its writer lives, which is how `_clean` knows.
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Locked as long as its writer lives, which is how `_clean` knows. A file system
+                # without locks is never cleaned.
+                with suppress(OSError):
+                    fcntl.flock(file, fcntl.LOCK_EX)
                 _write_all(file, record)
                 if self._durable:
                     os.fsync(file)
@@ -137,8 +141,8 @@ class FileCache:
 
     def _remove(self, key: AttachmentKey) -> None:
         path = self._path(key)
-        self._check_owner(key)
         with _as_cache_error(path):
+            self._check_owner(key)
             try:
                 os.unlink(path)
             except FileNotFoundError:
@@ -199,16 +203,20 @@ class FileCache:
             return
         self._cleaned = True
         directory = os.path.join(self._results, _UNFINISHED)
-        for name in os.listdir(directory):
-            path = os.path.join(directory, name)
-            with suppress(OSError):
-                file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
-                try:
-                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    if time.time() - os.fstat(file).st_mtime > _UNFINISHED_AGE:
-                        os.unlink(path)
-                finally:
-                    os.close(file)
+        with suppress(OSError):
+            for name in os.listdir(directory):
+                _remove_if_abandoned(os.path.join(directory, name))
+
+
+def _remove_if_abandoned(path: str) -> None:
+    with suppress(OSError):
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if time.time() - os.fstat(file).st_mtime > _UNFINISHED_AGE:
+                os.unlink(path)
+        finally:
+            os.close(file)
 
 
 async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
@@ -223,6 +231,11 @@ def _as_cache_error(path: str) -> Generator[None]:
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         raise CacheError(f"{path}: {reason}", path=path) from error
+    except CacheError as error:
+        error.path = path
+        raise
+    except ValueError as error:  # a NUL, or half a character
+        raise CacheError(f"{path!a}: {error}", path=path) from error
 
 
 def _read(path: str) -> bytes:

@@ -10,6 +10,7 @@ import msgspec
 from cni_async import _json
 from cni_async._text import quote
 from cni_async.errors import (
+    ArgsError,
     CacheError,
     CNIError,
     CorruptRecordError,
@@ -76,7 +77,7 @@ class NetworkAttachment(msgspec.Struct, frozen=True):
     capability_args: dict[str, Any] = {}
 
 
-class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
+class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
     """One record. Fields stand in libcni's order; those without a default are always written."""
 
     kind: str
@@ -86,10 +87,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
     network: str = msgspec.field(name="networkName")
     netns: str = ""
     cni_args: Sequence[Sequence[str]] = msgspec.field(name="cniArgs", default=())
-    capability_args: dict[str, Any] = msgspec.field(
-        name="capabilityArgs", default_factory=dict[str, Any]
-    )
-    result: msgspec.Raw = msgspec.field(default_factory=msgspec.Raw)
+    capability_args: dict[str, Any] = msgspec.field(name="capabilityArgs", default={})
+    result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     def check_owner(self, key: AttachmentKey) -> None:
         """Check that the record is the attachment's, and not of one with the same file name.
@@ -126,7 +125,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True):
 
 
 _DECODER: Final = msgspec.json.Decoder(Record)
-_ENCODER: Final = msgspec.json.Encoder()
+# Go sorts the keys of maps, and of maps only.
+_ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _FIELDS: Final = {
     "kind": "kind",
     "containerid": "container_id",
@@ -152,12 +152,12 @@ def encode_record(
         result: what the last plugin gave; None for an ADD that ran no plugin.
 
     Raises:
-        CacheError: a capability arg is no JSON value.
+        ArgsError: a capability arg is no JSON value, or a string no text.
     """
     record = Record(
         kind=CNI_CACHE_V1,
         container_id=key.container_id,
-        config=config,
+        config=config or None,
         ifname=key.ifname,
         network=key.network,
         netns=rt.netns,
@@ -165,11 +165,13 @@ def encode_record(
         capability_args=dict(rt.capability_args),
     )
     if result is not None:
-        record.result = msgspec.Raw(result.to_json().encode())
+        # To libcni it is a map here, so all of its keys are sorted.
+        record.result = msgspec.Raw(_json.dumps(_json.loads(result.to_json().encode())))
     try:
+        _json.reject_non_finite(record.capability_args)
         return _ENCODER.encode(record)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise CacheError(str(error)) from error
+        raise ArgsError(f"no JSON can be made of the runtime configuration: {error}") from error
 
 
 def decode_record(data: bytes) -> Record:
@@ -184,7 +186,7 @@ def decode_record(data: bytes) -> Record:
     try:
         return _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Go is more patient: any case of keys, null for absent, odd UTF-8.
+        # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
         return _decode_patiently(data)
 
 
@@ -206,11 +208,8 @@ def _decode_patiently(data: bytes) -> Record:
     fields.update(
         (name, value) for name, value in _json.fields(document, _FIELDS) if value is not None
     )
-    result = fields.pop("result", None)
-    if result is not None:
-        if not isinstance(result, dict):
-            raise CorruptRecordError(f"result is of type {_json.kind(result)}, not object")
-        fields["result"] = msgspec.Raw(_json.dumps(result))
+    if "result" in fields:
+        fields["result"] = msgspec.Raw(_json.dumps(fields["result"]))
     pairs = fields.get("cni_args")
     if _json.is_array(pairs):
         fields["cni_args"] = [
@@ -278,7 +277,7 @@ def _stored_result(data: bytes, key: AttachmentKey) -> Result:
         if record is not None and record.kind == CNI_CACHE_V1:
             record.check_owner(key)
             # Go writes no result where there is none, and reads that as an empty one.
-            return create_result_from_bytes(bytes(record.result) or b"null")
+            return create_result_from_bytes(bytes(record.result or b"null"))
         if _is_bare_result(data):
             return create_result_from_bytes(data)
     except (ResultError, VersionError) as error:

@@ -33,14 +33,14 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
             wants; or the configuration's bytes are malformed.
     """
     document = _existing(conf.raw)
+    giving_way = {_json.fold(key) for key in _RESERVED.intersection(new_values)}
+    for variant in [key for key in document if _json.fold(key) in giving_way]:
+        del document[variant]
     for key, value in new_values.items():
         if not key:
             raise ConfigError("keys cannot be empty")
         if value is None:
             raise ConfigError(f"key '{key}' value must not be nil", key=key)
-        if key in _RESERVED:
-            for variant in [name for name in document if _json.fold(name) == _json.fold(key)]:
-                del document[variant]
         document[key] = _to_json(value, key)
     try:
         raw = _json.dumps(document)

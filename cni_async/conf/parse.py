@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cni_async import _json
-from cni_async._text import quote
+from cni_async._text import lower, quote
 from cni_async.errors import ConfigError
 
 from ._decode import PREFIX, network_from
@@ -159,7 +159,7 @@ def _flag(document: _json.Object, key: str) -> bool:
         return value
     if not isinstance(value, str):
         raise ConfigError(f"{LIST_PREFIX}invalid type {_json.kind(value)} for {key}", key=key)
-    match value.lower():
+    match lower(value):
         case "true":
             return True
         case "false":

@@ -28,7 +28,7 @@ class PluginCaller:
             exec: runs them.
             timeout: seconds for a call, where `exec` has no deadline of its own.
         """
-        self.path = tuple(path)
+        self.path: tuple[str, ...] = tuple(path)
         self._exec = exec
         self._timeout = timeout
 

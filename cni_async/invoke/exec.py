@@ -74,8 +74,10 @@ class ProcessStderr:
     """This process's stderr, whatever `sys.stderr` is when a plugin has written something."""
 
     def write(self, data: bytes, /) -> None:
-        """Write to `sys.stderr`."""
-        sys.stderr.write(data.decode("utf-8", "replace"))
+        """Write to `sys.stderr`; a daemon may have none."""
+        if sys.stderr is not None:
+            sys.stderr.write(data.decode("utf-8", "replace"))
+            sys.stderr.flush()  # the last line need not be a whole one
 
 
 class RawExec:
@@ -191,7 +193,12 @@ class RawExec:
             return
         # A terminal or a pipe may block; nothing is lost for the plugin if nobody waits for it.
         with suppress(OSError, ValueError):
-            await anyio.to_thread.run_sync(self._stderr.write, data, abandon_on_cancel=True)
+            await anyio.to_thread.run_sync(
+                self._stderr.write,
+                data,
+                abandon_on_cancel=True,
+                limiter=anyio.CapacityLimiter(1),  # an answer must not wait for a thread to spare
+            )
 
 
 class DefaultExec(RawExec):

@@ -12,6 +12,7 @@ from cni_async.errors import PluginError
 # libcni quotes all that a plugin printed. Nobody reads more than this of it.
 _QUOTED_BYTES: Final = 64 * 1024
 _FIELDS: Final = {"code": "code", "msg": "msg", "details": "details"}
+_FIRST_REAL_TIME: Final = 32
 # Resources that may be there again in a moment.
 _TRANSIENT: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
@@ -26,18 +27,21 @@ def describe_status(returncode: int) -> str:
     """
     if returncode >= 0:
         return f"exit status {returncode}"
-    name = signal.strsignal(-returncode)
-    return f"signal: {name.lower() if name else f'signal {-returncode}'}"
+    number = -returncode
+    # Go knows no names of real-time signals.
+    name = signal.strsignal(number) if number < _FIRST_REAL_TIME else None
+    return f"signal: {_as_go_has_it(name) if name else f'signal {number}'}"
 
 
 def start_error(path: str, error: OSError | ValueError) -> PluginError:
     """Describe a plugin that could not be started."""
     if isinstance(error, OSError) and error.errno is not None:
-        reason = f"fork/exec {path}: {os.strerror(error.errno).lower()}"
+        reason = f"fork/exec {path}: {_as_go_has_it(os.strerror(error.errno))}"
         retryable = error.errno in _TRANSIENT
     else:
-        # subprocess refuses a NUL, the one thing that no environment can hold.
-        reason = "exec: environment variable contains NUL"
+        # subprocess refuses what no environment can hold, mostly a NUL.
+        nul = "embedded null" in str(error)
+        reason = f"exec: {'environment variable contains NUL' if nul else error}"
         retryable = False
     return PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
 
@@ -69,7 +73,7 @@ def _reported(stdout: bytes) -> PluginError | None:
         return _unparsable(stdout, str(error))
     if document is None:
         return None
-    if not isinstance(document, dict):
+    if not _json.is_object(document):
         return _unparsable(stdout, f"it is of type {_json.kind(document)}, not object")
     fields: dict[str, Any] = {"code": 0, "msg": "", "details": ""}
     fields.update(
@@ -85,7 +89,7 @@ def _reported(stdout: bytes) -> PluginError | None:
 def _code(value: object) -> int:
     """Make the best of a code; whatever it is, the message must not be lost over it."""
     try:
-        code = int(value) if isinstance(value, int | str) else 0
+        code = int(value) if isinstance(value, int | str) and value is not True else 0
     except ValueError:
         return 0
     return max(code, 0)
@@ -95,6 +99,11 @@ def _unparsable(stdout: bytes, reason: str) -> PluginError:
     return PluginError(
         f"netplugin failed but error parsing its diagnostic message {_quoted(stdout)}: {reason}"
     )
+
+
+def _as_go_has_it(text: str) -> str:
+    """Turn "Killed" into "killed", as Go's tables have it, but leave "CPU time limit exceeded"."""
+    return text[0].lower() + text[1:] if text[1:2].islower() else text
 
 
 def _quoted(output: bytes) -> str:

@@ -29,13 +29,14 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     if not paths:
         raise PluginNotFoundError("no paths provided", plugin=plugin)
     for directory in filter(None, paths):
-        candidate = os.path.join(directory, plugin)
         try:
+            # abspath takes ".." by the letter, as Go's filepath.Join does: look where we point to.
+            candidate = os.path.abspath(os.path.join(directory, plugin))
             mode = os.stat(candidate).st_mode
-        except (OSError, ValueError):  # ValueError: a NUL in the name
+        except (OSError, ValueError):  # OSError: no current directory; ValueError: a NUL
             continue
         if stat.S_ISREG(mode):
-            return os.path.abspath(candidate)
+            return candidate
     raise PluginNotFoundError(
         f"failed to find plugin {quote(plugin)} in path {plain_list(paths)}",
         plugin=plugin,

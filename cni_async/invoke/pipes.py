@@ -37,8 +37,12 @@ class Pipes:
             OSError: no file descriptors left.
         """
         self._limit = limit
+        self._unwritten = memoryview(stdin_data)
         self._open: set[int] = set()
         try:
+            self.stdin: int
+            self.stdout: int
+            self.stderr: int
             self.stdin, self._stdin_end = self._pipe()
             self._stdout_end, self.stdout = self._pipe()
             self._stderr_end, self.stderr = self._pipe()
@@ -47,7 +51,6 @@ class Pipes:
             raise
         for end in (self._stdin_end, self._stdout_end, self._stderr_end):
             os.set_blocking(end, False)
-        self._unwritten = memoryview(stdin_data)
         self._output: dict[int, bytearray] = {
             self._stdout_end: bytearray(),
             self._stderr_end: bytearray(),
@@ -137,5 +140,6 @@ class Pipes:
         output = self._output[end]
         output += chunk
         if len(output) > self._limit:
+            del output[self._limit :]  # it may go on for as long as its grace lasts
             raise OutputLimit
         return bool(chunk)

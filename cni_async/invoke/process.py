@@ -6,18 +6,18 @@ What it promises, whatever the child does:
   grace period, SIGKILL to the group, and the child is reaped;
 - nothing waits for ever: a child that even SIGKILL does not end (uninterruptible sleep) is given
   up after `_KILL_WAIT` seconds, and whoever called is told;
-- no child is lost: a cancellation in the middle of the spawn is acted upon after it.
+- no child is lost: it is started in one go, so no cancellation can come in between.
 """
 
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
+import subprocess
+from collections.abc import Mapping
+from contextlib import closing, suppress
 from typing import Final
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 import anyio.to_thread
 import msgspec
@@ -35,6 +35,10 @@ _BUSY_TICK: Final = 0.001
 _GROUP_TICK: Final = 0.01
 # SIGKILL takes effect in far less, unless the child sleeps uninterruptibly in the kernel.
 _KILL_WAIT: Final = 0.5
+# Exit code 255, as asyncio has it.
+_UNKNOWN_STATUS: Final = 255 << 8
+# How often task.cancel() may disturb the wait for that.
+_KILLS: Final = 5
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -78,92 +82,105 @@ async def run_process(
     Raises:
         OSError, ValueError: it could not be started.
     """
-    await anyio.lowlevel.checkpoint_if_cancelled()
-    pipes = Pipes(stdin_data, max_output)
-    try:
-        process = await _spawn(path, environ, pipes, grace)
-        pipes.close_child_ends()
+    # Not only if cancelled: asyncio.timeout(0) and the like want to act before anything starts.
+    await anyio.lowlevel.checkpoint()
+    with (
+        closing(Pipes(stdin_data, max_output)) as pipes,
+        closing(_Child(path, environ, pipes)) as child,
+    ):
         timed_out = flooded = survived = False
         try:
-            with anyio.move_on_after(timeout) as deadline:
-                await _look_after(process, pipes)
+            with anyio.move_on_after(timeout):
+                await _look_after(child, pipes)
+            if child.has_exited():  # perhaps just in time
                 pipes.drain()
-            timed_out = deadline.cancelled_caught and process.returncode is None
-            if deadline.cancelled_caught and not timed_out:
-                # It exited just in time.
-                pipes.drain()
+            else:
+                timed_out = True
         except OutputLimit:
             flooded = True
         except BaseException:
-            await _terminate(process, pipes, grace)
+            await _terminate(child, pipes, grace)
             raise
-        if process.returncode is None:
-            survived = not await _terminate(process, pipes, grace)
+        if child.returncode is None:
+            survived = not await _terminate(child, pipes, grace)
         return Outcome(
-            process.returncode or 0,
+            child.returncode or 0,
             pipes.stdout_data,
             pipes.stderr_data,
             timed_out,
             flooded,
             survived,
         )
-    finally:
-        pipes.close()
 
 
-async def _spawn(
-    path: str, environ: Mapping[str, str] | None, pipes: Pipes, grace: float
-) -> anyio.abc.Process:
-    process: anyio.abc.Process | None = None
-    failure: OSError | ValueError | None = None
+class _Child:
+    """A child in a session of its own, which makes it a process group, without a terminal.
 
-    async def start() -> None:
-        nonlocal process, failure
-        with anyio.CancelScope(shield=True):
+    `anyio.open_process` would do, were it not for two backends. A child of uvloop inherits file
+    descriptors, goes to /bin/sh if the kernel cannot execute it, has its environment cut off at a
+    NUL, and leaks descriptors when there are too few. Trio uses a thread from a pool that may be
+    used up, which holds up the start, and with it a cancellation. `Popen` blocks until the
+    executable is loaded, as it does under asyncio.
+
+    Attributes:
+        pid: its process ID, and its group's.
+        returncode: its exit code, or the signal's number negated; None until it is reaped.
+    """
+
+    def __init__(self, path: str, environ: Mapping[str, str] | None, pipes: Pipes) -> None:
+        self._popen = subprocess.Popen(
+            [path],
+            stdin=pipes.stdin,
+            stdout=pipes.stdout,
+            stderr=pipes.stderr,
+            env=environ,
+            start_new_session=True,
+        )
+        pipes.close_child_ends()
+        self.pid = self._popen.pid
+        self.returncode: int | None = None
+        self._pidfd: int | None = None
+        # Old kernels and some sandboxes do not have it: then a look at every tick has to do.
+        with suppress(AttributeError, OSError):
+            self._pidfd = os.pidfd_open(self.pid)
+
+    def close(self) -> None:
+        """Close what stands for the child here."""
+        if self._pidfd is not None:
+            os.close(self._pidfd)
+
+    def has_exited(self) -> bool:
+        """Tell whether it has exited, and reap it if so."""
+        if self.returncode is None:
             try:
-                process = await anyio.open_process(
-                    [path],
-                    stdin=pipes.stdin,
-                    stdout=pipes.stdout,
-                    stderr=pipes.stderr,
-                    env=environ,
-                    # setsid: a group that can be signalled as a whole, and no terminal.
-                    start_new_session=True,
-                )
-            except (OSError, ValueError) as error:
-                failure = error
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+            except ChildProcessError:
+                # Popen would say that all went well; nobody knows, so it is a failure, as in Go.
+                _log.warning("process %d was reaped by others; is SIGCHLD ignored?", self.pid)
+                pid, status = self.pid, _UNKNOWN_STATUS
+            if pid:
+                self.returncode = self._popen.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode is not None
 
-    try:
-        # In a task of its own, because on asyncio task.cancel() cuts through anyio's shield:
-        # here it only reaches the waiting for that task.
-        async with anyio.create_task_group() as spawner:
-            spawner.start_soon(start)
-    except BaseException:
-        if process is not None:
-            await _terminate(process, pipes, grace)
-        raise
-    if failure is not None:
-        raise failure
-    assert process is not None
-    return process
+    async def exits_within(self, seconds: float) -> bool:
+        """Wait for it to exit, and reap it; tell whether it has."""
+        with anyio.move_on_after(seconds):
+            if self._pidfd is None:
+                await anyio.sleep_forever()
+            else:
+                await anyio.wait_readable(self._pidfd)
+        return self.has_exited()
 
 
-async def _look_after(process: anyio.abc.Process, pipes: Pipes) -> None:
+async def _look_after(child: _Child, pipes: Pipes) -> None:
     """Wait for the child to exit while it may want its pipes filled and emptied."""
     tick = _FIRST_TICK
-    while not await _within(tick, process.wait):
+    while not await child.exits_within(tick):
         tick = _BUSY_TICK if pipes.pump() else min(max(2 * tick, _FIRST_TICK), _LAST_TICK)
 
 
-async def _within(seconds: float, wait: Callable[[], Awaitable[object]]) -> bool:
-    with anyio.move_on_after(seconds):
-        await wait()
-        return True
-    return False
-
-
-async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> bool:
-    """End the child and its whole process group; tell whether they are gone.
+async def _terminate(child: _Child, pipes: Pipes, grace: float) -> bool:
+    """End the child and its whole process group; tell whether it is gone.
 
     Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
     through the shield; it costs the group its grace, not us our knowledge that it is gone.
@@ -171,29 +188,31 @@ async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> 
 
     async def gone() -> None:
         tick = _GROUP_TICK
-        while process.returncode is None or await _group_lives(process.pid):
-            await _within(tick, process.wait if process.returncode is None else anyio.sleep_forever)
+        while child.returncode is None or await _group_lives(child.pid):
+            await (child.exits_within(tick) if child.returncode is None else anyio.sleep(tick))
             tick = min(2 * tick, _LAST_TICK)
             # What it says while it goes does not matter, but it must not block on saying it.
             with suppress(OutputLimit):
                 pipes.pump()
 
     interruption: BaseException | None = None
-    for number, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, _KILL_WAIT)):
-        _signal_group(process.pid, number)
+    kills = ((signal.SIGKILL, _KILL_WAIT),) * _KILLS
+    for number, patience in ((signal.SIGTERM, grace), *kills):
+        _signal_group(child.pid, number)
         # A stopped process sees SIGTERM only when it goes on.
-        _signal_group(process.pid, signal.SIGCONT)
+        _signal_group(child.pid, signal.SIGCONT)
         try:
-            with anyio.CancelScope(shield=True):
-                if await _within(patience, gone):
-                    break
+            with anyio.move_on_after(patience, shield=True) as waiting:
+                await gone()
+            if number == signal.SIGKILL or not waiting.cancelled_caught:
+                break
         except BaseException as error:
             interruption = error
     if interruption is not None:
         raise interruption
-    if process.returncode is None:
-        _log.warning("process %d survives SIGKILL, in uninterruptible sleep?", process.pid)
-    return process.returncode is not None
+    if child.returncode is None:
+        _log.warning("process %d survives SIGKILL, in uninterruptible sleep?", child.pid)
+    return child.returncode is not None
 
 
 async def _group_lives(group: int) -> bool:
@@ -202,7 +221,12 @@ async def _group_lives(group: int) -> bool:
     if not _signal_group(group, 0):
         return False
     # Orphans are reaped by init, and many a container's init is slow at it or never does it.
-    return await anyio.to_thread.run_sync(_has_living_member, group, abandon_on_cancel=True)
+    return await anyio.to_thread.run_sync(
+        _has_living_member,
+        group,
+        abandon_on_cancel=True,
+        limiter=anyio.CapacityLimiter(1),  # the default one may be taken by who knows what
+    )
 
 
 def _has_living_member(group: int) -> bool:

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from cni_async._text import quote, quoted_list
+from cni_async._text import lower, quote, quoted_list
 from cni_async.errors import ArgsError, ResultError
 
 from .common import parse_ip
@@ -88,7 +88,7 @@ def _parser(key: str, hint: Any) -> Callable[[str], Any]:
 
 
 def _parse_bool(text: str) -> bool:
-    lowered = text.lower()
+    lowered = lower(text)
     if lowered not in _BOOLEANS:
         raise ValueError(f"boolean unmarshal error: invalid input {lowered}")
     return _BOOLEANS[lowered]

@@ -37,8 +37,9 @@ def create_result(version: str, data: bytes) -> Result:
     Raises:
         ResultError: the version is unknown, or the document is malformed or of another family.
     """
+    _require_known(version)
     try:
-        return _from_document(version, _load(data))
+        return _from_document(version, _json.loads_pairs(data))
     except _json.JSONError as error:
         raise ResultError(str(error)) from None
 
@@ -70,7 +71,7 @@ def result_from_plugin(config_version: str, stdout: bytes) -> Result:
         ResultError: the document is malformed or its version unknown.
     """
     try:
-        document = _load(stdout)
+        document = _json.loads_pairs(stdout)
         if document is not None and _json.kind(document) != "object":
             raise _json.JSONError(f"the result is of type {_json.kind(document)}, not object")
         # libcni looks for this one spelling; any other is no version to it.
@@ -98,9 +99,11 @@ def parse_prev_result(conf: NetConf) -> None:
         return
     raw, conf.raw_prev_result = conf.raw_prev_result, None
     # Before 1.0.0 a result need not say its version; it has to be the configuration's.
-    if not _stated_version(raw):
+    stated = [raw[key] for key in sorted(raw) if _is_version(key) and raw[key] is not None]
+    if not any(stated[-1:]) and all(isinstance(version, str) for version in stated):
         raw = {key: value for key, value in raw.items() if not _is_version(key)}
-        raw["cniVersion"] = conf.cni_version
+    # In libcni's spelling, which comes before the usual one: that wins if it is there.
+    raw = {"CNIVersion": conf.cni_version, **raw}
     try:
         document = _json.loads_typed(_json.dumps(raw))
     except _json.JSONError as error:
@@ -115,23 +118,13 @@ def _is_version(key: str) -> bool:
     return _json.fold(key) == "cniversion"
 
 
-def _stated_version(raw: dict[str, Any]) -> Any:
-    stated = None
-    for key in sorted(filter(_is_version, raw)):
-        stated = raw[key] if raw[key] is not None else stated
-    return stated
-
-
-def _load(data: bytes) -> Any:
-    # Only dns is merged where it is repeated, and hardly any plugin repeats it.
-    if data.lower().count(b'"dns"') > 1:
-        return _json.loads_pairs(data)
-    return _json.loads_typed(data)
+def _require_known(version: str) -> None:
+    if version not in _FAMILIES:
+        raise ResultError(f"unsupported CNI result version {quote(version)}")
 
 
 def _from_document(version: str, document: Any) -> BaseResult:
-    if version not in _FAMILIES:
-        raise ResultError(f"unsupported CNI result version {quote(version)}")
+    _require_known(version)
     supported, codec = _FAMILIES[version]
     result: BaseResult = codec.decode({} if document is None else document)
     if result.cni_version not in supported:

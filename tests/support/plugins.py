@@ -26,6 +26,6 @@ def reference_plugins() -> Path:
     names = [name for group in NAMES.values() for name in group]
     missing = [name for name in (*names, "cnitool") if not os.access(folder / name, os.X_OK)]
     require(not missing, f"no {', '.join(missing)}: run nox -s e2e, or set {VARIABLE}")
-    for tool in ("ip", "iptables"):
+    for tool in ("ip", "iptables", "nsenter", "tc", "unshare"):
         require(shutil.which(tool), f"end-to-end tests need the command {tool}")
     return folder

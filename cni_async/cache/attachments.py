@@ -1,0 +1,123 @@
+"""What a `CNIConfig` knows of attachments: the records in its cache, read and written."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
+from functools import partial
+from typing import Final
+
+from cni_async._concurrently import to_the_end
+from cni_async._text import quote
+from cni_async.errors import CacheError, CacheWriteError
+from cni_async.runtime import RuntimeConf
+from cni_async.types import Result
+
+from .files import FileCache
+from .record import AttachmentKey, attachment_key, encode_record, read_config, read_result
+from .store import CacheStore
+
+# Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,
+# so this is not cut short when the caller is cancelled; and a dead disk must not hold it for ever.
+_CACHE_WAIT: Final = 10.0
+
+
+class Attachments:
+    """Reads and writes records, each in the cache where it belongs."""
+
+    def __init__(self, cache: CacheStore | None) -> None:
+        """Say where.
+
+        Args:
+            cache: has all records; None for that of each runtime configuration, else the host's.
+        """
+        self._cache = cache
+
+    def cache(self, rt: RuntimeConf | None = None) -> CacheStore:
+        """Return the cache that an attachment belongs in."""
+        if self._cache is not None:
+            return self._cache
+        return FileCache(rt.cache_dir) if rt is not None and rt.cache_dir else FileCache()
+
+    async def prepare(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
+        """See, before any plugin runs, that nothing is in the way of `remember`.
+
+        Raises:
+            ArgsError: a capability arg is no JSON value.
+            CacheWriteError: the cache is in the way.
+        """
+        encode_record(key, config, rt, None)
+        with _unrecorded(key, None):
+            await self.cache(rt).prepare(key)
+
+    async def remember(
+        self, key: AttachmentKey, config: bytes, rt: RuntimeConf, result: Result | None
+    ) -> None:
+        """Record an attachment, whether or not the caller is cancelled meanwhile.
+
+        Raises:
+            CacheWriteError: it could not be done; the error has the result.
+        """
+        record = encode_record(key, config, rt, result)
+        with _unrecorded(key, result):
+            await _at_last(partial(self.cache(rt).store, key, record))
+
+    async def forget(self, key: AttachmentKey, rt: RuntimeConf) -> None:
+        """Remove an attachment's record, whether or not the caller is cancelled meanwhile.
+
+        Raises:
+            CacheError: it could not be removed, or is another attachment's.
+        """
+        await _at_last(partial(self.cache(rt).remove, key))
+
+    async def result(self, network: str, cni_version: str, rt: RuntimeConf) -> Result | None:
+        """Return what ADD gave, in the version of the configuration; None if there is no record.
+
+        Raises:
+            CacheError: the record cannot be used, or a part of the attachment's name is empty.
+            InvalidIdentifierError: a part of it has wrong characters.
+        """
+        key = attachment_key(network, rt)
+        data = await self.cache(rt).load(key)
+        return None if data is None else read_result(data, key, cni_version)
+
+    async def config(
+        self, network: str, rt: RuntimeConf
+    ) -> tuple[bytes | None, RuntimeConf | None]:
+        """Return what ADD was given; (None, None) if there is no record.
+
+        Raises:
+            CacheError: the record cannot be used, or a part of the attachment's name is empty.
+            InvalidIdentifierError: a part of it has wrong characters.
+        """
+        key = attachment_key(network, rt)
+        data = await self.cache(rt).load(key)
+        if data is None:
+            return None, None
+        record = read_config(data, key)
+        added = RuntimeConf(
+            rt.container_id,
+            rt.netns or record.netns,
+            rt.ifname,
+            record.arg_pairs or rt.args,
+            record.capability_args,
+            rt.cache_dir,
+        )
+        return record.config, added
+
+
+async def _at_last(call: Callable[[], Awaitable[None]]) -> None:
+    try:
+        await to_the_end(call, within=_CACHE_WAIT)
+    except TimeoutError as error:
+        raise CacheError(f"no answer in {_CACHE_WAIT:g} s") from error
+
+
+@contextmanager
+def _unrecorded(key: AttachmentKey, result: Result | None) -> Generator[None]:
+    try:
+        yield
+    except CacheError as error:
+        raise CacheWriteError(str(error), path=error.path, result=result).in_context(
+            f"failed to set network {quote(key.network)} cached result: "
+        ) from error

@@ -1,0 +1,1 @@
+"""End to end: the public API, the reference plugins, real network namespaces."""

@@ -1,0 +1,149 @@
+"""Networks, and a `CNIConfig` whose plugins and cache are fakes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn, TypeAlias
+
+import anyio
+
+from cni_async import (
+    AttachmentKey,
+    CNIConfig,
+    NetworkConfig,
+    NetworkConfigList,
+    PluginError,
+    Result,
+    RuntimeConf,
+    conf_from_bytes,
+    conf_list_from_bytes,
+)
+from cni_async.testing import FakeCache, FakeCall, FakeExec
+
+KEY = AttachmentKey("net", "c1", "eth0")
+RT = RuntimeConf("c1", "/run/netns/blue", "eth0")
+
+Operation: TypeAlias = Callable[[CNIConfig, RuntimeConf], Awaitable[object]]
+
+
+def network(
+    *plugins: str | dict[str, Any], name: str = "net", version: str = "1.1.0", **keys: Any
+) -> NetworkConfigList:
+    """Make a network of plugins, each given by its type or as its whole configuration."""
+    objects = [{"type": plugin} if isinstance(plugin, str) else plugin for plugin in plugins]
+    document = {"cniVersion": version, "name": name, "plugins": objects, **keys}
+    return conf_list_from_bytes(json.dumps(document).encode())
+
+
+def single(
+    type: str = "a", *, name: str = "net", version: str = "1.1.0", **keys: Any
+) -> NetworkConfig:
+    """Make the configuration of a single plugin."""
+    document = {"cniVersion": version, "name": name, "type": type, **keys}
+    return conf_from_bytes(json.dumps(document).encode())
+
+
+def address(number: int, version: str = "1.1.0") -> dict[str, Any]:
+    """Make a result with one address, for a plugin to answer with."""
+    return {"cniVersion": version, "ips": [{"address": f"10.0.0.{number}/24"}]}
+
+
+def as_dict(result: Result | None) -> dict[str, Any]:
+    """Return what a result is on the wire."""
+    assert result is not None
+    wire: dict[str, Any] = json.loads(result.to_json())
+    return wire
+
+
+def failure(msg: str = "boom", **more: Any) -> PluginError:
+    """Make the error of a plugin that failed."""
+    return PluginError(msg, code=100, **more)
+
+
+class Blocker:
+    """An answer that never comes."""
+
+    def __init__(self) -> None:
+        self.started = anyio.Event()
+
+    async def __call__(self, call: FakeCall) -> NoReturn:
+        self.started.set()
+        await anyio.sleep_forever()
+        raise AssertionError
+
+    async def cancel(self, call: Callable[[], Awaitable[object]]) -> None:
+        """Make a call, and cancel it once it waits for this answer."""
+
+        async def run() -> None:
+            await call()
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(run)
+            with anyio.fail_after(5):
+                await self.started.wait()
+            group.cancel_scope.cancel()
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A `CNIConfig`, and what it runs and remembers with."""
+
+    cni: CNIConfig
+    exec: FakeExec
+    cache: FakeCache
+
+    @property
+    def order(self) -> list[str]:
+        """What was called, in order, as in ``["bridge ADD", "tuning ADD"]``."""
+        return [f"{call.plugin} {call.command}" for call in self.exec.calls]
+
+    def configs(self, command: str) -> list[dict[str, Any]]:
+        """Return what plugins read on stdin, in the order of the calls."""
+        return [call.config for call in self.exec.calls if call.command == command]
+
+    def only_config(self) -> dict[str, Any]:
+        """Return what the one plugin called so far read on stdin."""
+        [call] = self.exec.calls
+        return call.config
+
+    async def added(self, net: NetworkConfigList | None = None, rt: RuntimeConf = RT) -> None:
+        """Add an attachment and forget the calls that it took."""
+        await self.cni.add_network_list(net or network("a"), rt)
+        self.exec.calls.clear()
+
+
+def runtime(
+    answers: Mapping[tuple[str, str], Any] | None = None,
+    *,
+    missing: Collection[str] = (),
+    fail_on: Collection[str] = (),
+    **options: Any,
+) -> Runtime:
+    """Make a `CNIConfig` whose plugins and cache are fakes."""
+    exec = FakeExec(answers, missing=missing)
+    cache = FakeCache(fail_on=fail_on)
+    return Runtime(CNIConfig(["/bin1", "/bin2"], exec=exec, cache=cache, **options), exec, cache)
+
+
+def operations(*types: str, name: str = "net", version: str = "1.1.0") -> dict[str, Operation]:
+    """Return everything that is about one attachment, for a network of plugins."""
+    net = network(*(types or ("a",)), name=name, version=version)
+    one = single((types or ("a",))[0], name=name, version=version)
+    return {
+        "add_network_list": lambda cni, rt: cni.add_network_list(net, rt),
+        "check_network_list": lambda cni, rt: cni.check_network_list(net, rt),
+        "del_network_list": lambda cni, rt: cni.del_network_list(net, rt),
+        "get_network_list_cached_result": lambda cni, rt: cni.get_network_list_cached_result(
+            net, rt
+        ),
+        "get_network_list_cached_config": lambda cni, rt: cni.get_network_list_cached_config(
+            net, rt
+        ),
+        "add_network": lambda cni, rt: cni.add_network(one, rt),
+        "check_network": lambda cni, rt: cni.check_network(one, rt),
+        "del_network": lambda cni, rt: cni.del_network(one, rt),
+        "get_network_cached_result": lambda cni, rt: cni.get_network_cached_result(one, rt),
+        "get_network_cached_config": lambda cni, rt: cni.get_network_cached_config(one, rt),
+    }

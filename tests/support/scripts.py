@@ -1,0 +1,66 @@
+"""Plugins of a few lines, for what the recording plugin cannot do."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import textwrap
+from pathlib import Path
+
+
+class Scripts:
+    """A directory of executables."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def sh(self, body: str, name: str = "plugin") -> str:
+        """Write a shell script; return its path."""
+        path = self.folder / name
+        path.write_text(f"#!/bin/sh\n{textwrap.dedent(body)}\n")
+        path.chmod(0o755)
+        return str(path)
+
+    def python(self, body: str, name: str = "plugin") -> str:
+        """Write a script for this Python, free of its site-packages; return its path."""
+        source = self.folder / f"{name}.py"
+        source.write_text(textwrap.dedent(body))
+        # Not in the script's first line, where the kernel takes neither long paths nor spaces.
+        return self.sh(shlex.join(["exec", sys.executable, "-IS", str(source)]), name)
+
+    def read(self, name: str) -> str:
+        """Return what a script wrote to a file in its directory."""
+        return (self.folder / name).read_text()
+
+    def number(self, name: str) -> int:
+        """Return a number, mostly a process ID, that a script wrote to a file."""
+        return int(self.read(name))
+
+
+def open_fds() -> set[int]:
+    """Return the file descriptors that this process has open."""
+    fds = {int(fd) for fd in os.listdir("/proc/self/fd")}
+    return {fd for fd in fds if os.path.exists(f"/proc/self/fd/{fd}")}
+
+
+def has_children() -> bool:
+    """Tell whether this process has children, zombies included."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
+def children() -> set[int]:
+    """Return the children of this process, zombies included."""
+    found = set()
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state_and_parent = stat.read_text().rpartition(")")[2].split()[:2]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(state_and_parent[1]) == os.getpid():
+            found.add(int(stat.parent.name))
+    return found

@@ -1,0 +1,484 @@
+"""Plugins run by a program that knows asyncio and has never heard of anyio.
+
+Each docstring says what is left behind; that no child is, zombies included, and no file
+descriptor, is checked after each test.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cni_async.errors import PluginError, PluginTimeoutError
+from cni_async.invoke import DefaultExec, RawExec
+from tests.support.processes import is_running, wait_until_gone
+from tests.support.scripts import Scripts, has_children, open_fds
+
+pytestmark = pytest.mark.asyncio
+
+HANG = 60
+SLACK = 1.0
+ROOT = Path(__file__).parents[1]
+# A shell that forks may miss a signal, but not for long.
+NAPPING = "while :; do sleep 0.05; done"
+
+
+@pytest_asyncio.fixture(autouse=True)
+async def nothing_left() -> AsyncIterator[None]:
+    before = has_children(), len(open_fds())
+    yield
+    assert (has_children(), len(open_fds())) == before
+
+
+class Plugins(Scripts):
+    """Plugins for these tests; each writes its process ID when it is ready."""
+
+    def fast(self) -> str:
+        return self.sh("exec cat", "fast")
+
+    def slow(self) -> str:
+        return self.sh(f"echo $$ > {self.folder}/pid; exec sleep {HANG}", "slow")
+
+    def stubborn(self) -> str:
+        """Ignore SIGTERM, and have a child that does."""
+        return self.sh(
+            f"trap '' TERM; sleep {HANG} & echo $! > {self.folder}/child;"
+            f"echo $$ > {self.folder}/pid; {NAPPING}",
+            "stubborn",
+        )
+
+    def tidy(self) -> str:
+        """Take a while to clean up on SIGTERM."""
+        return self.sh(
+            f"trap 'sleep 0.3; echo done > {self.folder}/cleaned; exit 1' TERM;"
+            f"echo $$ > {self.folder}/pid; {NAPPING}",
+            "tidy",
+        )
+
+    def marking(self) -> str:
+        """Leave a trace of having been started."""
+        return self.sh(f"touch {self.folder}/started", "marking")
+
+    async def ready(self) -> int:
+        """Wait until one is ready; return its process ID."""
+        path = self.folder / "pid"
+        async with asyncio.timeout(20):
+            while not path.exists() or not path.read_text().endswith("\n"):
+                await asyncio.sleep(0.005)
+        return int(path.read_text())
+
+    @property
+    def started(self) -> bool:
+        return (self.folder / "started").exists()
+
+
+@pytest.fixture
+def plugins(tmp_path: Path) -> Plugins:
+    return Plugins(tmp_path)
+
+
+async def run(path: str, grace: float = HANG) -> bytes:
+    return await RawExec(grace=grace).exec_plugin(path, b"{}", None)
+
+
+# Deadlines
+
+
+async def test_timeout(plugins: Plugins) -> None:
+    """A plain TimeoutError; the plugin is gone, the task is none the worse for it."""
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.3):
+            await run(plugins.slow())
+    assert not isinstance(caught.value, PluginError)
+    assert not is_running(await plugins.ready())
+    task = asyncio.current_task()
+    assert task is not None
+    assert not task.cancelling()
+    assert await run(plugins.fast()) == b"{}"
+
+
+async def test_timeout_of_a_stubborn_plugin(plugins: Plugins) -> None:
+    """Late by the grace, which is what it is for; both processes are gone."""
+    started = time.monotonic()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.5):
+            await run(plugins.stubborn(), grace=0.3)
+    assert 0.8 <= time.monotonic() - started < 0.8 + SLACK
+    assert not is_running(await plugins.ready())
+    assert not is_running(plugins.number("child"))
+
+
+async def test_timeout_that_has_passed(plugins: Plugins) -> None:
+    """Nothing was started."""
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await run(plugins.marking())
+    await asyncio.sleep(0.1)
+    assert not plugins.started
+
+
+async def test_timeout_in_time(plugins: Plugins) -> None:
+    async with asyncio.timeout(20):
+        assert await run(plugins.fast()) == b"{}"
+
+
+async def test_two_deadlines(plugins: Plugins) -> None:
+    """Whichever passes first is the one that is heard of; both are TimeoutErrors."""
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(20):
+            await RawExec(timeout=0.2).exec_plugin(plugins.slow(), b"", None)
+    assert isinstance(caught.value, PluginTimeoutError)
+    with pytest.raises(TimeoutError) as caught:
+        async with asyncio.timeout(0.2):
+            await RawExec(timeout=20).exec_plugin(plugins.slow(), b"", None)
+    assert not isinstance(caught.value, PluginTimeoutError)
+
+
+async def test_wait_for(plugins: Plugins) -> None:
+    """A TimeoutError; the plugin is gone when it is raised."""
+    assert await asyncio.wait_for(run(plugins.fast()), 20) == b"{}"
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(run(plugins.slow()), 0.3)
+    assert not is_running(await plugins.ready())
+
+
+# Cancellation
+
+
+async def test_cancel(plugins: Plugins) -> None:
+    """The task is cancelled; the plugin has cleaned up and is gone."""
+    task = asyncio.create_task(run(plugins.tidy()))
+    pid = await plugins.ready()
+    task.cancel("enough")
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert task.cancelled()
+    assert not is_running(pid)
+    assert plugins.read("cleaned") == "done\n"
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+async def test_cancel_several_times(plugins: Plugins, times: int) -> None:
+    """Who is in a hurry does not get to the end of the grace; both processes are gone."""
+    task = asyncio.create_task(run(plugins.stubborn()))
+    pid = await plugins.ready()
+    started = time.monotonic()
+    for _ in range(times):
+        task.cancel()
+        await asyncio.sleep(0.005)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert time.monotonic() - started < 5
+    assert not is_running(pid)
+    assert wait_until_gone(plugins.number("child"))
+
+
+async def test_cancel_twice_at_once(plugins: Plugins) -> None:
+    """To asyncio that is one cancellation; the plugin has cleaned up."""
+    task = asyncio.create_task(run(plugins.tidy()))
+    await plugins.ready()
+    task.cancel()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert plugins.read("cleaned") == "done\n"
+
+
+async def test_cancel_before_the_first_step(plugins: Plugins) -> None:
+    """Nothing was started."""
+    task = asyncio.create_task(run(plugins.marking()))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.sleep(0.1)
+    assert not plugins.started
+
+
+@pytest.mark.parametrize("steps", range(12))
+async def test_cancel_after_any_step(plugins: Plugins, steps: int) -> None:
+    """It was cancelled or it has the answer; either way nothing is left."""
+    task = asyncio.create_task(run(plugins.fast()))
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    cancelled = task.cancel()
+    (answer,) = await asyncio.gather(task, return_exceptions=True)
+    assert answer == b"{}" or (cancelled and isinstance(answer, asyncio.CancelledError))
+
+
+async def test_clean_up_while_being_cancelled(plugins: Plugins) -> None:
+    """A plugin called on the way out, a DEL say, runs to its end."""
+    answers: list[bytes] = []
+
+    async def attach() -> None:
+        try:
+            await run(plugins.slow())
+        finally:
+            answers.append(await run(plugins.fast()))
+
+    task = asyncio.create_task(attach())
+    pid = await plugins.ready()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert answers == [b"{}"]
+    assert not is_running(pid)
+
+
+async def test_cancellation_that_is_caught(plugins: Plugins) -> None:
+    """The task goes on as if nothing had been; the next call works, its deadline too."""
+
+    async def user() -> bytes:
+        task = asyncio.current_task()
+        assert task is not None
+        try:
+            await run(plugins.slow())
+        except asyncio.CancelledError:
+            task.uncancel()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await run(plugins.slow())
+        return await run(plugins.fast())
+
+    task = asyncio.create_task(user())
+    await plugins.ready()
+    task.cancel()
+    assert await task == b"{}"
+
+
+async def test_shield(plugins: Plugins) -> None:
+    """Who waited is cancelled; the plugin goes on and its answer is there later."""
+    path = plugins.sh(f"echo $$ > {plugins.folder}/pid; sleep 0.3; echo done")
+    call = asyncio.create_task(run(path))
+
+    async def wait() -> None:
+        await asyncio.shield(call)
+
+    waiting = asyncio.create_task(wait())
+    await plugins.ready()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert await call == b"done\n"
+
+
+async def test_cancel_while_stderr_blocks(plugins: Plugins) -> None:
+    """The plugin has run; the thread is left to its write and ends after it."""
+    read, write = os.pipe()
+    os.write(write, bytes(65536))
+    path = plugins.sh(f"echo warn >&2; echo $$ > {plugins.folder}/pid")
+    with os.fdopen(write, "wb", buffering=0) as full:
+        task = asyncio.create_task(DefaultExec(stderr=full).exec_plugin(path, b"", None))
+        assert wait_until_gone(await plugins.ready())
+        await asyncio.sleep(0.1)
+        assert not task.done()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        os.set_blocking(read, False)
+        received = b""
+        async with asyncio.timeout(20):
+            while not received.endswith(b"warn\n"):
+                try:
+                    received = os.read(read, 100000)
+                except BlockingIOError:
+                    await asyncio.sleep(0.01)
+    os.close(read)
+
+
+# Several at once
+
+
+async def test_task_group_with_a_failing_sibling(plugins: Plugins) -> None:
+    """The sibling's error and no other; the plugin has cleaned up and is gone."""
+
+    async def fail() -> None:
+        await plugins.ready()
+        raise LookupError("sibling")
+
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(run(plugins.tidy()))
+            group.create_task(fail())
+    (error,) = caught.value.exceptions
+    assert isinstance(error, LookupError)
+    assert task.cancelled()
+    assert not is_running(await plugins.ready())
+    assert plugins.read("cleaned") == "done\n"
+
+
+async def test_task_group_with_a_failing_plugin(plugins: Plugins) -> None:
+    """The plugin's error; its sibling is gone."""
+    bad = plugins.sh("sleep 0.2; echo no >&2; exit 1", "bad")
+    with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
+        async with asyncio.TaskGroup() as group:
+            group.create_task(run(plugins.slow()))
+            group.create_task(run(bad))
+    (error,) = caught.value.exceptions
+    assert isinstance(error, PluginError)
+    assert not is_running(await plugins.ready())
+
+
+async def test_task_group_of_many(plugins: Plugins) -> None:
+    path = plugins.fast()
+    async with asyncio.TaskGroup() as group:
+        tasks = [
+            group.create_task(RawExec().exec_plugin(path, b"%d" % number, None))
+            for number in range(20)
+        ]
+    assert [task.result() for task in tasks] == [b"%d" % number for number in range(20)]
+
+
+async def test_gather(plugins: Plugins) -> None:
+    """One failure does not stop the others; their answers are there."""
+    bad = plugins.sh("exit 3", "bad")
+    good, error = await asyncio.gather(run(plugins.fast()), run(bad), return_exceptions=True)
+    assert good == b"{}"
+    assert isinstance(error, PluginError)
+    assert error.exit_code == 3
+
+
+async def test_gather_that_is_cancelled(plugins: Plugins) -> None:
+    """All calls are cancelled, though gather waits for the first only; all plugins are gone."""
+    path = plugins.slow()
+    calls = [asyncio.create_task(run(path)) for _ in range(5)]
+
+    async def user() -> None:
+        await asyncio.gather(*calls)
+
+    task = asyncio.create_task(user())
+    await plugins.ready()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await asyncio.wait(calls)
+    assert all(call.cancelled() for call in calls)
+
+
+@pytest.mark.skipif(not hasattr(asyncio, "eager_task_factory"), reason="new in Python 3.12")
+async def test_eager_tasks(plugins: Plugins) -> None:
+    """Calls may start before they are awaited."""
+    asyncio.get_running_loop().set_task_factory(getattr(asyncio, "eager_task_factory"))  # noqa: B009
+    assert await asyncio.create_task(run(plugins.fast())) == b"{}"
+    task = asyncio.create_task(run(plugins.slow()))
+    pid = await plugins.ready()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert not is_running(pid)
+
+
+# The end of the event loop
+
+
+def program(plugins: Plugins, body: str) -> subprocess.Popen[str]:
+    """Start a program of its own that uses asyncio.run; signals can be sent to it."""
+    code = f"""
+        import asyncio, sys
+        sys.path.insert(0, {str(ROOT)!r})
+        from cni_async.invoke import RawExec
+        {{body}}
+    """
+    code = textwrap.dedent(code).replace("{body}", textwrap.dedent(body))
+    return subprocess.Popen(
+        [sys.executable, "-X", "dev", "-c", code], stderr=subprocess.PIPE, text=True
+    )
+
+
+async def finish(process: subprocess.Popen[str]) -> str:
+    """Wait for a program to end; return what it said."""
+    try:
+        _, stderr = await asyncio.to_thread(process.communicate, timeout=20)
+    finally:
+        process.kill()
+    return stderr
+
+
+async def test_interrupted_program(plugins: Plugins) -> None:
+    """Ctrl+C: a KeyboardInterrupt, after the plugin has cleaned up; nobody complains."""
+    process = program(
+        plugins,
+        f"""
+        asyncio.run(RawExec(grace=60).exec_plugin({plugins.tidy()!r}, b"", None))
+        """,
+    )
+    pid = await plugins.ready()
+    process.send_signal(signal.SIGINT)
+    stderr = await finish(process)
+    assert process.returncode == -signal.SIGINT
+    assert stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert "Warning" not in stderr
+    assert plugins.read("cleaned") == "done\n"
+    assert not is_running(pid)
+
+
+async def test_interrupted_program_in_a_hurry(plugins: Plugins) -> None:
+    """Ctrl+C again: no grace any more; both processes are gone."""
+    process = program(
+        plugins,
+        f"""
+        asyncio.run(RawExec(grace=60).exec_plugin({plugins.stubborn()!r}, b"", None))
+        """,
+    )
+    pid = await plugins.ready()
+    process.send_signal(signal.SIGINT)
+    await asyncio.sleep(0.3)
+    assert is_running(pid)
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    stderr = await finish(process)
+    assert time.monotonic() - started < 10
+    assert process.returncode == -signal.SIGINT
+    assert stderr.splitlines()[-1] == "KeyboardInterrupt"
+    assert wait_until_gone(pid, plugins.number("child"))
+
+
+async def test_program_that_does_not_wait(plugins: Plugins) -> None:
+    """asyncio.run cancels what still runs; the plugin has cleaned up; nobody complains."""
+    process = program(
+        plugins,
+        f"""
+        async def main():
+            task = asyncio.create_task(
+                RawExec(grace=60).exec_plugin({plugins.tidy()!r}, b"", None)
+            )
+            while not __import__("os").path.exists({str(plugins.folder / "pid")!r}):
+                await asyncio.sleep(0.01)
+        asyncio.run(main())
+        """,
+    )
+    assert await finish(process) == ""
+    assert process.returncode == 0
+    assert plugins.read("cleaned") == "done\n"
+    assert not is_running(await plugins.ready())
+
+
+async def test_program_in_debug_mode(plugins: Plugins) -> None:
+    """In asyncio's debug mode nobody complains about calls, good and bad."""
+    bad = plugins.sh("exit 1", "bad")
+    process = program(
+        plugins,
+        f"""
+        async def main():
+            for _ in range(10):
+                await RawExec().exec_plugin({plugins.fast()!r}, bytes(200000), None)
+            await asyncio.gather(
+                *(RawExec().exec_plugin({bad!r}, b"", None) for _ in range(10)),
+                return_exceptions=True,
+            )
+        with asyncio.Runner(debug=True) as runner:
+            runner.get_loop().slow_callback_duration = 10
+            runner.run(main())
+        """,
+    )
+    assert await finish(process) == ""
+    assert process.returncode == 0

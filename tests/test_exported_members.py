@@ -1,0 +1,184 @@
+"""What can be imported: libcni's names in Python's spelling, documented, and nothing by accident."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import inspect
+import re
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Final
+
+import pytest
+
+import cni_async
+from cni_async import CNI, CNIConfig, ErrorCode
+from tests.support.go_names import GO_NAMES
+
+PACKAGE = Path(cni_async.__file__).parent
+
+# Ours, with no counterpart in libcni.
+BEYOND_LIBCNI: Final = {
+    "AggregateError",
+    "ArgsError",
+    "AttachmentKey",
+    "CNIError",
+    "CacheError",
+    "CacheStore",
+    "CacheWriteError",
+    "ConfigError",
+    "CorruptRecordError",
+    "FileCache",
+    "ForeignRecordError",
+    "GCError",
+    "InvalidIdentifierError",
+    "MemoryCache",
+    "OutputLimitError",
+    "PluginNotFoundError",
+    "PluginTimeoutError",
+    "ResultError",
+    "UnsupportedVersionError",
+    "ValidationError",
+    "VersionError",
+}
+# libcni's interface of the same name, letter by letter.
+GO_INTERFACE: Final = """
+    AddNetworkList CheckNetworkList DelNetworkList
+    GetNetworkListCachedResult GetNetworkListCachedConfig
+    AddNetwork CheckNetwork DelNetwork GetNetworkCachedResult GetNetworkCachedConfig
+    ValidateNetworkList ValidateNetwork
+    GCNetworkList GetStatusNetworkList GetCachedAttachments GetVersionInfo
+""".split()
+GO_FIELDS: Final = {
+    "RuntimeConf": "ContainerID NetNS IfName Args CapabilityArgs CacheDir",
+    "NetworkConfig": "Network Bytes",
+    "NetworkConfigList": "Name CNIVersion DisableCheck DisableGC Plugins Bytes",
+    "NetworkAttachment": "ContainerID Network IfName Config NetNS CniArgs CapabilityArgs",
+    "GCArgs": "ValidAttachments",
+    "GCAttachment": "ContainerID IfName",
+    "NetConf": "CNIVersion Name Type Capabilities IPAM DNS RawPrevResult PrevResult "
+    "ValidAttachments",
+    "DNS": "Nameservers Domain Search Options",
+    "Route": "Dst GW MTU AdvMSS Priority Table Scope",
+}
+# Bytes is a type in Python.
+RENAMED: Final = {"bytes": "raw"}
+
+
+def public_modules() -> list[ModuleType]:
+    """Return the package and what of it is meant to be imported by name."""
+    names = ["capabilities", "errors", "invoke", "testing", "types", "version"]
+    return [cni_async, *(importlib.import_module(f"cni_async.{name}") for name in names)]
+
+
+def exported() -> list[tuple[str, Any]]:
+    """Return everything that `cni_async` and its public modules export."""
+    found = []
+    for module in public_modules():
+        names = getattr(module, "__all__", None) or [
+            name
+            for name, value in vars(module).items()
+            if not name.startswith("_") and getattr(value, "__module__", None) == module.__name__
+        ]
+        found += [(f"{module.__name__}.{name}", getattr(module, name)) for name in names]
+    return found
+
+
+def snake(go_name: str) -> str:
+    """Spell a Go name in Python: AddNetworkList is add_network_list."""
+    go_name = go_name.replace("IfName", "Ifname").replace("NetNS", "Netns").replace("MSS", "mss")
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", go_name).lower()
+
+
+def isort_order(name: str) -> tuple[int, str]:
+    """Order names as ruff wants `__all__`: constants, classes, the rest (RUF022)."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2), name
+
+
+@pytest.mark.parametrize("module", public_modules(), ids=lambda module: module.__name__)
+def test_all_is_sorted_and_complete(module: ModuleType) -> None:
+    names = getattr(module, "__all__", None)
+    if names is None:
+        return
+    assert len(set(names)) == len(names)
+    assert names == sorted(names, key=isort_order)
+    assert all(hasattr(module, name) for name in names)
+
+
+def test_the_package_exports_what_it_imports() -> None:
+    tree = ast.parse((PACKAGE / "__init__.py").read_text())
+    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
+    imported = {alias.asname or alias.name for node in imports for alias in node.names}
+    assert imported == set(cni_async.__all__)
+
+
+@pytest.mark.parametrize(("name", "value"), exported(), ids=[name for name, _ in exported()])
+def test_everything_exported_is_documented(name: str, value: object) -> None:
+    if not (inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value)):
+        return  # constants and aliases
+    assert value.__doc__, name
+    # A struct's or an enum's own docstring is no automatic one.
+    assert not value.__doc__.startswith(f"{name.rpartition('.')[2]}("), name
+    if inspect.isclass(value):
+        for method, function in inspect.getmembers(value, inspect.isfunction):
+            ours = function.__module__.startswith("cni_async")
+            if ours and not method.startswith("_"):
+                assert inspect.getdoc(function), f"{name}.{method}"
+
+
+def test_every_exported_name_is_libcnis_or_ours_on_purpose() -> None:
+    of_libcni = {name.split(".")[0] for _, names in GO_NAMES for name in names}
+    modules = {name for name in cni_async.__all__ if inspect.ismodule(getattr(cni_async, name))}
+    rest = set(cni_async.__all__) - of_libcni - modules
+    assert rest == BEYOND_LIBCNI
+    assert not BEYOND_LIBCNI & of_libcni
+
+
+def test_item_347_every_method_of_the_interface_is_there() -> None:
+    methods = {name for name, _ in inspect.getmembers(CNI, inspect.isfunction) if name[0] != "_"}
+    assert methods == {snake(name) for name in GO_INTERFACE}
+    table = dict(GO_NAMES)
+    assert all(table[name] == (f"CNIConfig.{snake(name)}",) for name in GO_INTERFACE)
+
+
+@pytest.mark.parametrize("method", [snake(name) for name in GO_INTERFACE])
+def test_item_347_cni_config_has_the_interfaces_signatures(method: str) -> None:
+    wanted = inspect.signature(getattr(CNI, method), eval_str=True)
+    has = inspect.signature(getattr(CNIConfig, method), eval_str=True)
+    assert inspect.iscoroutinefunction(getattr(CNI, method))
+    assert inspect.iscoroutinefunction(getattr(CNIConfig, method))
+    assert has.return_annotation == wanted.return_annotation
+    parameters = list(has.parameters.values())
+    more = parameters[len(wanted.parameters) :]
+    assert parameters[: len(wanted.parameters)] == list(wanted.parameters.values())
+    # Whoever calls through the protocol need not know of more.
+    for parameter in more:
+        assert parameter.kind is parameter.KEYWORD_ONLY
+        assert parameter.default is not parameter.empty
+
+
+@pytest.mark.parametrize(("name", "fields"), GO_FIELDS.items(), ids=GO_FIELDS)
+def test_item_349_structs_have_the_fields_of_go(name: str, fields: str) -> None:
+    struct = getattr(cni_async, name)
+    wanted = [RENAMED.get(snake(field), snake(field)) for field in fields.split()]
+    ours = [field for field in struct.__struct_fields__ if field != "load_only_inlined_plugins"]
+    assert ours == wanted
+
+
+def test_items_290_291_and_362_error_codes() -> None:
+    assert {code.name: code.value for code in ErrorCode} == {
+        "UNKNOWN": 0,
+        "INCOMPATIBLE_CNI_VERSION": 1,
+        "UNSUPPORTED_FIELD": 2,
+        "UNKNOWN_CONTAINER": 3,
+        "INVALID_ENVIRONMENT_VARIABLES": 4,
+        "IO_FAILURE": 5,
+        "DECODING_FAILURE": 6,
+        "INVALID_NETWORK_CONFIG": 7,
+        "INVALID_NETNS": 8,
+        "TRY_AGAIN_LATER": 11,
+        "PLUGIN_NOT_AVAILABLE": 50,
+        "LIMITED_CONNECTIVITY": 51,
+        "INTERNAL": 999,
+    }

@@ -1,0 +1,98 @@
+"""Modules import only what lies below them, and stay small enough to be read in one sitting."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+import cni_async
+
+PACKAGE: Final = Path(cni_async.__file__).parent
+MODULES: Final = sorted(PACKAGE.rglob("*.py"))
+
+# From top to bottom; those in one line may import each other only within a package.
+LAYERS: Final = [
+    ["cli"],
+    ["__init__"],
+    ["testing"],
+    ["api"],
+    ["protocol", "gc"],
+    ["cache"],
+    ["runtime"],
+    ["conf"],
+    ["invoke"],
+    ["types"],
+    ["capabilities", "version", "validate"],
+    ["_concurrently"],
+    ["_json", "errors"],
+    ["_text"],
+]
+LEVEL: Final = {name: level for level, names in enumerate(LAYERS) for name in names}
+MOST_LINES: Final = 500
+
+
+def dotted(path: Path) -> str:
+    """Return a module's name below the package."""
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Return what a module imports of the package, in the package's own terms."""
+    package = ["cni_async", *dotted(path).split(".")[:-1]]
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            # What only annotations need may be above: an error has the result that it is about.
+            for child in node.body:
+                child.__dict__["skip"] = True
+        if "skip" in node.__dict__:
+            continue
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            source = ".".join([*base, *([node.module] if node.module else [])])
+            names = [f"{source}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "cni_async":
+                yield name.partition(".")[2]
+
+
+def unit(name: str) -> str:
+    """Return the module or package right below `cni_async` that a name is in."""
+    first = name.split(".")[0]
+    return first if (PACKAGE / first).is_dir() or (PACKAGE / f"{first}.py").exists() else "__init__"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_imports_point_downwards(path: Path) -> None:
+    own = unit(dotted(path))
+    assert own in LEVEL, f"say in which layer {own} is"
+    for name in imports(path):
+        other = unit(name)
+        assert other == own or LEVEL[other] > LEVEL[own], f"{dotted(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_private_names_stay_in_their_module(path: Path) -> None:
+    for name in imports(path):
+        last = name.rpartition(".")[2]
+        is_module = (PACKAGE / f"{name.replace('.', '/')}.py").exists()
+        assert is_module or not last.startswith("_"), f"{dotted(path)} imports {name}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=dotted)
+def test_modules_are_short_and_say_what_they_are_for(path: Path) -> None:
+    source = path.read_text()
+    assert len(source.splitlines()) <= MOST_LINES
+    assert ast.get_docstring(ast.parse(source)), "no docstring"
+
+
+def test_every_layer_is_there() -> None:
+    assert {unit(dotted(path)) for path in MODULES} == set(LEVEL)

@@ -1,0 +1,480 @@
+"""What a plugin reads and prints, and how it ends by itself: section U of the checklist."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
+from cni_async.invoke import DefaultExec, RawExec
+from cni_async.invoke.exec import default_exec
+from cni_async.invoke.process import run_process
+from tests.support.processes import is_running, wait_until_gone
+from tests.support.scripts import Scripts, has_children, open_fds
+
+pytestmark = pytest.mark.anyio
+
+KIB = 1024
+MIB = 1024 * KIB
+NO_MESSAGE = "netplugin failed with no error message: "
+# Nothing here takes a second; what would hang takes a minute.
+SOON = 20.0
+HANG = 60
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
+    """Neither children, zombies included, nor file descriptors are left by any test."""
+    before = has_children(), len(open_fds())
+    yield
+    assert (has_children(), len(open_fds())) == before
+
+
+class Sink:
+    """Where stderr goes."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def write(self, data: bytes) -> None:
+        self.data += data
+
+
+async def run(
+    path: str, stdin: bytes = b"{}", *, timeout: float | None = None, max_output: int = 64 * MIB
+) -> bytes:
+    """Run a plugin that must not take long."""
+    with anyio.fail_after(SOON):
+        return await RawExec(timeout=timeout, max_output=max_output).exec_plugin(path, stdin, None)
+
+
+def numbered(size: int) -> bytes:
+    """Make data in which no piece can be missing or twice unnoticed."""
+    return b"".join(b"%015d\n" % number for number in range(size // 16 + 1))[:size]
+
+
+# stdin
+
+
+@pytest.mark.parametrize("size", [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, MIB + 1, 5 * MIB])
+async def test_item_222_stdin_arrives_whole_and_ends(scripts: Scripts, size: int) -> None:
+    """More than a pipe holds goes in and comes out at the same time."""
+    data = numbered(size)
+    assert await run(scripts.sh("exec cat"), data) == data
+
+
+async def test_item_222_stdin_is_read_late(scripts: Scripts) -> None:
+    data = numbered(MIB)
+    assert await run(scripts.sh("sleep 0.1; exec cat"), data) == data
+
+
+@pytest.mark.parametrize("size", [2, MIB])
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("echo done", id="never-read"),
+        pytest.param("sleep 0.1; echo done", id="never-read-slow"),
+        pytest.param("exec <&-; sleep 0.1; echo done", id="closed-at-once"),
+        pytest.param("head -c 1 > /dev/null; echo done", id="read-in-part"),
+        pytest.param("exec < /dev/null; cat; echo done", id="replaced"),
+    ],
+)
+async def test_item_222_stdin_is_not_read(scripts: Scripts, body: str, size: int) -> None:
+    """Nobody minds the broken pipe."""
+    assert await run(scripts.sh(body), bytes(size)) == b"done\n"
+
+
+@pytest.mark.parametrize("size", [2, MIB])
+async def test_item_222_failure_without_reading_stdin(scripts: Scripts, size: int) -> None:
+    """What it said counts, not that it did not listen."""
+    path = scripts.sh("""echo '{"code": 7, "msg": "no"}'; exit 1""")
+    with pytest.raises(PluginError, match=r"^no$") as caught:
+        await run(path, bytes(size))
+    assert caught.value.code == 7
+
+
+async def test_stdin_of_the_wrong_type(scripts: Scripts) -> None:
+    """A mistake of the caller's costs no file descriptors."""
+    before = open_fds()
+    with pytest.raises(TypeError):
+        await RawExec().exec_plugin(scripts.sh("exit"), "text", None)  # type: ignore[arg-type]
+    assert open_fds() == before
+
+
+# stdout and stderr
+
+
+@pytest.mark.parametrize("size", [0, 64 * KIB, 64 * KIB + 1, MIB, 10 * MIB])
+async def test_item_222_stdout_is_captured_whole(scripts: Scripts, size: int) -> None:
+    (scripts.folder / "output").write_bytes(data := numbered(size))
+    assert await run(scripts.sh(f"exec cat {scripts.folder}/output")) == data
+
+
+async def test_output_comes_in_pieces(scripts: Scripts) -> None:
+    path = scripts.sh("for i in 1 2 3; do head -c 100000 /dev/zero; sleep 0.05; done")
+    assert await run(path) == bytes(300000)
+
+
+async def test_both_streams_fill_up(scripts: Scripts) -> None:
+    sink = Sink()
+    path = scripts.sh("head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero")
+    with anyio.fail_after(SOON):
+        stdout = await RawExec(stderr=sink).exec_plugin(path, numbered(MIB), None)
+    assert stdout == sink.data == bytes(1000000)
+
+
+async def test_streams_opened_again(scripts: Scripts) -> None:
+    """Scripts write to /dev/stdout and /dev/stderr, which must not truncate what is there."""
+    sink = Sink()
+    path = scripts.sh(
+        "echo 1; echo 2 > /dev/stdout; echo 3 >> /dev/stdout; "
+        "echo a >&2; echo b > /dev/stderr; echo c >> /proc/self/fd/2; cat < /dev/stdin"
+    )
+    assert await RawExec(stderr=sink).exec_plugin(path, b"in", None) == b"1\n2\n3\nin"
+    assert sink.data == b"a\nb\nc\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("size", [1000, 200000])
+async def test_item_233_output_up_to_the_limit(scripts: Scripts, stream: str, size: int) -> None:
+    await run(scripts.sh(f"head -c {size} /dev/zero > /dev/{stream}"), max_output=size)
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.parametrize("size", [1000, 200000])
+async def test_item_233_one_byte_too_many(scripts: Scripts, stream: str, size: int) -> None:
+    """It exited by itself, but half an answer is none."""
+    path = scripts.sh(f"head -c {size + 1} /dev/zero > /dev/{stream}")
+    with pytest.raises(OutputLimitError) as caught:
+        await run(path, max_output=size)
+    assert str(caught.value).startswith(f"{NO_MESSAGE}it printed more than {size} bytes (")
+    assert not caught.value.retryable
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_item_233_flood(scripts: Scripts, stream: str) -> None:
+    """The plugin is gone, and so is the process that did it."""
+    path = scripts.sh(f"echo $$ > {scripts.folder}/pid; yes > /dev/{stream}")
+    with pytest.raises(OutputLimitError) as caught:
+        await run(path, max_output=MIB)
+    error = caught.value
+    assert str(error) == f"{NO_MESSAGE}it printed more than {MIB} bytes (signal: terminated)"
+    assert (error.signal, error.exit_code) == (signal.SIGTERM, None)
+    assert not is_running(scripts.number("pid"))
+    if stream == "stderr":
+        assert error.stderr == "y\n" * (32 * KIB)  # its tail
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_item_233_flood_does_not_stop_for_sigterm(scripts: Scripts, stream: str) -> None:
+    """Its grace is not a licence to fill our memory."""
+    path = scripts.sh(f"trap '' TERM; yes > /dev/{stream}")
+    with anyio.fail_after(SOON):
+        outcome = await run_process(path, b"", None, timeout=None, grace=0.3, max_output=100000)
+    assert outcome.flooded
+    assert outcome.returncode == -signal.SIGKILL
+    assert len(outcome.stdout) + len(outcome.stderr) == 100000
+
+
+async def test_item_217_stderr_of_a_success_is_forwarded(scripts: Scripts) -> None:
+    sink = Sink()
+    path = scripts.sh("printf 'warn\\n\\377 no newline' >&2; echo done")
+    assert await RawExec(stderr=sink).exec_plugin(path, b"", None) == b"done\n"
+    assert sink.data == b"warn\n\xff no newline"
+
+
+@pytest.mark.parametrize("stdout", ["", '{"msg": "no"}'])
+async def test_item_217_stderr_of_a_failure_is_forwarded_and_kept(
+    scripts: Scripts, stdout: str
+) -> None:
+    sink = Sink()
+    path = scripts.sh(f"printf 'why\\377' >&2; printf '{stdout}'; exit 3")
+    with pytest.raises(PluginError) as caught:
+        await RawExec(stderr=sink).exec_plugin(path, b"", None)
+    assert sink.data == b"why\xff"
+    assert caught.value.stderr == "why\ufffd"
+
+
+async def test_item_217_stderr_is_kept_in_part_and_forwarded_whole(scripts: Scripts) -> None:
+    sink = Sink()
+    (scripts.folder / "output").write_bytes(data := numbered(100000))
+    path = scripts.sh(f"cat {scripts.folder}/output >&2; exit 1")
+    with pytest.raises(PluginError) as caught:
+        await RawExec(stderr=sink).exec_plugin(path, b"", None)
+    assert sink.data == data
+    assert caught.value.stderr == data[-64 * KIB :].decode()
+    assert str(caught.value).endswith("... (100000 bytes)")
+
+
+async def test_item_217_stderr_of_a_timeout_is_forwarded_and_kept(scripts: Scripts) -> None:
+    sink = Sink()
+    path = scripts.sh(f"echo why >&2; exec sleep {HANG}")
+    with pytest.raises(PluginTimeoutError) as caught:
+        await RawExec(stderr=sink, timeout=0.5).exec_plugin(path, b"", None)
+    assert sink.data == b"why\n"
+    assert caught.value.stderr == "why\n"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "full"), ValueError("closed file")])
+async def test_stderr_cannot_be_forwarded(scripts: Scripts, error: Exception) -> None:
+    """The plugin's answer is not lost over it."""
+
+    class Broken:
+        def write(self, data: bytes) -> None:
+            raise error
+
+    path = scripts.sh("echo warn >&2; echo done")
+    assert await RawExec(stderr=Broken()).exec_plugin(path, b"", None) == b"done\n"
+
+
+async def test_stderr_blocks(scripts: Scripts) -> None:
+    """Somebody who waits for a full terminal can still be cancelled."""
+    release = threading.Event()
+
+    class Blocking:
+        def write(self, data: bytes) -> None:
+            release.wait(HANG)
+
+    path = scripts.sh("echo warn >&2; echo done")
+    with anyio.fail_after(SOON):
+        with anyio.move_on_after(0.5) as scope:
+            await RawExec(stderr=Blocking()).exec_plugin(path, b"", None)
+        release.set()
+    assert scope.cancelled_caught
+
+
+async def test_no_thread_to_spare(scripts: Scripts) -> None:
+    """Whoever uses up all worker threads does not hold up a plugin, its stderr or its end."""
+    release = threading.Event()
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    sink = Sink()
+    async with anyio.create_task_group() as blockers:
+        for _ in range(int(limiter.total_tokens)):
+            blockers.start_soon(anyio.to_thread.run_sync, release.wait, HANG)
+        try:
+            with anyio.fail_after(SOON):
+                await anyio.wait_all_tasks_blocked()
+                assert not limiter.available_tokens
+                path = scripts.sh("echo warn >&2; echo done")
+                assert await RawExec(stderr=sink).exec_plugin(path, b"", None) == b"done\n"
+                assert sink.data == b"warn\n"
+                path = scripts.sh(f"sleep {HANG} & trap 'exit 0' TERM; wait")
+                with pytest.raises(PluginTimeoutError):
+                    await RawExec(timeout=0.5, grace=HANG).exec_plugin(path, b"", None)
+        finally:
+            release.set()
+
+
+@pytest.mark.parametrize("exec", [DefaultExec, default_exec])
+async def test_item_246_stderr_of_the_process(
+    scripts: Scripts, capfd: pytest.CaptureFixture[str], exec: type[DefaultExec]
+) -> None:
+    """The default of libcni, and only that, forwards to where our own stderr goes."""
+    await exec().exec_plugin(scripts.sh("printf 'warn \\303\\244\\377' >&2"), b"", None)
+    assert capfd.readouterr().err == ("warn ä\ufffd" if exec is default_exec else "")
+
+
+async def test_no_stderr_at_all(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A daemon may have none."""
+    monkeypatch.setattr(sys, "stderr", None)
+    path = scripts.sh("echo warn >&2; echo done")
+    assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
+
+
+# Grandchildren that hold on to the pipes
+
+
+@pytest.mark.parametrize("ending", ["", "exit 0", "kill -9 $$"])
+@pytest.mark.parametrize("closing", ["", "> /dev/null", "2> /dev/null"])
+async def test_item_229_grandchild_keeps_the_pipes(
+    scripts: Scripts, ending: str, closing: str
+) -> None:
+    """The answer is there when the plugin has exited; its child is left alone."""
+    path = scripts.sh(f"sleep {HANG} {closing} & echo $! > {scripts.folder}/pid; echo x; {ending}")
+    try:
+        if ending.startswith("kill"):
+            with pytest.raises(PluginError, match='"x\\\\n"'):
+                await run(path)
+        else:
+            assert await run(path) == b"x\n"
+        assert is_running(scripts.number("pid"))
+    finally:
+        os.kill(scripts.number("pid"), signal.SIGKILL)
+
+
+async def test_item_229_grandchild_writes_later(scripts: Scripts) -> None:
+    """It fails, as a write to nobody does, and we are none the worse for it."""
+    path = scripts.python(
+        f"""
+        import os, time
+        if os.fork():
+            print("answer")
+        else:
+            os.setsid()
+            while not os.path.exists({str(scripts.folder / "go")!r}):
+                time.sleep(0.01)
+            with open({str(scripts.folder / "log")!r}, "w") as log:
+                for stream in 1, 2:
+                    try:
+                        os.write(stream, b"late")
+                        print("written", file=log)
+                    except BrokenPipeError:
+                        print("broken", file=log)
+            os.rename(log.name, {str(scripts.folder / "log.done")!r})
+        """
+    )
+    assert await run(path) == b"answer\n"
+    (scripts.folder / "go").touch()
+    with anyio.fail_after(SOON):
+        while not (scripts.folder / "log.done").exists():
+            await anyio.sleep(0.01)
+    assert scripts.read("log.done") == "broken\nbroken\n"
+
+
+@pytest.mark.parametrize("stream", ["stdout", "stderr"])
+async def test_item_229_grandchild_floods(scripts: Scripts, stream: str) -> None:
+    """It may write for ever; when the plugin has exited, we have heard enough."""
+    path = scripts.sh(f"yes > /dev/{stream} & echo $! > {scripts.folder}/pid; exit 0")
+    stdout = await run(path)
+    assert (stdout != b"") <= (stream == "stdout")
+    assert wait_until_gone(scripts.number("pid"), timeout=SOON)
+
+
+# Exits
+
+
+@pytest.mark.parametrize("code", [1, 2, 3, 64, 126, 127, 128 + 9, 255])
+async def test_item_212_exit_code(scripts: Scripts, code: int) -> None:
+    with pytest.raises(PluginError) as caught:
+        await run(scripts.sh(f"exit {code}"))
+    assert str(caught.value) == f"{NO_MESSAGE}exit status {code}"
+    assert (caught.value.exit_code, caught.value.signal) == (code, None)
+
+
+# The words of Go's syscall.Signal.String.
+SIGNALS = {
+    signal.SIGHUP: "hangup",
+    signal.SIGINT: "interrupt",
+    signal.SIGQUIT: "quit",
+    signal.SIGILL: "illegal instruction",
+    signal.SIGTRAP: "trace/breakpoint trap",
+    signal.SIGABRT: "aborted",
+    signal.SIGBUS: "bus error",
+    signal.SIGFPE: "floating point exception",
+    signal.SIGKILL: "killed",
+    signal.SIGUSR1: "user defined signal 1",
+    signal.SIGSEGV: "segmentation fault",
+    signal.SIGUSR2: "user defined signal 2",
+    signal.SIGPIPE: "broken pipe",
+    signal.SIGALRM: "alarm clock",
+    signal.SIGTERM: "terminated",
+    16: "stack fault",
+    signal.SIGXCPU: "CPU time limit exceeded",
+    signal.SIGXFSZ: "file size limit exceeded",
+    signal.SIGVTALRM: "virtual timer expired",
+    signal.SIGPROF: "profiling timer expired",
+    signal.SIGIO: "I/O possible",
+    signal.SIGPWR: "power failure",
+    signal.SIGSYS: "bad system call",
+    signal.SIGRTMIN: f"signal {int(signal.SIGRTMIN)}",
+    signal.SIGRTMAX: f"signal {int(signal.SIGRTMAX)}",
+}
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+async def test_item_212_signal(scripts: Scripts, number: int) -> None:
+    with pytest.raises(PluginError) as caught:
+        await run(scripts.sh(f"ulimit -c 0; kill -{int(number)} $$; sleep {HANG}"))
+    assert str(caught.value) == f"{NO_MESSAGE}signal: {SIGNALS[number]}"
+    assert (caught.value.exit_code, caught.value.signal) == (None, number)
+
+
+async def test_output_before_a_signal_counts(scripts: Scripts) -> None:
+    with pytest.raises(PluginError, match=r"^why; because$") as caught:
+        await run(scripts.sh("""echo '{"msg": "why", "details": "because"}'; kill -9 $$"""))
+    assert caught.value.signal == signal.SIGKILL
+
+
+async def test_stopped_and_continued(scripts: Scripts) -> None:
+    """A stop is not an exit."""
+    path = scripts.sh(f"echo $$ > {scripts.folder}/pid; kill -STOP $$; echo went on")
+    answers: list[bytes] = []
+
+    async def call() -> None:
+        answers.append(await run(path))
+
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(call)
+        with anyio.fail_after(SOON):
+            while not (scripts.folder / "pid").exists() or not _is_stopped(scripts.number("pid")):
+                await anyio.sleep(0.01)
+        await anyio.sleep(0.2)
+        assert not answers
+        os.kill(scripts.number("pid"), signal.SIGCONT)
+    assert answers == [b"went on\n"]
+
+
+def _is_stopped(pid: int) -> bool:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+async def test_somebody_else_reaps_our_children(
+    scripts: Scripts, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Where SIGCHLD is ignored nobody learns how a child ended: that is no success."""
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with pytest.raises(PluginError) as caught:
+            await run(scripts.sh("exit 0"))
+    finally:
+        signal.signal(signal.SIGCHLD, before)
+    assert str(caught.value) == f"{NO_MESSAGE}exit status 255"
+    ((_, level, text),) = caplog.record_tuples
+    assert level == logging.WARNING
+    assert text.endswith("was reaped by others; is SIGCHLD ignored?")
+
+
+async def test_no_pidfd(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Kernels before 5.3 and some sandboxes have none: a look from time to time does it."""
+
+    def pidfd_open(pid: int, flags: int = 0) -> int:
+        raise OSError(38, "Function not implemented")
+
+    monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    assert await run(scripts.sh("sleep 0.1; exec cat"), numbered(MIB)) == numbered(MIB)
+    with pytest.raises(PluginError, match="exit status 3"):
+        await run(scripts.sh("exit 3"))
+    with pytest.raises(PluginTimeoutError, match="terminated"):
+        await run(scripts.sh(f"exec sleep {HANG}"), timeout=0.1)
+
+
+async def test_the_event_loop_is_late(scripts: Scripts) -> None:
+    """Exit and deadline are noticed together; the plugin is given its due."""
+    path = scripts.sh(f"echo $$ > {scripts.folder}/pid; sleep 0.1; echo just in time")
+    timeout = 0.5
+
+    async def block() -> None:
+        started = time.monotonic()
+        while not (scripts.folder / "pid").exists() or not scripts.read("pid"):
+            await anyio.sleep(0.01)
+        assert wait_until_gone(scripts.number("pid"), timeout=SOON)
+        time.sleep(max(0, started + timeout + 0.1 - time.monotonic()))
+
+    async with anyio.create_task_group() as others:
+        others.start_soon(block)
+        assert await RawExec(timeout=timeout).exec_plugin(path, b"", None) == b"just in time\n"

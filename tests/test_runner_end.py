@@ -1,0 +1,475 @@
+"""How a plugin is ended: deadline, cancellation, grace; sections U and 3 of the design.
+
+Each test says what is left behind; that no child and no descriptor is, is checked after each.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cni_async.errors import PluginError, PluginTimeoutError
+from cni_async.invoke import RawExec
+from cni_async.invoke import exec as exec_module
+from tests.support.processes import is_running, wait_until_gone
+from tests.support.recorder import Answer, Recorder
+from tests.support.scripts import Scripts, has_children, open_fds
+
+pytestmark = pytest.mark.anyio
+
+NO_MESSAGE = "netplugin failed with no error message: "
+HANG = 60
+# What a script does until it is ended; it forks, and who forks may miss a signal, but not for long.
+NAPPING = "while :; do sleep 0.05; done"
+# What a slow machine may add to any wait.
+SLACK = 1.0
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
+    before = has_children(), len(open_fds())
+    yield
+    assert (has_children(), len(open_fds())) == before
+
+
+async def exists(path: Path) -> None:
+    """Wait until a script has written a file, which it has to do in one go."""
+    with anyio.fail_after(20):
+        while not path.exists() or not path.read_bytes():
+            await anyio.sleep(0.005)
+
+
+async def cancelled(
+    exec: RawExec, path: str, ready: Callable[[], Awaitable[object]], stdin: bytes = b"{}"
+) -> float:
+    """Call a plugin, cancel the call when it is ready; return how long that took."""
+    scopes: list[anyio.CancelScope] = []
+    with anyio.fail_after(30):
+        async with anyio.create_task_group() as calls:
+
+            async def call() -> None:
+                with anyio.CancelScope() as scope:
+                    scopes.append(scope)
+                    await exec.exec_plugin(path, stdin, None)
+
+            calls.start_soon(call)
+            await ready()
+            started = time.monotonic()
+            scopes[0].cancel()
+        elapsed = time.monotonic() - started
+    assert scopes[0].cancelled_caught
+    return elapsed
+
+
+# Deadlines
+
+
+async def test_item_230_timeout(scripts: Scripts) -> None:
+    """It is its own kind of error, a TimeoutError too; the plugin is gone."""
+    path = scripts.sh(f"echo $$ > {scripts.folder}/pid; exec sleep {HANG}", "bridge")
+    with pytest.raises(PluginTimeoutError) as caught:
+        await RawExec(timeout=0.5).exec_plugin(path, b"", {"CNI_COMMAND": "ADD"})
+    error = caught.value
+    assert str(error) == f"{NO_MESSAGE}timed out after 0.5 s (signal: terminated)"
+    assert isinstance(error, TimeoutError)
+    assert (error.plugin, error.command, error.code) == ("bridge", "ADD", 0)
+    assert (error.exit_code, error.signal, error.retryable) == (None, signal.SIGTERM, True)
+    assert not is_running(scripts.number("pid"))
+
+
+async def test_timeout_and_a_graceful_exit(scripts: Scripts) -> None:
+    """A plugin that cleans up within its grace has done so; it is a timeout all the same."""
+    path = scripts.sh(
+        f"""
+        trap 'sleep 0.1; echo done > {scripts.folder}/cleaned; exit 5' TERM
+        {NAPPING}
+        """
+    )
+    with pytest.raises(PluginTimeoutError) as caught:
+        await RawExec(timeout=1, grace=HANG).exec_plugin(path, b"", None)
+    assert str(caught.value) == f"{NO_MESSAGE}timed out after 1 s (exit status 5)"
+    assert (caught.value.exit_code, caught.value.signal) == (5, None)
+    assert scripts.read("cleaned") == "done\n"
+
+
+async def test_timeout_of_a_group(scripts: Scripts) -> None:
+    """A child that ignores SIGTERM does not survive the plugin."""
+    path = scripts.sh(
+        f"(trap '' TERM; exec sleep {HANG}) & echo $! > {scripts.folder}/pid; exec sleep {HANG}"
+    )
+    with pytest.raises(PluginTimeoutError):
+        await RawExec(timeout=0.5, grace=0.1).exec_plugin(path, b"{}", None)
+    assert not is_running(scripts.number("pid"))
+
+
+# Cancellation
+
+
+async def test_item_231_cancelled_before(scripts: Scripts) -> None:
+    """Nothing is started."""
+    path = scripts.sh(f"touch {scripts.folder}/started")
+    with anyio.CancelScope() as scope:
+        scope.cancel()
+        await RawExec().exec_plugin(path, b"", None)
+    assert scope.cancelled_caught
+    await anyio.sleep(0.1)
+    assert not (scripts.folder / "started").exists()
+
+
+async def test_item_227_cancelled(scripts: Scripts) -> None:
+    """The plugin is gone at once: SIGTERM was enough."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(f"echo $$ > {pid}; exec sleep {HANG}")
+    assert await cancelled(RawExec(grace=HANG), path, lambda: exists(pid)) < SLACK
+    assert not is_running(scripts.number("pid"))
+
+
+async def test_cancelled_plugin_uses_its_grace(scripts: Scripts) -> None:
+    """A plugin that cleans up when told to go is waited for, and has cleaned up."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(
+        f"""
+        trap 'sleep 0.3; echo done > {scripts.folder}/cleaned; exit' TERM
+        echo $$ > {pid}; {NAPPING}
+        """
+    )
+    elapsed = await cancelled(RawExec(grace=HANG), path, lambda: exists(pid))
+    assert 0.3 <= elapsed < HANG / 2
+    assert scripts.read("cleaned") == "done\n"
+
+
+async def test_cancelled_while_the_pipes_are_full(scripts: Scripts) -> None:
+    """Neither unread stdin nor what it says when told to go keeps the plugin from going."""
+    ready = scripts.folder / "ready"
+    path = scripts.python(
+        f"""
+        import os, signal, sys, time
+        def end(*_):
+            for fd in 1, 2:
+                data = bytes(300000)
+                while data:
+                    data = data[os.write(fd, data):]
+            open({str(scripts.folder / "cleaned")!r}, "w").write("done")
+            sys.exit(0)
+        signal.signal(signal.SIGTERM, end)
+        open({str(ready)!r}, "w").write("ready")
+        time.sleep({HANG})
+        """
+    )
+    await cancelled(RawExec(grace=HANG), path, lambda: exists(ready), bytes(1000000))
+    assert scripts.read("cleaned") == "done"
+
+
+@pytest.mark.parametrize("grace", [0.0, 0.3])
+async def test_cancelled_plugin_ignores_sigterm(scripts: Scripts, grace: float) -> None:
+    """It has its grace, and no more."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(f"trap '' TERM; echo $$ > {pid}; {NAPPING}")
+    elapsed = await cancelled(RawExec(grace=grace), path, lambda: exists(pid))
+    assert grace <= elapsed < grace + SLACK
+    assert not is_running(scripts.number("pid"))
+
+
+async def test_item_228_cancelled_with_a_child_that_ignores_sigterm(recorder: Recorder) -> None:
+    """The call is back within `grace` and a second; neither process exists afterwards."""
+    path = recorder.plugin("bridge", {"": Answer(grandchild=HANG, sleep=HANG)})
+    grace = 0.5
+
+    async def ready() -> None:
+        await recorder.wait_for_calls()
+        await anyio.sleep(0.2)
+
+    elapsed = await cancelled(RawExec(grace=grace), str(path), ready)
+    assert grace <= elapsed < grace + 1
+    (call,) = recorder.calls()
+    assert call.grandchild
+    assert not is_running(call.pid)
+    assert not is_running(call.grandchild)
+
+
+async def test_item_228_only_the_child_is_left(scripts: Scripts) -> None:
+    """The plugin went, its child has the rest of the grace to go, and goes in time."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(
+        f"""
+        (trap 'sleep 0.3; echo done > {scripts.folder}/cleaned; exit' TERM
+         echo $$ > {pid}; {NAPPING}) &
+        exec sleep {HANG}
+        """
+    )
+    elapsed = await cancelled(RawExec(grace=HANG), path, lambda: exists(pid))
+    assert 0.3 <= elapsed < HANG / 2
+    assert scripts.read("cleaned") == "done\n"
+
+
+async def test_cancelled_while_stopped(scripts: Scripts) -> None:
+    """A stopped plugin is continued, so that it can clean up."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(
+        f"""
+        trap 'echo done > {scripts.folder}/cleaned; exit' TERM
+        echo $$ > {pid}; kill -STOP $$; {NAPPING}
+        """
+    )
+
+    async def stopped() -> None:
+        await exists(pid)
+        while Path(f"/proc/{scripts.number('pid')}/stat").read_text().split()[2] != "T":
+            await anyio.sleep(0.005)
+
+    assert await cancelled(RawExec(grace=HANG), path, stopped) < HANG / 2
+    assert scripts.read("cleaned") == "done\n"
+
+
+async def test_cancelled_after_the_exit(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The plugin's own ending is not disturbed by a cancellation that comes too late."""
+    signals: list[int] = []
+    monkeypatch.setattr(os, "killpg", lambda pid, number: signals.append(number))
+    with anyio.CancelScope() as scope:
+        answer = await RawExec().exec_plugin(scripts.sh("echo done"), b"", None)
+        scope.cancel()
+    assert answer == b"done\n"
+    assert not signals
+
+
+@pytest.mark.parametrize("grace", [0.0, float(HANG)])
+async def test_cancelled_while_being_started(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, grace: float
+) -> None:
+    """A child that exists when the cancellation is noticed is ended and reaped."""
+    scope = anyio.CancelScope()
+    started: list[int] = []
+
+    class Popen(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self.pid)
+            scope.cancel()
+
+    monkeypatch.setattr(subprocess, "Popen", Popen)
+    with anyio.fail_after(20), scope:
+        await RawExec(grace=grace).exec_plugin(scripts.sh(f"exec sleep {HANG}"), b"", None)
+    assert scope.cancelled_caught
+    assert not is_running(*started)
+
+
+async def test_cancelled_while_a_start_fails(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The failure is reported; the cancellation waits for the next chance."""
+    scope = anyio.CancelScope()
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        scope.cancel()
+        raise OSError(errno.EAGAIN, "try again")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with scope, pytest.raises(PluginError, match="resource temporarily unavailable"):
+        await RawExec().exec_plugin(scripts.sh("exit"), b"", None)
+    assert not scope.cancelled_caught
+
+
+async def test_no_exception_group(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What nobody expected arrives as it is."""
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(subprocess, "Popen", fail)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        await RawExec().exec_plugin(scripts.sh("exit"), b"", None)
+
+
+# Uninterruptible sleep
+
+
+@pytest.fixture
+def undead(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Let children survive SIGKILL, in that nobody hears of their end; reap them afterwards."""
+    victims: list[int] = []
+
+    def waitpid(pid: int, options: int) -> tuple[int, int]:
+        victims.append(pid)
+        return 0, 0
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "waitpid", waitpid)
+        patch.delattr(os, "pidfd_open")
+        yield victims
+    for pid in set(victims):
+        with suppress(ChildProcessError):  # Popen also looks after those it has lost sight of
+            os.waitpid(pid, 0)
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+@pytest.mark.parametrize(
+    ("body", "bounds", "text"),
+    [
+        pytest.param(f"exec sleep {HANG}", {"timeout": 0.1}, "timed out after 0.1 s", id="slow"),
+        pytest.param("exec yes", {"max_output": 10}, "it printed more than 10 bytes", id="flood"),
+    ],
+)
+async def test_sigkill_does_not_help(
+    scripts: Scripts,
+    undead: list[int],
+    caplog: pytest.LogCaptureFixture,
+    body: str,
+    bounds: Any,
+    text: str,
+) -> None:
+    """The call fails in time and says what it leaves behind."""
+    started = time.monotonic()
+    with pytest.raises(PluginError) as caught:
+        await RawExec(grace=0, **bounds).exec_plugin(scripts.sh(body), b"", None)
+    assert time.monotonic() - started < 0.1 + 0.5 + SLACK
+    assert str(caught.value) == (
+        f"{NO_MESSAGE}{text} (it is still running, SIGKILL did not end it)"
+    )
+    assert (caught.value.exit_code, caught.value.signal) == (None, None)
+    assert [record.levelno for record in caplog.records] == [logging.WARNING]
+    assert caplog.messages == [f"process {undead[0]} survives SIGKILL, in uninterruptible sleep?"]
+
+
+@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
+async def test_sigkill_does_not_help_a_cancellation(
+    scripts: Scripts, undead: list[int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The cancellation goes on in time; the log says what it leaves behind."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(f"echo $$ > {pid}; exec sleep {HANG}")
+    assert await cancelled(RawExec(grace=0.1), path, lambda: exists(pid)) < 0.1 + 0.5 + SLACK
+    assert "survives SIGKILL" in caplog.text
+
+
+# Who is left in a group
+
+
+async def test_another_user_s_group(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Processes that may not be signalled are waited for, not for ever."""
+
+    def killpg(group: int, number: int) -> None:
+        raise PermissionError(errno.EPERM, "not yours")
+
+    pid = scripts.folder / "pid"
+    path = scripts.sh(f"(echo $$ > {pid}; exec sleep {HANG}) & sleep 0.2")
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "killpg", killpg)
+        elapsed = await cancelled(RawExec(grace=0.5), path, lambda: exists(pid))
+    assert 0.5 <= elapsed < 0.5 + 0.5 + SLACK
+    os.killpg(scripts.number("pid"), signal.SIGKILL)
+
+
+async def test_no_proc(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without /proc the kernel's word for a group has to do."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(f"(trap '' TERM; echo $$ > {pid}; exec sleep {HANG}) & exec sleep {HANG}")
+    real = os.listdir
+
+    def listdir(path: str = ".") -> list[str]:
+        if path == "/proc":
+            raise FileNotFoundError(path)
+        return real(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "listdir", listdir)
+        elapsed = await cancelled(RawExec(grace=0.2), path, lambda: exists(pid))
+    assert 0.2 <= elapsed < 0.2 + 0.5 + SLACK
+    assert wait_until_gone(scripts.number("pid"))
+
+
+# An executable that is being written
+
+
+class Writing:
+    """Keeps a file open for writing, which makes it busy."""
+
+    def __init__(self, path: str) -> None:
+        self._file = open(path, "ab")  # noqa: SIM115
+
+    def __enter__(self) -> Writing:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.done()
+
+    def done(self) -> None:
+        self._file.close()
+
+
+async def test_item_223_and_225_busy_for_a_while(scripts: Scripts) -> None:
+    """The plugin runs once it can, once, on the whole of its input."""
+    path = scripts.sh(f"echo ran >> {scripts.folder}/log; cat")
+    with Writing(path) as writing:
+        async with anyio.create_task_group() as others:
+
+            async def finish() -> None:
+                await anyio.sleep(0.2)
+                writing.done()
+
+            others.start_soon(finish)
+            with anyio.fail_after(20):
+                assert await RawExec().exec_plugin(path, b"in", None) == b"in"
+    assert scripts.read("log") == "ran\n"
+
+
+async def test_item_224_busy_for_too_long(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error, where Go reports a success."""
+    monkeypatch.setattr(exec_module, "_BUSY_BUDGET", 0.3)
+    path = scripts.sh(f"touch {scripts.folder}/started")
+    started = time.monotonic()
+    with Writing(path), pytest.raises(PluginError) as caught:
+        await RawExec().exec_plugin(path, b"", None)
+    assert 0.3 <= time.monotonic() - started < 0.3 + 1 + SLACK
+    assert str(caught.value) == f"{NO_MESSAGE}fork/exec {path}: text file busy"
+    assert caught.value.retryable
+    assert not (scripts.folder / "started").exists()
+
+
+def test_item_224_budget() -> None:
+    """libcni's: six attempts, a second apart."""
+    assert exec_module._BUSY_BUDGET == 5
+
+
+async def test_item_226_cancelled_while_busy(scripts: Scripts) -> None:
+    """The pause ends at once and nothing is started."""
+    path = scripts.sh(f"touch {scripts.folder}/started")
+    with Writing(path), anyio.fail_after(20):
+        with anyio.move_on_after(0.8) as scope:  # in a pause of 0.64 s
+            await RawExec().exec_plugin(path, b"", None)
+        elapsed = anyio.current_time() - scope.deadline
+    assert scope.cancelled_caught
+    assert elapsed < 0.3
+    await anyio.sleep(0.1)
+    assert not (scripts.folder / "started").exists()
+
+
+async def test_timeout_does_not_count_waiting_for_a_writer(scripts: Scripts) -> None:
+    """The deadline is the plugin's, which has not started."""
+    path = scripts.sh("echo done")
+    with Writing(path) as writing:
+        async with anyio.create_task_group() as others:
+
+            async def finish() -> None:
+                await anyio.sleep(0.55)
+                writing.done()
+
+            others.start_soon(finish)
+            assert await RawExec(timeout=0.5).exec_plugin(path, b"", None) == b"done\n"
