@@ -19,7 +19,7 @@ async def run_all(
     """Await calls, some at a time, and return what each gave: its value or its `CNIError`.
 
     Args:
-        calls: what to await.
+        calls: what to await, begun in this order.
         limit: how many at a time.
 
     Raises:
@@ -28,10 +28,10 @@ async def run_all(
     """
     outcomes: dict[int, _T | CNIError] = {}
     failures: list[Exception] = []
-    limiter = anyio.Semaphore(limit)
+    pending = enumerate(calls)
 
-    async def run(index: int, call: Callable[[], Awaitable[_T]]) -> None:
-        async with limiter:
+    async def work() -> None:
+        for index, call in pending:
             try:
                 outcomes[index] = await call()
             except CNIError as error:
@@ -39,10 +39,11 @@ async def run_all(
             except Exception as error:
                 failures.append(error)
                 group.cancel_scope.cancel()
+                return
 
     async with anyio.create_task_group() as group:
-        for index, call in enumerate(calls):
-            group.start_soon(run, index, call)
+        for _ in range(min(limit, len(calls))):
+            group.start_soon(work)
     if failures:
         raise failures[0]
     return [outcomes[index] for index in range(len(calls))]

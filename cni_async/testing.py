@@ -41,7 +41,7 @@ class FakeCall(msgspec.Struct, frozen=True):
 
 
 Reply = bytes | Mapping[str, Any] | Exception
-Answer = Reply | Callable[[FakeCall], Reply | None | Awaitable[Reply | None]]
+Answer = Reply | Callable[[FakeCall], Reply | Awaitable[Reply | None] | None]
 
 
 class FakeExec:

@@ -22,7 +22,7 @@ import pytest_asyncio
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import DefaultExec, RawExec
 from tests.support.processes import is_running, wait_until_gone
-from tests.support.scripts import Scripts, has_children, open_fds
+from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 
 pytestmark = pytest.mark.asyncio
 
@@ -35,9 +35,10 @@ NAPPING = "while :; do sleep 0.05; done"
 
 @pytest_asyncio.fixture(autouse=True)
 async def nothing_left() -> AsyncIterator[None]:
-    before = has_children(), len(open_fds())
+    children, fds = has_children(), len(open_fds())
     yield
-    assert (has_children(), len(open_fds())) == before
+    assert has_children() == children
+    assert wait_for_fds(fds)
 
 
 class Plugins(Scripts):
@@ -215,6 +216,26 @@ async def test_cancel_after_any_step(plugins: Plugins, steps: int) -> None:
     assert answer == b"{}" or (cancelled and isinstance(answer, asyncio.CancelledError))
 
 
+async def test_no_cancellation_is_lost(plugins: Plugins) -> None:
+    """All are cancelled: no clock of ours ticks at the wrong moment.
+
+    Before 4.16 an anyio scope whose deadline passes swallows a task.cancel() of that moment.
+    """
+    path = plugins.sh(f"exec sleep {HANG}")
+
+    async def cancel(delay: float) -> bool:
+        task = asyncio.create_task(run(path))
+        await asyncio.sleep(delay)
+        task.cancel()
+        await asyncio.wait([task])
+        return task.cancelled()
+
+    async with asyncio.timeout(20):
+        for _ in range(3):
+            delays = [number / 500 for number in range(60)]
+            assert all(await asyncio.gather(*map(cancel, delays)))
+
+
 async def test_clean_up_while_being_cancelled(plugins: Plugins) -> None:
     """A plugin called on the way out, a DEL say, runs to its end."""
     answers: list[bytes] = []
@@ -305,13 +326,14 @@ async def test_task_group_with_a_failing_sibling(plugins: Plugins) -> None:
         await plugins.ready()
         raise LookupError("sibling")
 
+    tasks: list[asyncio.Task[bytes]] = []
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(run(plugins.tidy()))
+            tasks.append(group.create_task(run(plugins.tidy())))
             group.create_task(fail())
     (error,) = caught.value.exceptions
     assert isinstance(error, LookupError)
-    assert task.cancelled()
+    assert tasks[0].cancelled()
     assert not is_running(await plugins.ready())
     assert plugins.read("cleaned") == "done\n"
 

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -544,7 +544,9 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 class Watched(FakeExec):
     """Plugins that must not be called."""
 
-    async def exec_plugin(self, *args: Any) -> bytes:
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
         raise AssertionError("a plugin was called")
 
 

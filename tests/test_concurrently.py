@@ -53,6 +53,18 @@ async def test_results_come_in_the_order_of_the_calls() -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 3])
+async def test_calls_begin_in_their_order(limit: int) -> None:
+    begun: list[int] = []
+
+    async def call(number: int) -> None:
+        begun.append(number)
+        await anyio.sleep(0)
+
+    await run_all([partial(call, number) for number in range(20)], limit=limit)
+    assert begun == list(range(20))
+
+
+@pytest.mark.parametrize("limit", [1, 3])
 async def test_so_many_run_at_a_time(limit: int) -> None:
     gauge = Gauge()
     assert len(await run_all([partial(gauge.call, n) for n in range(7)], limit=limit)) == 7

@@ -9,9 +9,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import fallback_plugin
 import pytest
 
+import fallback_plugin
 from cni_async import (
     CNIConfig,
     GCArgs,

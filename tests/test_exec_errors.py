@@ -21,7 +21,7 @@ from cni_async.errors import ErrorCode, OutputLimitError, PluginError, PluginTim
 from cni_async.invoke import RawExec
 from cni_async.invoke.failure import start_error
 from tests.support.recorder import Answer, Recorder
-from tests.support.scripts import Scripts
+from tests.support.scripts import Scripts, skip_on
 
 pytestmark = pytest.mark.anyio
 
@@ -276,6 +276,8 @@ def long_name(scripts: Scripts) -> str:
     ],
 )
 async def test_item_215_cannot_start(scripts: Scripts, make: Any, reason: str) -> None:
+    if make is foreign:
+        skip_on("uvloop", "uvloop has /bin/sh try programs of other machines")
     path = make(scripts)
     error = await failure(path, {"CNI_COMMAND": "CHECK"})
     assert str(error) == f"{NO_MESSAGE}fork/exec {path}: {reason}"

@@ -1,4 +1,4 @@
-"""What can be imported: libcni's names in Python's spelling, documented, and nothing by accident."""
+"""What can be imported: libcni's names in Python's spelling, documented, and no others."""
 
 from __future__ import annotations
 
@@ -43,13 +43,14 @@ BEYOND_LIBCNI: Final = {
     "VersionError",
 }
 # libcni's interface of the same name, letter by letter.
-GO_INTERFACE: Final = """
+_GO_INTERFACE: Final = """
     AddNetworkList CheckNetworkList DelNetworkList
     GetNetworkListCachedResult GetNetworkListCachedConfig
     AddNetwork CheckNetwork DelNetwork GetNetworkCachedResult GetNetworkCachedConfig
     ValidateNetworkList ValidateNetwork
     GCNetworkList GetStatusNetworkList GetCachedAttachments GetVersionInfo
-""".split()
+"""
+GO_INTERFACE: Final = _GO_INTERFACE.split()
 GO_FIELDS: Final = {
     "RuntimeConf": "ContainerID NetNS IfName Args CapabilityArgs CacheDir",
     "NetworkConfig": "Network Bytes",

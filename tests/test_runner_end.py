@@ -9,22 +9,23 @@ import errno
 import logging
 import os
 import signal
-import subprocess
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
+import anyio.abc
 import pytest
 
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec
 from cni_async.invoke import exec as exec_module
+from cni_async.invoke import pipes as pipes_module
+from cni_async.invoke import process as process_module
 from tests.support.processes import is_running, wait_until_gone
 from tests.support.recorder import Answer, Recorder
-from tests.support.scripts import Scripts, has_children, open_fds
+from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 
 pytestmark = pytest.mark.anyio
 
@@ -43,9 +44,10 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    before = has_children(), len(open_fds())
+    children, fds = has_children(), len(open_fds())
     yield
-    assert (has_children(), len(open_fds())) == before
+    assert has_children() == children
+    assert wait_for_fds(fds)
 
 
 async def exists(path: Path) -> None:
@@ -102,8 +104,8 @@ async def test_timeout_and_a_graceful_exit(scripts: Scripts) -> None:
         """
     )
     with pytest.raises(PluginTimeoutError) as caught:
-        await RawExec(timeout=1, grace=HANG).exec_plugin(path, b"", None)
-    assert str(caught.value) == f"{NO_MESSAGE}timed out after 1 s (exit status 5)"
+        await RawExec(timeout=0.8, grace=HANG).exec_plugin(path, b"", None)
+    assert str(caught.value) == f"{NO_MESSAGE}timed out after 0.8 s (exit status 5)"
     assert (caught.value.exit_code, caught.value.signal) == (5, None)
     assert scripts.read("cleaned") == "done\n"
 
@@ -256,13 +258,16 @@ async def test_cancelled_while_being_started(
     scope = anyio.CancelScope()
     started: list[int] = []
 
-    class Popen(subprocess.Popen[bytes]):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            started.append(self.pid)
-            scope.cancel()
+    start = anyio.open_process
 
-    monkeypatch.setattr(subprocess, "Popen", Popen)
+    async def start_and_cancel(*args: Any, **kwargs: Any) -> anyio.abc.Process:
+        process = await start(*args, **kwargs)
+        started.append(process.pid)
+        scope.cancel()
+        await anyio.sleep(0.05)
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", start_and_cancel)
     with anyio.fail_after(20), scope:
         await RawExec(grace=grace).exec_plugin(scripts.sh(f"exec sleep {HANG}"), b"", None)
     assert scope.cancelled_caught
@@ -275,11 +280,11 @@ async def test_cancelled_while_a_start_fails(
     """The failure is reported; the cancellation waits for the next chance."""
     scope = anyio.CancelScope()
 
-    def fail(*args: Any, **kwargs: Any) -> None:
+    async def fail(*args: Any, **kwargs: Any) -> None:
         scope.cancel()
         raise OSError(errno.EAGAIN, "try again")
 
-    monkeypatch.setattr(subprocess, "Popen", fail)
+    monkeypatch.setattr(anyio, "open_process", fail)
     with scope, pytest.raises(PluginError, match="resource temporarily unavailable"):
         await RawExec().exec_plugin(scripts.sh("exit"), b"", None)
     assert not scope.cancelled_caught
@@ -288,10 +293,10 @@ async def test_cancelled_while_a_start_fails(
 async def test_no_exception_group(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
     """What nobody expected arrives as it is."""
 
-    def fail(*args: Any, **kwargs: Any) -> None:
+    async def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(subprocess, "Popen", fail)
+    monkeypatch.setattr(anyio, "open_process", fail)
     with pytest.raises(RuntimeError, match="out of luck"):
         await RawExec().exec_plugin(scripts.sh("exit"), b"", None)
 
@@ -300,24 +305,54 @@ async def test_no_exception_group(scripts: Scripts, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.fixture
-def undead(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Let children survive SIGKILL, in that nobody hears of their end; reap them afterwards."""
-    victims: list[int] = []
+def kill_wait(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Give up sooner; what SIGKILL ends is gone in a few milliseconds, though."""
+    monkeypatch.setattr(process_module, "_KILL_WAIT", 0.2)
+    return 0.2
 
-    def waitpid(pid: int, options: int) -> tuple[int, int]:
-        victims.append(pid)
-        return 0, 0
+
+def test_kill_wait() -> None:
+    """With the usual grace there is half a second left of the one that a call may take longer."""
+    assert process_module._KILL_WAIT == 0.5
+
+
+class Undead:
+    """A process of whose end nobody hears."""
+
+    returncode = None
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self.pid = process.pid
+
+    async def wait(self) -> None:
+        await anyio.sleep_forever()
+
+
+@pytest.fixture
+async def undead(
+    monkeypatch: pytest.MonkeyPatch, anyio_backend: object
+) -> AsyncIterator[list[int]]:
+    """Let children survive SIGKILL, as far as the library can tell; reap them afterwards."""
+    victims: list[anyio.abc.Process] = []
+    pids: list[int] = []
+    start = anyio.open_process
+
+    async def start_undead(*args: Any, **kwargs: Any) -> Undead:
+        victims.append(await start(*args, **kwargs))
+        pids.append(victims[-1].pid)
+        return Undead(victims[-1])
+
+    def pidfd_open(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "waitpid", waitpid)
-        patch.delattr(os, "pidfd_open")
-        yield victims
-    for pid in set(victims):
-        with suppress(ChildProcessError):  # Popen also looks after those it has lost sight of
-            os.waitpid(pid, 0)
+        patch.setattr(anyio, "open_process", start_undead)
+        patch.setattr(pipes_module, "_pidfd_open", pidfd_open)
+        yield pids
+    for process in victims:
+        await process.wait()
 
 
-@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 @pytest.mark.parametrize(
     ("body", "bounds", "text"),
     [
@@ -328,6 +363,7 @@ def undead(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
 async def test_sigkill_does_not_help(
     scripts: Scripts,
     undead: list[int],
+    kill_wait: float,
     caplog: pytest.LogCaptureFixture,
     body: str,
     bounds: Any,
@@ -337,7 +373,7 @@ async def test_sigkill_does_not_help(
     started = time.monotonic()
     with pytest.raises(PluginError) as caught:
         await RawExec(grace=0, **bounds).exec_plugin(scripts.sh(body), b"", None)
-    assert time.monotonic() - started < 0.1 + 0.5 + SLACK
+    assert time.monotonic() - started < 0.1 + kill_wait + SLACK
     assert str(caught.value) == (
         f"{NO_MESSAGE}{text} (it is still running, SIGKILL did not end it)"
     )
@@ -346,21 +382,22 @@ async def test_sigkill_does_not_help(
     assert caplog.messages == [f"process {undead[0]} survives SIGKILL, in uninterruptible sleep?"]
 
 
-@pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning")
 async def test_sigkill_does_not_help_a_cancellation(
-    scripts: Scripts, undead: list[int], caplog: pytest.LogCaptureFixture
+    scripts: Scripts, undead: list[int], kill_wait: float, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The cancellation goes on in time; the log says what it leaves behind."""
     pid = scripts.folder / "pid"
     path = scripts.sh(f"echo $$ > {pid}; exec sleep {HANG}")
-    assert await cancelled(RawExec(grace=0.1), path, lambda: exists(pid)) < 0.1 + 0.5 + SLACK
+    assert await cancelled(RawExec(grace=0.1), path, lambda: exists(pid)) < 0.1 + kill_wait + SLACK
     assert "survives SIGKILL" in caplog.text
 
 
 # Who is left in a group
 
 
-async def test_another_user_s_group(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_another_user_s_group(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, kill_wait: float
+) -> None:
     """Processes that may not be signalled are waited for, not for ever."""
 
     def killpg(group: int, number: int) -> None:
@@ -371,11 +408,11 @@ async def test_another_user_s_group(scripts: Scripts, monkeypatch: pytest.Monkey
     with monkeypatch.context() as patch:
         patch.setattr(os, "killpg", killpg)
         elapsed = await cancelled(RawExec(grace=0.5), path, lambda: exists(pid))
-    assert 0.5 <= elapsed < 0.5 + 0.5 + SLACK
+    assert 0.5 <= elapsed < 0.5 + kill_wait + SLACK
     os.killpg(scripts.number("pid"), signal.SIGKILL)
 
 
-async def test_no_proc(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_no_proc(scripts: Scripts, monkeypatch: pytest.MonkeyPatch, kill_wait: float) -> None:
     """Without /proc the kernel's word for a group has to do."""
     pid = scripts.folder / "pid"
     path = scripts.sh(f"(trap '' TERM; echo $$ > {pid}; exec sleep {HANG}) & exec sleep {HANG}")
@@ -389,7 +426,7 @@ async def test_no_proc(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> Non
     with monkeypatch.context() as patch:
         patch.setattr(os, "listdir", listdir)
         elapsed = await cancelled(RawExec(grace=0.2), path, lambda: exists(pid))
-    assert 0.2 <= elapsed < 0.2 + 0.5 + SLACK
+    assert 0.2 <= elapsed < 0.2 + kill_wait + SLACK
     assert wait_until_gone(scripts.number("pid"))
 
 
@@ -448,28 +485,33 @@ def test_item_224_budget() -> None:
     assert exec_module._BUSY_BUDGET == 5
 
 
-async def test_item_226_cancelled_while_busy(scripts: Scripts) -> None:
+async def test_item_226_cancelled_while_busy(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The pause ends at once and nothing is started."""
+    monkeypatch.setattr(exec_module, "_BUSY_FIRST_PAUSE", float(HANG))
     path = scripts.sh(f"touch {scripts.folder}/started")
-    with Writing(path), anyio.fail_after(20):
-        with anyio.move_on_after(0.8) as scope:  # in a pause of 0.64 s
-            await RawExec().exec_plugin(path, b"", None)
-        elapsed = anyio.current_time() - scope.deadline
+    started = time.monotonic()
+    with Writing(path), anyio.move_on_after(0.1) as scope:
+        await RawExec().exec_plugin(path, b"", None)
     assert scope.cancelled_caught
-    assert elapsed < 0.3
+    assert time.monotonic() - started < 0.1 + SLACK
     await anyio.sleep(0.1)
     assert not (scripts.folder / "started").exists()
 
 
-async def test_timeout_does_not_count_waiting_for_a_writer(scripts: Scripts) -> None:
+async def test_timeout_does_not_count_waiting_for_a_writer(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The deadline is the plugin's, which has not started."""
+    monkeypatch.setattr(exec_module, "_BUSY_LAST_PAUSE", 0.05)
     path = scripts.sh("echo done")
     with Writing(path) as writing:
         async with anyio.create_task_group() as others:
 
             async def finish() -> None:
-                await anyio.sleep(0.55)
+                await anyio.sleep(0.5)
                 writing.done()
 
             others.start_soon(finish)
-            assert await RawExec(timeout=0.5).exec_plugin(path, b"", None) == b"done\n"
+            assert await RawExec(timeout=0.45).exec_plugin(path, b"", None) == b"done\n"

@@ -63,7 +63,8 @@ class FileCache:
         """Write a record, mode 0600, atomically and durably.
 
         Raises:
-            CacheError: it could not be written; an older record is as it was.
+            CacheError: it could not be written, or its name is another attachment's; an older
+                record is as it was.
         """
         await _in_thread(self._store, key, record)
 

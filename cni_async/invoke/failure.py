@@ -68,26 +68,35 @@ def _unreported(returncode: int, stderr: bytes) -> str:
 def _reported(stdout: bytes) -> PluginError | None:
     """Read the error object; None where the plugin printed an empty one."""
     try:
-        document = _json.loads(stdout)
+        document = _json.loads_pairs(stdout)
     except _json.JSONError as error:
-        return _unparsable(stdout, str(error))
+        return PluginError(_unparsable(stdout, str(error)))
     if document is None:
         return None
-    if not _json.is_object(document):
-        return _unparsable(stdout, f"it is of type {_json.kind(document)}, not object")
-    fields: dict[str, Any] = {"code": 0, "msg": "", "details": ""}
-    fields.update(
-        (name, value) for name, value in _json.fields(document, _FIELDS) if value is not None
-    )
-    for name in ("msg", "details"):
-        if not isinstance(fields[name], str):
-            found = _json.kind(fields[name])
-            return _unparsable(stdout, f"{name} is of type {found}, not string")
-    return PluginError(fields["msg"], code=_code(fields["code"]), details=fields["details"])
+    if not isinstance(document, _json.Pairs):
+        found = _json.kind(document)
+        return PluginError(_unparsable(stdout, f"it is of type {found}, not object"))
+    fields: dict[str, Any] = {}
+    fault = ""
+    for name, value in _json.fields(document, _FIELDS):
+        if value is None:
+            continue
+        if name == "code":
+            fields[name] = _code(value)
+        elif isinstance(value, str):
+            fields[name] = value
+        else:
+            fault = fault or f"{name} is of type {_json.kind(value)}, not string"
+    if fault:
+        # The rest is kept, so that a code still tells whether to try again.
+        fields["msg"] = _unparsable(stdout, fault)
+    return PluginError(**fields)
 
 
 def _code(value: object) -> int:
     """Make the best of a code; whatever it is, the message must not be lost over it."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
     try:
         code = int(value) if isinstance(value, int | str) and value is not True else 0
     except ValueError:
@@ -95,10 +104,8 @@ def _code(value: object) -> int:
     return max(code, 0)
 
 
-def _unparsable(stdout: bytes, reason: str) -> PluginError:
-    return PluginError(
-        f"netplugin failed but error parsing its diagnostic message {_quoted(stdout)}: {reason}"
-    )
+def _unparsable(stdout: bytes, reason: str) -> str:
+    return f"netplugin failed but error parsing its diagnostic message {_quoted(stdout)}: {reason}"
 
 
 def _as_go_has_it(text: str) -> str:

@@ -1,18 +1,28 @@
-"""A child's stdin, stdout and stderr without a task for each.
+"""A child's stdin, stdout and stderr, and waiting for it to do something.
 
 A pipe holds 64 KiB, more than nearly every configuration and result. So stdin is written before
-the child starts, and what it prints waits in the kernel until it has exited; only for the rare
-child that reads or prints more does anybody need to look in between (`Pipes.pump`). The child
-gets real pipes: /dev/stdout can be opened again, and writing to nobody fails as it should.
+the child starts, and there are no tasks that write and read: one epoll tells that the child has
+printed or read something or has exited, and `Pipes.pump` moves what can be moved. The child gets
+real pipes: /dev/stdout can be opened again, and writing to nobody fails as it should.
 """
 
 import fcntl
 import os
+import select
 import struct
 import termios
+from contextlib import suppress
 from typing import Final
 
+import anyio
+
 _CHUNK: Final = 64 * 1024
+# Where there is no epoll or no pidfd: how often to look.
+_TICK: Final = 0.01
+
+
+def _pidfd_open(pid: int) -> int:
+    return os.pidfd_open(pid)
 
 
 class OutputLimit(Exception):
@@ -39,10 +49,9 @@ class Pipes:
         self._limit = limit
         self._unwritten = memoryview(stdin_data)
         self._open: set[int] = set()
+        self._epoll: select.epoll | None = None
+        self._pidfd: int | None = None
         try:
-            self.stdin: int
-            self.stdout: int
-            self.stderr: int
             self.stdin, self._stdin_end = self._pipe()
             self._stdout_end, self.stdout = self._pipe()
             self._stderr_end, self.stderr = self._pipe()
@@ -55,6 +64,7 @@ class Pipes:
             self._stdout_end: bytearray(),
             self._stderr_end: bytearray(),
         }
+        self._to_read = set(self._output)
         self._write()
 
     def close_child_ends(self) -> None:
@@ -66,17 +76,47 @@ class Pipes:
         """Close whatever is open still."""
         for end in tuple(self._open):
             self._close(end)
+        if self._epoll is not None:
+            self._epoll.close()
 
-    def pump(self) -> bool:
-        """Write and read what is possible now; tell whether anything was.
+    def watch(self, pid: int) -> None:
+        """Have `wait` notice at once what the child does, its exit too.
+
+        Where that cannot be had (an old kernel, some sandboxes, no file descriptors left), `wait`
+        looks again and again.
+        """
+        with suppress(AttributeError, OSError):
+            self._pidfd = _pidfd_open(pid)
+            self._open.add(self._pidfd)
+            epoll = select.epoll()
+            epoll.register(self._pidfd, select.EPOLLIN)
+            for end in self._to_read:
+                epoll.register(end, select.EPOLLIN)
+            if self._stdin_end in self._open:
+                epoll.register(self._stdin_end, select.EPOLLOUT)
+            self._epoll = epoll
+
+    async def wait(self) -> bool:
+        """Wait until there is something to pump or the child has exited; tell if it surely has.
+
+        There is no deadline of our own around this: before anyio 4.16 an asyncio task.cancel()
+        was lost if it coincided with one, and with it a whole call's cancellation.
+        """
+        if self._epoll is None:
+            await anyio.sleep(_TICK)
+            return False
+        await anyio.wait_readable(self._epoll.fileno())
+        return any(end == self._pidfd for end, _ in self._epoll.poll(0))
+
+    def pump(self) -> None:
+        """Write and read what is possible now.
 
         Raises:
-            OutputLimit: the child printed too much.
+            OutputLimit: the child printed too much; of that stream no more is read.
         """
-        moved = self._write()
-        for end in (self._stdout_end, self._stderr_end):
-            moved |= self._read(end, _CHUNK)
-        return moved
+        self._write()
+        for end in self._output:
+            self._read(end, _CHUNK)
 
     def drain(self) -> None:
         """Read what lies in the pipes, and no more: a grandchild may go on writing for ever.
@@ -84,14 +124,11 @@ class Pipes:
         Raises:
             OutputLimit: the child printed too much.
         """
-        for end in (self._stdout_end, self._stderr_end):
+        for end in self._output:
             waiting = fcntl.ioctl(end, termios.FIONREAD, b"\0" * 4)
             remaining: int = struct.unpack("i", waiting)[0]
             while remaining > 0:
-                before = len(self._output[end])
-                if not self._read(end, min(remaining, _CHUNK)):
-                    break
-                remaining -= len(self._output[end]) - before
+                remaining -= self._read(end, min(remaining, _CHUNK)) or remaining
 
     @property
     def stdout_data(self) -> bytes:
@@ -109,37 +146,43 @@ class Pipes:
         return ends
 
     def _close(self, end: int) -> None:
-        if end in self._open:
-            self._open.remove(end)
-            os.close(end)
+        self._open.remove(end)
+        os.close(end)
 
-    def _write(self) -> bool:
+    def _unwatch(self, end: int) -> None:
+        # Not left to closing it: a process that the application has forked may have it, too.
+        if self._epoll is not None:
+            self._epoll.unregister(end)
+
+    def _write(self) -> None:
         if self._stdin_end not in self._open:
-            return False
-        moved = False
+            return
         while self._unwritten:
             try:
                 written = os.write(self._stdin_end, self._unwritten)
             except BlockingIOError:
-                return moved
+                return
             except BrokenPipeError:
                 # It exited, or closed stdin, before it had read all: its answer is what counts.
                 break
             self._unwritten = self._unwritten[written:]
-            moved = True
+        self._unwatch(self._stdin_end)
         self._close(self._stdin_end)
-        return moved
 
-    def _read(self, end: int, size: int) -> bool:
-        if end not in self._open:
-            return False
+    def _read(self, end: int, size: int) -> int:
+        if end not in self._to_read:
+            return 0
         try:
             chunk = os.read(end, size)
         except BlockingIOError:
-            return False
+            return 0
         output = self._output[end]
         output += chunk
-        if len(output) > self._limit:
-            del output[self._limit :]  # it may go on for as long as its grace lasts
+        limited = len(output) > self._limit
+        if limited or not chunk:
+            self._to_read.remove(end)
+            self._unwatch(end)
+        if limited:
+            del output[self._limit :]
             raise OutputLimit
-        return bool(chunk)
+        return len(chunk)

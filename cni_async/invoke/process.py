@@ -6,18 +6,20 @@ What it promises, whatever the child does:
   grace period, SIGKILL to the group, and the child is reaped;
 - nothing waits for ever: a child that even SIGKILL does not end (uninterruptible sleep) is given
   up after `_KILL_WAIT` seconds, and whoever called is told;
-- no child is lost: it is started in one go, so no cancellation can come in between.
+- no child is lost: a cancellation in the middle of the start is acted upon after it.
 """
 
+import asyncio
+import errno
 import logging
 import os
 import signal
-import subprocess
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from typing import Final
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import anyio.to_thread
 import msgspec
@@ -26,17 +28,11 @@ from .pipes import OutputLimit, Pipes
 
 _log = logging.getLogger(__name__)
 
-# How often a child that has not exited yet is looked after: first soon, then ever less often,
-# and at once again while data moves (see pipes.py: nearly no child needs it at all).
+# How often a process group is asked whether anybody is left in it: first soon, then less often.
 _FIRST_TICK: Final = 0.01
 _LAST_TICK: Final = 0.1
-_BUSY_TICK: Final = 0.001
-# How often a process group is asked whether anybody is left in it.
-_GROUP_TICK: Final = 0.01
 # SIGKILL takes effect in far less, unless the child sleeps uninterruptibly in the kernel.
 _KILL_WAIT: Final = 0.5
-# Exit code 255, as asyncio has it.
-_UNKNOWN_STATUS: Final = 255 << 8
 # How often task.cancel() may disturb the wait for that.
 _KILLS: Final = 5
 
@@ -84,27 +80,25 @@ async def run_process(
     """
     # Not only if cancelled: asyncio.timeout(0) and the like want to act before anything starts.
     await anyio.lowlevel.checkpoint()
-    with (
-        closing(Pipes(stdin_data, max_output)) as pipes,
-        closing(_Child(path, environ, pipes)) as child,
-    ):
+    with closing(Pipes(stdin_data, max_output)) as pipes:
+        process = await _start(path, environ, pipes, grace)
         timed_out = flooded = survived = False
         try:
-            with anyio.move_on_after(timeout):
-                await _look_after(child, pipes)
-            if child.has_exited():  # perhaps just in time
-                pipes.drain()
-            else:
+            with anyio.move_on_after(timeout) as deadline:
+                await _look_after(process, pipes)
+            if deadline.cancelled_caught and not _has_exited(process):
                 timed_out = True
+            else:  # perhaps just in time
+                pipes.drain()
         except OutputLimit:
             flooded = True
         except BaseException:
-            await _terminate(child, pipes, grace)
+            await _terminate(process, pipes, grace)
             raise
-        if child.returncode is None:
-            survived = not await _terminate(child, pipes, grace)
+        if process.returncode is None:
+            survived = not await _terminate(process, pipes, grace)
         return Outcome(
-            child.returncode or 0,
+            process.returncode or 0,
             pipes.stdout_data,
             pipes.stderr_data,
             timed_out,
@@ -113,73 +107,87 @@ async def run_process(
         )
 
 
-class _Child:
-    """A child in a session of its own, which makes it a process group, without a terminal.
+async def _start(
+    path: str, environ: Mapping[str, str] | None, pipes: Pipes, grace: float
+) -> anyio.abc.Process:
+    """Start the child in a session of its own: a process group, and without a terminal."""
+    _refuse_what_uvloop_would_not(path, environ or {})
+    process: anyio.abc.Process | None = None
+    failure: Exception | None = None
 
-    `anyio.open_process` would do, were it not for two backends. A child of uvloop inherits file
-    descriptors, goes to /bin/sh if the kernel cannot execute it, has its environment cut off at a
-    NUL, and leaks descriptors when there are too few. Trio uses a thread from a pool that may be
-    used up, which holds up the start, and with it a cancellation. `Popen` blocks until the
-    executable is loaded, as it does under asyncio.
-
-    Attributes:
-        pid: its process ID, and its group's.
-        returncode: its exit code, or the signal's number negated; None until it is reaped.
-    """
-
-    def __init__(self, path: str, environ: Mapping[str, str] | None, pipes: Pipes) -> None:
-        self._popen = subprocess.Popen(
-            [path],
-            stdin=pipes.stdin,
-            stdout=pipes.stdout,
-            stderr=pipes.stderr,
-            env=environ,
-            start_new_session=True,
-        )
-        pipes.close_child_ends()
-        self.pid = self._popen.pid
-        self.returncode: int | None = None
-        self._pidfd: int | None = None
-        # Old kernels and some sandboxes do not have it: then a look at every tick has to do.
-        with suppress(AttributeError, OSError):
-            self._pidfd = os.pidfd_open(self.pid)
-
-    def close(self) -> None:
-        """Close what stands for the child here."""
-        if self._pidfd is not None:
-            os.close(self._pidfd)
-
-    def has_exited(self) -> bool:
-        """Tell whether it has exited, and reap it if so."""
-        if self.returncode is None:
+    async def start() -> None:
+        nonlocal process, failure
+        with anyio.CancelScope(shield=True):
             try:
-                pid, status = os.waitpid(self.pid, os.WNOHANG)
-            except ChildProcessError:
-                # Popen would say that all went well; nobody knows, so it is a failure, as in Go.
-                _log.warning("process %d was reaped by others; is SIGCHLD ignored?", self.pid)
-                pid, status = self.pid, _UNKNOWN_STATUS
-            if pid:
-                self.returncode = self._popen.returncode = os.waitstatus_to_exitcode(status)
-        return self.returncode is not None
+                process = await anyio.open_process(
+                    [path],
+                    stdin=pipes.stdin,
+                    stdout=pipes.stdout,
+                    stderr=pipes.stderr,
+                    env=None if environ is None else dict(environ),  # uvloop takes no other
+                    start_new_session=True,
+                )
+            except Exception as error:  # a task group would wrap it
+                failure = error
 
-    async def exits_within(self, seconds: float) -> bool:
-        """Wait for it to exit, and reap it; tell whether it has."""
-        with anyio.move_on_after(seconds):
-            if self._pidfd is None:
-                await anyio.sleep_forever()
-            else:
-                await anyio.wait_readable(self._pidfd)
-        return self.has_exited()
+    try:
+        # In a task of its own, because on asyncio task.cancel() cuts through anyio's shield:
+        # here it only reaches the waiting for that task.
+        with anyio.CancelScope(shield=True):
+            async with anyio.create_task_group() as starter:
+                starter.start_soon(start)
+    except BaseException:
+        if process is not None:
+            await _terminate(process, pipes, grace)
+        raise
+    if failure is not None:
+        raise failure
+    assert process is not None
+    pipes.close_child_ends()
+    pipes.watch(process.pid)
+    return process
 
 
-async def _look_after(child: _Child, pipes: Pipes) -> None:
-    """Wait for the child to exit while it may want its pipes filled and emptied."""
-    tick = _FIRST_TICK
-    while not await child.exits_within(tick):
-        tick = _BUSY_TICK if pipes.pump() else min(max(2 * tick, _FIRST_TICK), _LAST_TICK)
+def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None:
+    """Raise what `subprocess` and the kernel raise, where uvloop runs something else instead."""
+    # It cuts texts off at a NUL.
+    if "\0" in path:
+        raise ValueError("embedded null byte")
+    for key, value in environ.items():
+        if "\0" in key or "\0" in value:
+            raise ValueError("environment variable contains NUL")
+        if "=" in key:
+            raise ValueError("illegal environment variable name")
+    # It hands to /bin/sh what the kernel cannot execute; half a plugin, or an empty one, may then
+    # "succeed".
+    if _on_uvloop() and os.path.isfile(path) and os.access(path, os.R_OK | os.X_OK):
+        with open(path, "rb") as file:
+            if not file.read(4).startswith((b"#!", b"\x7fELF")):
+                raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
 
 
-async def _terminate(child: _Child, pipes: Pipes, grace: float) -> bool:
+def _on_uvloop() -> bool:
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # trio
+        return False
+    return type(loop).__module__.partition(".")[0] == "uvloop"
+
+
+async def _look_after(process: anyio.abc.Process, pipes: Pipes) -> None:
+    """Wait for the child to exit, fill and empty its pipes meanwhile."""
+    while process.returncode is None:
+        pipes.pump()
+        if await pipes.wait():
+            # It is over; whoever reaps it, the event loop or its watcher's thread, is about to.
+            await process.wait()
+
+
+def _has_exited(process: anyio.abc.Process) -> bool:
+    return process.returncode is not None
+
+
+async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> bool:
     """End the child and its whole process group; tell whether it is gone.
 
     Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
@@ -187,20 +195,25 @@ async def _terminate(child: _Child, pipes: Pipes, grace: float) -> bool:
     """
 
     async def gone() -> None:
-        tick = _GROUP_TICK
-        while child.returncode is None or await _group_lives(child.pid):
-            await (child.exits_within(tick) if child.returncode is None else anyio.sleep(tick))
-            tick = min(2 * tick, _LAST_TICK)
-            # What it says while it goes does not matter, but it must not block on saying it.
+        # What it says while it goes does not matter, but it must not block on saying it.
+        while process.returncode is None:
             with suppress(OutputLimit):
                 pipes.pump()
+            if await pipes.wait():
+                await process.wait()
+        tick = _FIRST_TICK
+        while await _group_lives(process.pid):
+            with suppress(OutputLimit):
+                pipes.pump()
+            await anyio.sleep(tick)
+            tick = min(2 * tick, _LAST_TICK)
 
     interruption: BaseException | None = None
     kills = ((signal.SIGKILL, _KILL_WAIT),) * _KILLS
     for number, patience in ((signal.SIGTERM, grace), *kills):
-        _signal_group(child.pid, number)
+        _signal_group(process.pid, number)
         # A stopped process sees SIGTERM only when it goes on.
-        _signal_group(child.pid, signal.SIGCONT)
+        _signal_group(process.pid, signal.SIGCONT)
         try:
             with anyio.move_on_after(patience, shield=True) as waiting:
                 await gone()
@@ -210,9 +223,9 @@ async def _terminate(child: _Child, pipes: Pipes, grace: float) -> bool:
             interruption = error
     if interruption is not None:
         raise interruption
-    if child.returncode is None:
-        _log.warning("process %d survives SIGKILL, in uninterruptible sleep?", child.pid)
-    return child.returncode is not None
+    if process.returncode is None:
+        _log.warning("process %d survives SIGKILL, in uninterruptible sleep?", process.pid)
+    return process.returncode is not None
 
 
 async def _group_lives(group: int) -> bool:

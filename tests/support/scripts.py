@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shlex
 import sys
 import textwrap
+import time
 from pathlib import Path
+
+import pytest
 
 
 class Scripts:
@@ -44,6 +48,16 @@ def open_fds() -> set[int]:
     return {fd for fd in fds if os.path.exists(f"/proc/self/fd/{fd}")}
 
 
+def wait_for_fds(count: int, timeout: float = 2) -> bool:
+    """Tell whether so many file descriptors are open, soon: an abandoned thread may have some."""
+    deadline = time.monotonic() + timeout
+    while len(open_fds()) != count:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
 def has_children() -> bool:
     """Tell whether this process has children, zombies included."""
     try:
@@ -64,3 +78,13 @@ def children() -> set[int]:
         if int(state_and_parent[1]) == os.getpid():
             found.add(int(stat.parent.name))
     return found
+
+
+def skip_on(loop: str, reason: str) -> None:
+    """Skip a test on an event loop ("asyncio", "uvloop" or "trio") that cannot do what it asks."""
+    try:
+        running = type(asyncio.get_running_loop()).__module__.partition(".")[0]
+    except RuntimeError:
+        running = "trio"
+    if running == loop:
+        pytest.skip(reason)
