@@ -106,6 +106,8 @@ def _present_pythons() -> list[str]:
 
 
 PYTHONS = _present_pythons()
+# Tests wait for processes more than they compute. Each file stays in one worker.
+AT_ONCE = ("-n", "3", "--dist", "loadfile")
 RECORDED = PRIVATE / "recorded"  # what the coverage session adds up
 
 nox.needs_version = ">=2025.5.1"
@@ -164,7 +166,7 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that need neither root nor plugins, on every Python there is."""
     _install(session, "test")
-    _pytest(session, "-m", "not e2e")
+    _pytest(session, *AT_ONCE, "-m", "not e2e")
 
 
 @nox.session(python=PYTHONS[-1])
@@ -187,7 +189,7 @@ def lowest(session: nox.Session) -> None:
     promised = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
     pins = [each.replace(">=", "==") for each in promised]
     _install(session, "test", *pins)
-    session.run("pytest", "-m", "not e2e", *session.posargs)
+    session.run("pytest", *AT_ONCE, "-m", "not e2e", *session.posargs)
 
 
 @nox.session

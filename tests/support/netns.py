@@ -20,8 +20,10 @@ def leave_host_network() -> None:
 
     The bridges, routes and iptables rules that end-to-end tests make then appear there, not on
     the machine, and vanish with the run. It has to happen before the first thread: plugins are
-    also started from threads, which would stay behind.
+    also started from threads, which would stay behind. Workers of pytest-xdist inherit it.
     """
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        return
     if os.geteuid() == 0 and namespaces.why_no_private_network() is None:
         assert threading.active_count() == 1
         namespaces.enter_private_network()
