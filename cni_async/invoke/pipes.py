@@ -36,6 +36,10 @@ class Pipes:
         stdin, stdout, stderr: the child's ends; `close_child_ends` once it has them.
     """
 
+    stdin: int
+    stdout: int
+    stderr: int
+
     def __init__(self, stdin_data: bytes, limit: int) -> None:
         """Open the pipes and write as much of stdin as they hold.
 
