@@ -525,3 +525,12 @@ async def test_a_dead_disk_does_not_hold_the_caller(
         with anyio.move_on_after(0.2):
             await anyio.sleep_forever()
         os.close(release)
+
+
+async def test_two_dots_lead_where_the_system_says(tmp_path: Path) -> None:
+    (tmp_path / "real" / "inner").mkdir(parents=True)
+    (tmp_path / "real" / "10.conf").write_text('{"type": "t", "name": "n"}')
+    (tmp_path / "link").symlink_to(tmp_path / "real" / "inner")
+    directory = f"{tmp_path}/link/.."
+    assert len(await conf_files(directory, [".conf"])) == 1
+    assert (await load_conf(directory, "n")).network.type == "t"

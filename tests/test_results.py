@@ -614,3 +614,15 @@ def test_prev_result_that_is_no_json() -> None:
     conf = NetConf(cni_version="1.0.0", raw_prev_result={"x": object()})
     with pytest.raises(errors.CNIError, match=r"^could not serialize prevResult: "):
         parse_prev_result(conf)
+
+
+@pytest.mark.parametrize(
+    ("members", "at_fault"),
+    [
+        (b'"dns":5,"ips":[{"address":"x"}]', "dns"),
+        (b'"ips":[{"address":"x"}],"dns":5', r"ips\[0\]\.address"),
+    ],
+)
+def test_the_first_mistake_in_the_document_is_reported(members: bytes, at_fault: str) -> None:
+    with pytest.raises(ResultError, match=at_fault):
+        create_result("1.0.0", b'{"cniVersion":"1.0.0",' + members + b"}")
