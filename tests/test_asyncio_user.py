@@ -15,7 +15,10 @@ import textwrap
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import anyio
+import anyio.abc
 import pytest
 import pytest_asyncio
 
@@ -236,6 +239,32 @@ async def test_no_cancellation_is_lost(plugins: Plugins) -> None:
             assert all(await asyncio.gather(*map(cancel, delays)))
 
 
+@pytest.mark.parametrize("times", [1, 2, 3])
+async def test_cancel_in_the_middle_of_the_start(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """It is acted upon when the plugin has started, which is then gone."""
+    started: list[int] = []
+    start = anyio.open_process
+
+    async def start_slowly(*args: Any, **kwargs: Any) -> anyio.abc.Process:
+        await asyncio.sleep(0.1)
+        process = await start(*args, **kwargs)
+        started.append(process.pid)
+        await asyncio.sleep(0.1)
+        return process
+
+    monkeypatch.setattr(anyio, "open_process", start_slowly)
+    task = asyncio.create_task(run(plugins.slow()))
+    for _ in range(times):
+        await asyncio.sleep(0.03)
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    (pid,) = started
+    assert not is_running(pid)
+
+
 async def test_clean_up_while_being_cancelled(plugins: Plugins) -> None:
     """A plugin called on the way out, a DEL say, runs to its end."""
     answers: list[bytes] = []
@@ -412,7 +441,7 @@ def program(plugins: Plugins, body: str) -> subprocess.Popen[str]:
     """
     code = textwrap.dedent(code).replace("{body}", textwrap.dedent(body))
     return subprocess.Popen(
-        [sys.executable, "-X", "dev", "-c", code], stderr=subprocess.PIPE, text=True
+        [sys.executable, "-W", "default", "-c", code], stderr=subprocess.PIPE, text=True
     )
 
 

@@ -472,6 +472,19 @@ async def test_old_systems(
             await run(scripts.sh(f"exec sleep {HANG}"), timeout=0.1)
 
 
+async def test_reaped_at_once(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event loop may be done with a quick plugin before we can look at it: nobody waits."""
+
+    def pidfd_open(pid: int) -> int:
+        raise ProcessLookupError(errno.ESRCH, "No such process")
+
+    monkeypatch.setattr(pipes_module, "_pidfd_open", pidfd_open)
+    monkeypatch.setattr(pipes_module, "_TICK", float(HANG))
+    assert await run(scripts.sh("echo done")) == b"done\n"
+    with pytest.raises(PluginError, match="exit status 3"):
+        await run(scripts.sh("exit 3"))
+
+
 async def test_the_event_loop_is_late(scripts: Scripts) -> None:
     """Exit and deadline are noticed together; the plugin is given its due."""
     path = scripts.sh(f"echo $$ > {scripts.folder}/pid; sleep 0.1; echo just in time")

@@ -11,6 +11,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -239,16 +240,29 @@ async def test_cancelled_while_stopped(scripts: Scripts) -> None:
     assert scripts.read("cleaned") == "done\n"
 
 
-async def test_cancelled_after_the_exit(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The plugin's own ending is not disturbed by a cancellation that comes too late."""
+@pytest.mark.parametrize("code", [0, 1])
+async def test_nobody_is_signalled_after_an_exit(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Whoever is left in the plugin's group, a daemon say, is left alone; numbers are reused."""
     signals: list[int] = []
-    monkeypatch.setattr(os, "killpg", lambda pid, number: signals.append(number))
-    answer = b""
-    with anyio.CancelScope() as scope:
-        answer = await RawExec().exec_plugin(scripts.sh("echo done"), b"", None)
-        scope.cancel()
-    assert answer == b"done\n"
+    monkeypatch.setattr(os, "killpg", lambda group, number: signals.append(number))
+    path = scripts.sh(f"sleep 0.5 & exit {code}")
+    with suppress(PluginError):
+        await RawExec(timeout=20).exec_plugin(path, b"", None)
     assert not signals
+
+
+async def test_cancelled_before_the_exit_is_noticed(scripts: Scripts) -> None:
+    """It counts as cancelled; the plugin is reaped."""
+    pid = scripts.folder / "pid"
+    path = scripts.sh(f"echo $$ > {pid}; sleep 0.1; echo done")
+
+    async def exited() -> None:
+        await exists(pid)
+        assert wait_until_gone(scripts.number("pid"), timeout=20)  # the event loop sees nothing
+
+    assert await cancelled(RawExec(grace=HANG), path, exited) < SLACK
 
 
 @pytest.mark.parametrize("grace", [0.0, float(HANG)])

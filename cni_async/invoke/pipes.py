@@ -55,6 +55,7 @@ class Pipes:
         self._open: set[int] = set()
         self._epoll: select.epoll | None = None
         self._pidfd: int | None = None
+        self._over = False
         try:
             self.stdin, self._stdin_end = self._pipe()
             self._stdout_end, self.stdout = self._pipe()
@@ -90,7 +91,11 @@ class Pipes:
         looks again and again.
         """
         with suppress(AttributeError, OSError):
-            self._pidfd = _pidfd_open(pid)
+            try:
+                self._pidfd = _pidfd_open(pid)
+            except ProcessLookupError:
+                self._over = True  # it was quick, and so was who reaped it
+                return
             self._open.add(self._pidfd)
             epoll = select.epoll()
             epoll.register(self._pidfd, select.EPOLLIN)
@@ -106,6 +111,8 @@ class Pipes:
         There is no deadline of our own around this: before anyio 4.16 an asyncio task.cancel()
         was lost if it coincided with one, and with it a whole call's cancellation.
         """
+        if self._over:
+            return True
         if self._epoll is None:
             await anyio.sleep(_TICK)
             return False
