@@ -1,0 +1,1 @@
+"""The same questions for Go's libcni and for cni_async, and their answers compared."""

@@ -1,0 +1,120 @@
+"""A question with both answers, as the explanations of differences look at it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from .wire import Answer, Question
+
+# Both answers as they have to be equal, or None where a difference cannot be the cause.
+Rewrite = Callable[["Case"], tuple[Any, Any] | None]
+Same = tuple[Any, Any]
+
+# What two answers become once the difference between them is explained.
+SAME: Final[Same] = ("explained", "explained")
+
+_NUMBER: Final = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A question with both answers.
+
+    Attributes:
+        question: what was asked.
+        go: libcni's answer.
+        ours: ours.
+        go_form: libcni's in canonical form, less what is explained already.
+        our_form: ours likewise.
+        ask: asks libcni something else; None where there is no oracle.
+    """
+
+    question: Question
+    go: Answer
+    ours: Answer
+    go_form: Any
+    our_form: Any
+    ask: Callable[[Question], Answer] | None = None
+
+    @property
+    def equal(self) -> bool:
+        """Tell whether nothing is left to explain."""
+        return bool(self.go_form == self.our_form)
+
+    def with_canonical(self, go_form: Any, our_form: Any) -> Case:
+        """Go on with what is left to explain."""
+        return replace(self, go_form=go_form, our_form=our_form)
+
+    @property
+    def op(self) -> str:
+        """The operation's name."""
+        return self.question.op
+
+    @property
+    def go_text(self) -> str:
+        """The text of libcni's error; empty where it has none."""
+        return self.go.error.text if self.go.error else ""
+
+    @property
+    def our_text(self) -> str:
+        """The text of our error; empty where we have none."""
+        return self.ours.error.text if self.ours.error else ""
+
+    @property
+    def words(self) -> tuple[str, str]:
+        """The texts of both errors in canonical form; empty where there is none."""
+        return _words(self.go_form), _words(self.our_form)
+
+    @property
+    def inputs(self) -> list[bytes]:
+        """All the documents that the question is about."""
+        found = [self.question.fields.get(name) for name in ("data", "stdout")]
+        files = (self.question.files or {}).values()
+        return [each for each in (*found, *files) if isinstance(each, bytes)]
+
+    @property
+    def document(self) -> Any:
+        """The question's document with all its keys (see `pairs`); None if it is no JSON."""
+        stdout = self.question.fields.get("stdout")
+        return pairs(self.question.fields["data"] if stdout is None else stdout)
+
+    def has_huge_number(self) -> bool:
+        """Tell whether a document has a number that no float64 can hold."""
+        return any(
+            abs(float(number)) == float("inf")
+            for data in self.inputs
+            for number in _NUMBER.findall(data)
+        )
+
+
+def _words(form: Any) -> str:
+    return form[1] if form[0] == "error" else ""
+
+
+class Pairs(list[tuple[str, Any]]):
+    """An object with all its keys, repeated ones too."""
+
+    def all(self, name: str) -> list[Any]:
+        """Return the values of a key in any letter case, in the document's order."""
+        return [value for key, value in self if fold(key) == fold(name)]
+
+    def get(self, name: str) -> Any:
+        """Return what a case-sensitive reader has for a key; None if there is none."""
+        return next((value for key, value in reversed(self) if key == name), None)
+
+
+def pairs(data: bytes) -> Any:
+    """Decode a document, its objects as `Pairs`; None if it is no JSON."""
+    try:
+        return json.loads(data.decode("utf-8", "replace"), object_pairs_hook=Pairs)
+    except (ValueError, RecursionError):
+        return None
+
+
+def fold(key: str) -> str:
+    """Reduce a key to what Go compares when it ignores letter case."""
+    return key.casefold()

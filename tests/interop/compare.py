@@ -1,0 +1,58 @@
+"""Ask both, and see to it that they say the same."""
+
+from __future__ import annotations
+
+from pprint import pformat
+
+from . import ours
+from .cases import COUNTS, DIFFERENCES
+from .explained import explain
+from .oracle import Oracle
+from .tree import laid_out, without_root
+from .wire import Answer, Question
+
+
+def ask_oracle(oracle: Oracle, question: Question) -> Answer:
+    """Ask libcni; the question's directory is there meanwhile."""
+    with laid_out(question) as (placed, root):
+        return without_root(oracle.answer(placed), root)
+
+
+def our_answer(question: Question) -> Answer:
+    """Ask cni_async alone."""
+    with laid_out(question) as (placed, root):
+        return without_root(ours.answer(placed), root)
+
+
+def ask_both(oracle: Oracle, question: Question) -> tuple[Answer, Answer]:
+    """Ask libcni and cni_async, about the same directory."""
+    with laid_out(question) as (placed, root):
+        go = without_root(oracle.answer(placed), root)
+        return go, without_root(ours.answer(placed), root)
+
+
+def check(oracle: Oracle, question: Question, family: str) -> None:
+    """Compare both answers to a question.
+
+    Raises:
+        AssertionError: there is a difference that nobody chose.
+    """
+    go, our = ask_both(oracle, question)
+    COUNTS[family] += 1
+    require_same(question, go, our, oracle)
+
+
+def require_same(question: Question, go: Answer, our: Answer, oracle: Oracle | None = None) -> None:
+    """Compare two answers.
+
+    Raises:
+        AssertionError: there is a difference that nobody chose.
+    """
+    ask = None if oracle is None else lambda other: ask_oracle(oracle, other)
+    anchors = explain(question, go, our, ask)
+    if anchors is None:
+        raise AssertionError(
+            f"libcni and cni_async differ:\n{pformat(question)}\n"
+            f"--- libcni\n{pformat(go)}\n--- cni_async\n{pformat(our)}"
+        )
+    DIFFERENCES.update(anchors)

@@ -1,0 +1,119 @@
+"""The chosen differences in results, versions, arguments and errors; see `explained`."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv6Address
+from typing import Any, Final
+
+from .case import SAME, Case, Pairs, Rewrite, Same
+
+# What is wrong with a member of a result, not with the whole of it.
+_MEMBER_FAULT: Final = re.compile(
+    r"(?:could not parse prevResult: )?(?:<type \w+>|invalid (?:CIDR|IP) address: .*)", re.DOTALL
+)
+_MISSING: Final = re.compile(
+    r"(?:could not parse prevResult: )?"
+    r"result key [\w.\[\]]+ (?:is missing|is of type null, not object)"
+)
+_WITH_ADDRESSES: Final = ("ip4", "ip6", "ips", "routes")
+_MAPPED: Final = re.compile(
+    r"(?:could not parse prevResult: )?invalid CIDR address: (\S+)/(\d+) \([\w.\[\]]+\)"
+)
+
+
+def _missing_address(case: Case) -> Same | None:
+    """No address, or null in a list: Go takes it, and falls over it later."""
+    if not _MISSING.fullmatch(case.our_text):
+        return None
+    if case.op.startswith("create_result") and case.our_text.endswith("missing") and case.go.result:
+        nil = "\\u003cnil\\u003e" in case.go.result["text"]
+        return SAME if nil or _repeats_addresses(case.document) else None
+    return SAME
+
+
+def _repeats_addresses(value: Any) -> bool:
+    """Tell whether a key is there twice below which an address can be missing."""
+    if isinstance(value, Pairs):
+        if any(len(value.all(key)) > 1 for key in _WITH_ADDRESSES):
+            return True
+        return any(_repeats_addresses(member) for _, member in value)
+    return isinstance(value, list) and any(map(_repeats_addresses, value))
+
+
+def _mapped_prefix(case: Case) -> Same | None:
+    """We refuse an IPv4 address in IPv6 clothes with a prefix that leaves no network."""
+    found = _MAPPED.fullmatch(case.our_text)
+    if found is None:
+        return None
+    try:
+        mapped = IPv6Address(found[1]).ipv4_mapped is not None
+    except ValueError:
+        return None
+    return SAME if mapped and int(found[2]) < 96 and case.go_text != case.our_text else None
+
+
+def _first_mistake(case: Case) -> Same | None:
+    """Of several mistakes in a result Go reports addresses first, we the first in the document."""
+    if case.question.single_fault:
+        return None
+    return SAME if all(map(_MEMBER_FAULT.fullmatch, case.words)) else None
+
+
+def _empty_prev_version(case: Case) -> Same | None:
+    """We give a prevResult with an empty version the configuration's."""
+    refused = re.fullmatch(
+        r"could not parse prevResult: result type supports \[.*\] "
+        r'but unmarshalled CNIVersion is ""',
+        case.go_text,
+    )
+    return SAME if case.op == "parse_prev_result" and refused else None
+
+
+def _load_args_panics(case: Case) -> Same | None:
+    """LoadArgs needs a container with IgnoreUnknown."""
+    return SAME if case.op == "load_args_without_ignore_unknown" and case.go.panic else None
+
+
+def _no_versions(case: Case) -> Same | None:
+    """Go panics where a plugin supports nothing; here it is a ValueError."""
+    panics = case.go.panic == "programmer error: you must support at least one version"
+    ours = case.ours.error is not None and case.ours.error.kind == "ValueError"
+    return SAME if panics and ours else None
+
+
+def _empty_error(case: Case) -> Same | None:
+    """We say how the plugin ended where the error object has no words."""
+    if case.op != "exec_plugin" or case.go.error is None or case.ours.error is None:
+        return None
+    if case.go.error.text or not case.our_text.startswith("netplugin failed"):
+        return None
+    kind, _, type_, code, _, details = case.our_form
+    return case.go_form, (kind, "", type_, code, "", details)
+
+
+_UNREADABLE: Final = re.compile(
+    r'netplugin failed but error parsing its diagnostic message "(?:[^"\\]|\\.)*": '
+    r"(json: cannot unmarshal .*)",
+    re.DOTALL,
+)
+
+
+def _odd_code(case: Case) -> Same | None:
+    """We keep the message where the code is no uint."""
+    unreadable = _UNREADABLE.fullmatch(case.go_text)
+    if case.op != "exec_plugin" or unreadable is None:
+        return None
+    return SAME if "Go struct field Error.code of type uint" in unreadable[1] else None
+
+
+REWRITES: Final[tuple[tuple[str, Rewrite], ...]] = (
+    ("missing-address", _missing_address),
+    ("mapped-prefix", _mapped_prefix),
+    ("empty-prev-version", _empty_prev_version),
+    ("panics", _load_args_panics),
+    ("panics", _no_versions),
+    ("error-objects", _empty_error),
+    ("error-objects", _odd_code),
+    ("first-mistake", _first_mistake),
+)

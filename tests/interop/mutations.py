@@ -1,0 +1,141 @@
+"""Rules broken on purpose, to see that the comparison with libcni notices.
+
+``python -m tests.interop.mutations [name ...]`` breaks one rule after the other in what pytest
+imports, runs the fixed cases until one fails, and says which did. It fails if a broken rule goes
+unnoticed. The files of `cni_async` stay as they are.
+
+Loaded as a pytest plugin, this module breaks the rule that CNI_ASYNC_MUTATION names.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
+from types import CodeType, ModuleType
+from typing import Final
+
+_VARIABLE: Final = "CNI_ASYNC_MUTATION"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """A broken rule.
+
+    Attributes:
+        module: where it is.
+        old: the words that keep the rule, which are there once.
+        new: those that break it.
+        tests: what notices.
+    """
+
+    module: str
+    old: str
+    new: str
+    tests: tuple[str, ...] = ("tests/interop",)
+
+
+MUTATIONS: Final = {
+    "no runtimeConfig filter": Mutation(
+        "cni_async.runtime",
+        "for key, value in (capability_args or {}).items() if declared.get(key)",
+        "for key, value in (capability_args or {}).items()",
+    ),
+    "DEL in list order": Mutation(
+        "cni_async.api", "for plugin in reversed(plugins):", "for plugin in plugins:"
+    ),
+    "an unknown key is lost": Mutation(
+        "cni_async.conf.parse",
+        "return NetworkConfig(network_from(value), _json.dumps(value))",
+        "network = network_from(value)\n"
+        "        known = {key: value[key] for key in value if key != 'mtu'}\n"
+        "        return NetworkConfig(network, _json.dumps(known))",
+        ("tests/interop/test_differential_conf.py", "tests/interop/test_vectors.py"),
+    ),
+    "containerID instead of containerId": Mutation(
+        "cni_async.cache.record", 'field(name="containerId")', 'field(name="containerID")'
+    ),
+    "a big integer is a float": Mutation(
+        "cni_async._json",
+        "return _load(_GENERIC, data, None, normalise=True)",
+        "return json.loads(\n"
+        "        json.dumps(_load(_GENERIC, data, None, normalise=True)),\n"
+        "        parse_int=lambda text: int(text) if abs(int(text)) < 2**53 else float(text),\n"
+        "    )",
+        ("tests/interop/test_differential_conf.py", "tests/interop/test_vectors.py"),
+    ),
+}
+
+
+class _Loader(SourceFileLoader):
+    """Loads one module with other words in it."""
+
+    def __init__(self, name: str, path: str, mutation: Mutation) -> None:
+        super().__init__(name, path)
+        self._mutation = mutation
+
+    def get_code(self, fullname: str) -> CodeType | None:
+        source = self.get_source(fullname)
+        old = self._mutation.old
+        if source is None or source.count(old) != 1:
+            raise RuntimeError(f"{fullname} does not hold {old!r} once: mend MUTATIONS")
+        return compile(source.replace(old, self._mutation.new), self.path, "exec")
+
+
+class _Finder(MetaPathFinder):
+    """Finds that module."""
+
+    def __init__(self, mutation: Mutation) -> None:
+        self._mutation = mutation
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        if fullname != self._mutation.module:
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        assert spec is not None
+        assert spec.origin is not None
+        spec.loader = _Loader(fullname, spec.origin, self._mutation)
+        return spec
+
+
+def pytest_configure() -> None:
+    """Break the rule before anything imports it."""
+    if name := os.environ.get(_VARIABLE):
+        mutation = MUTATIONS[name]
+        if mutation.module in sys.modules:
+            raise RuntimeError(f"{mutation.module} is imported already")
+        sys.meta_path.insert(0, _Finder(mutation))
+
+
+def main(names: Sequence[str]) -> int:
+    """Break each of these rules; tell how many went unnoticed."""
+    unnoticed = 0
+    for name in names or list(MUTATIONS):
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "tests.interop.mutations"]
+        done = subprocess.run(
+            [*command, *MUTATIONS[name].tests],
+            env={**os.environ, _VARIABLE: name, "CNI_ASYNC_INTEROP": "ci"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        failed = re.search(r"^FAILED (\S+)", done.stdout, re.MULTILINE)
+        if done.returncode == 1 and failed:
+            print(f"noticed    {name}: {failed[1]}", flush=True)
+            continue
+        unnoticed += 1
+        print(f"UNNOTICED  {name} (pytest exited {done.returncode})", flush=True)
+        if done.returncode not in {0, 1}:
+            print(done.stdout[-2000:], done.stderr[-2000:])
+    return unnoticed
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,174 @@
+"""Go's libcni, as programs that answer questions.
+
+The programs are built once for each state of their sources, below ``.nox/``. Where they are there
+already, neither Go nor a network is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Final, Self
+
+from tests.support.require import require
+
+from .wire import Answer, Question, to_wire
+
+_HERE: Final = Path(__file__).parent
+_BUILT: Final = _HERE.parents[1] / ".nox"
+_MODULES: Final = {"oracle": {"oracle": ".", "plugin": "./plugin"}, "oracle130": {"oracle130": "."}}
+
+
+class NoOracleError(Exception):
+    """The programs are not built, and cannot be."""
+
+
+def programs() -> Path:
+    """Return the directory with the programs; without them the test is skipped."""
+    try:
+        return build()
+    except NoOracleError as error:
+        require(False, str(error))
+        raise
+
+
+def build() -> Path:
+    """Build the programs unless they are; return the directory with all of them.
+
+    They are ``oracle``, ``oracle130`` and ``plugin``.
+
+    Raises:
+        NoOracleError: they cannot be built here.
+    """
+    folder = _BUILT / f"oracle-{_fingerprint()}"
+    if folder.exists():
+        return folder
+    if shutil.which("go") is None:
+        raise NoOracleError("no Go here to build the oracle, libcni itself, with")
+    try:
+        _build(folder)
+    except subprocess.CalledProcessError as error:
+        raise NoOracleError(f"Go cannot build the oracle here:\n{error.stderr}") from None
+    return folder
+
+
+def _fingerprint() -> str:
+    digest = hashlib.sha256()
+    for module in _MODULES:
+        for path in sorted((_HERE / module).rglob("*")):
+            if path.suffix in {".go", ".mod", ".sum"}:
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(_HERE)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _build(folder: Path) -> None:
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+        for module, packages in _MODULES.items():
+            for name, package in packages.items():
+                subprocess.run(
+                    ["go", "build", "-trimpath", "-o", f"{fresh}/out/{name}", package],
+                    cwd=_HERE / module,
+                    env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+        try:
+            os.rename(f"{fresh}/out", folder)
+        except OSError:
+            if not folder.exists():  # or another test run was faster
+                raise
+
+
+class Program:
+    """One of the programs, running."""
+
+    def __init__(self, path: Path) -> None:
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
+        self._process = subprocess.Popen(
+            [path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self._stderr
+        )
+
+    def ask(self, wire: dict[str, Any]) -> dict[str, Any]:
+        """Ask one question."""
+        stdin, stdout = _pipes(self._process)
+        line = b""
+        try:
+            stdin.write(json.dumps(wire).encode() + b"\n")
+            stdin.flush()
+            line = stdout.readline()
+        except BrokenPipeError:
+            pass
+        if not line:
+            self._stderr.seek(0)
+            words = self._stderr.read().decode(errors="replace")
+            raise RuntimeError(f"the oracle died of {wire}:\n{words[-4000:]}")
+        answer: dict[str, Any] = json.loads(line)
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        for pipe in _pipes(self._process):
+            pipe.close()
+        self._process.wait(10)
+        self._stderr.close()
+
+
+def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    return process.stdin, process.stdout
+
+
+class Oracle:
+    """Answers from libcni v1.2.3, and from v1.3.0 about what only that knows.
+
+    Attributes:
+        plugin: an executable that answers as the variable CNI_ASYNC_ANSWER says.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.plugin = str(folder / "plugin")
+        self._programs = {name: Program(folder / name) for name in ("oracle", "oracle130")}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        for program in self._programs.values():
+            program.close()
+
+    def ask(self, op: str, **fields: Any) -> Answer:
+        """Ask libcni; bytes and strings are told from each other by their type."""
+        return self.answer(Question(op, fields))
+
+    def answer(self, question: Question) -> Answer:
+        """Answer a question."""
+        newer = question.op.startswith(("network_", "load_network_"))
+        program = self._programs["oracle130" if newer else "oracle"]
+        answer = Answer.from_wire(program.ask(self._completed(question).to_wire()))
+        if answer.error is not None and answer.error.kind == "oracle":
+            raise RuntimeError(f"{answer.error.text}: {question}")
+        return answer
+
+    def _completed(self, question: Question) -> Question:
+        """Say which plugin is to be run, and what it answers."""
+        if question.op not in {"exec_plugin", "exec_with_result"}:
+            return question
+        steering = {key: question.fields.get(key) for key in ("stdout", "stderr", "code", "signal")}
+        env = {"CNI_ASYNC_ANSWER": json.dumps(to_wire(steering))}
+        data = question.fields.get("data", b"")
+        return Question(question.op, {"text": self.plugin, "data": data, "env": env})

@@ -1,0 +1,1 @@
+"""What hypothesis asks: a strategy for each kind of question."""

@@ -1,0 +1,51 @@
+"""Directories that questions are about."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, Final
+
+from .wire import Answer, Failure, Question
+
+# Stands for the directory, whose name is another one each time.
+ROOT: Final = "{root}"
+
+
+@contextlib.contextmanager
+def laid_out(question: Question) -> Iterator[tuple[Question, str]]:
+    """Make the question's files for a block; give the question about them, and where they are."""
+    if question.files is None:
+        yield question, ROOT
+        return
+    with tempfile.TemporaryDirectory(prefix="cni-async-interop-") as root:
+        for name, content in question.files.items():
+            path = os.path.join(root, name)
+            os.makedirs(path if content is None else os.path.dirname(path), exist_ok=True)
+            if isinstance(content, str):
+                os.symlink(content.replace(ROOT, root), path)
+            elif content is not None:
+                with open(path, "wb") as file:
+                    file.write(content)
+        yield replace(question, fields=_replaced(dict(question.fields), ROOT, root)), root
+
+
+def without_root(answer: Answer, root: str) -> Answer:
+    """Put the placeholder where the directory's name is."""
+    error = answer.error and Failure(**_replaced(vars(answer.error), root, ROOT))
+    return replace(answer, result=_replaced(answer.result, root, ROOT), error=error)
+
+
+def _replaced(value: Any, old: str, new: str) -> Any:
+    match value:
+        case str():
+            return value.replace(old, new)
+        case list() | tuple():
+            return [_replaced(member, old, new) for member in value]
+        case dict():
+            return {key: _replaced(member, old, new) for key, member in value.items()}
+        case _:
+            return value
