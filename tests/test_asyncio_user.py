@@ -7,6 +7,7 @@ descriptor, is checked after each test.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import subprocess
@@ -263,6 +264,23 @@ async def test_cancel_in_the_middle_of_the_start(
         await task
     (pid,) = started
     assert not is_running(pid)
+
+
+async def test_cancel_in_the_middle_of_a_start_that_fails(
+    plugins: Plugins, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nobody to end."""
+
+    async def fail_slowly(*args: Any, **kwargs: Any) -> None:
+        await asyncio.sleep(0.1)
+        raise OSError(errno.EAGAIN, "try again")
+
+    monkeypatch.setattr(anyio, "open_process", fail_slowly)
+    task = asyncio.create_task(run(plugins.slow()))
+    await asyncio.sleep(0.03)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
 
 
 async def test_clean_up_while_being_cancelled(plugins: Plugins) -> None:

@@ -310,6 +310,14 @@ async def test_impossible_environment(scripts: Scripts, environ: dict[str, str],
     assert str(error).startswith(f"{NO_MESSAGE}exec: {text}")
 
 
+async def test_nul_in_the_path(scripts: Scripts) -> None:
+    """Not cut off there: nothing runs."""
+    path = scripts.sh(f"touch {scripts.folder}/log")
+    error = await failure(f"{path}\0x")
+    assert str(error) == f"{NO_MESSAGE}exec: embedded null byte"
+    assert not (scripts.folder / "log").exists()
+
+
 async def test_too_much_environment(scripts: Scripts) -> None:
     path = scripts.sh("exit")
     error = await failure(path, {"A": "x" * 10**7})

@@ -255,12 +255,14 @@ async def test_nobody_is_signalled_after_an_exit(
 
 async def test_cancelled_before_the_exit_is_noticed(scripts: Scripts) -> None:
     """It counts as cancelled; the plugin is reaped."""
-    pid = scripts.folder / "pid"
-    path = scripts.sh(f"echo $$ > {pid}; sleep 0.1; echo done")
+    pid, end = scripts.folder / "pid", scripts.folder / "end"
+    path = scripts.sh(f"echo $$ > {pid}; until [ -e {end} ]; do sleep 0.01; done; echo done")
 
     async def exited() -> None:
         await exists(pid)
-        assert wait_until_gone(scripts.number("pid"), timeout=20)  # the event loop sees nothing
+        # From here to the cancellation the event loop sees nothing, however slow the machine is.
+        end.touch()
+        assert wait_until_gone(scripts.number("pid"), timeout=20)
 
     assert await cancelled(RawExec(grace=HANG), path, exited) < SLACK
 

@@ -40,7 +40,7 @@ def start_error(path: str, error: OSError | ValueError) -> PluginError:
         retryable = error.errno in _TRANSIENT
     else:
         # subprocess refuses what no environment can hold, mostly a NUL.
-        nul = "embedded null" in str(error)
+        nul = "embedded null" in str(error) and "\0" not in path
         reason = f"exec: {'environment variable contains NUL' if nul else error}"
         retryable = False
     return PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)

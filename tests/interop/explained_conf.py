@@ -187,7 +187,11 @@ def _repeated_arrays(case: Case) -> Same | None:
     """Go fills the members of an array with what an earlier array of the same key had there."""
     if case.go_form[0] != "result" or case.our_form[0] != "result":
         return None
-    if not any(_has_merging_arrays(pairs(data)) for data in case.inputs):
+    documents = [pairs(data) for data in case.inputs]
+    if case.op == "inject_conf":
+        values = json.dumps(case.question.fields["values"]).encode()
+        documents = [Pairs([*documents[0], *pairs(values)])]
+    if not any(map(_has_merging_arrays, documents)):
         return None
     return _without_arrays(case.go_form), _without_arrays(case.our_form)
 
