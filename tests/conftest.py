@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -20,8 +21,11 @@ _NO_UVLOOP = pytest.mark.skipif(
 
 
 def pytest_configure() -> None:
-    """Keep what the tests do to the network off the machine."""
+    """Keep what the tests do off the machine's network, and what it is like off the tests."""
     leave_host_network()
+    # Under nohup it is ignored, and so it would be by all the processes that tests start.
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.
