@@ -4,44 +4,46 @@ Where the specification and libcni part, libcni's way is taken, for its plugins 
 `docs/differences.md` lists the exceptions.
 """
 
-import logging
 import os
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Hashable, Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
+from typing import Final
 
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
-from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
+from .attachment import add_or_undo, added_with, attached, delete_all, runtime_of
+from .cache import CacheStore, FileCache, NetworkAttachment
 from .cache.attachments import Attachments
+from .chains import Chain, Chains, at_least_1_1
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import (
     CacheError,
-    CheckNotSupportedError,
     CNIError,
+    ConfigError,
     GCError,
-    ResultError,
+    RecoveryError,
     ValidationError,
     VersionError,
 )
-from .gc import delete_attachments, gc_plugins, stale_attachments
-from .invoke import Args, Exec
-from .invoke.args import validate_args
+from .gc import gc_plugins, stale_attachments
+from .invoke import Exec
 from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
-from .runtime import GCArgs, RuntimeConf, request_config
-from .types import Result, create_result
-from .validate import validate_container_id, validate_interface_name, validate_network_name
-from .version import ALL, PluginInfo, greater_than_or_equal_to
+from .locks import Locks
+from .runtime import GCArgs, RuntimeConf
+from .types import Result
+from .version import PluginInfo
 
-_log = logging.getLogger(__name__)
+DEFAULT_CLEANUP_TIMEOUT: Final = 60.0
 
 
 class CNIConfig:
     """Runs the plugins of networks (libcni.CNIConfig).
 
     One for a whole program is enough; it has no state but its cache, and any number of calls may
-    run at a time. The CNI specification wants those for one container one after the other.
+    run at a time. As the CNI specification wants it, those for one container run one after the
+    other, and no ADD and no DEL runs while their network is collected; first come, first served.
     """
 
     def __init__(
@@ -54,6 +56,9 @@ class CNIConfig:
         timeout: float | None = None,
         grace: float = DEFAULT_GRACE,
         strict: bool = False,
+        rollback: bool = False,
+        cleanup_timeout: float = DEFAULT_CLEANUP_TIMEOUT,
+        lock_file: str | os.PathLike[str] | None = None,
     ) -> None:
         """Say where plugins are and how they may behave (NewCNIConfigWithCacheDir).
 
@@ -66,6 +71,13 @@ class CNIConfig:
             grace: seconds between SIGTERM and SIGKILL for a plugin that is timed out or cancelled.
             strict: refuse what the specification forbids and libcni lets pass: a CHECK of an
                 attachment that the cache does not know.
+            rollback: DEL after an ADD that failed or was cancelled, and record an attachment
+                before its first plugin runs, so that `recover` finds it after a crash. libcni
+                leaves both to its caller.
+            cleanup_timeout: seconds for such a DEL, and for that at the end of `attachment`.
+            lock_file: keep the order of operations also among processes that name the same file,
+                e.g. /run/cni-async.lock. It is made where it is missing, and must not lie in the
+                cache's results directory.
 
         Raises:
             TypeError: `path` is one string.
@@ -86,15 +98,21 @@ class CNIConfig:
         )
         # libcni's "no directory" is an empty one.
         self._attachments = Attachments(FileCache(cache_dir) if cache_dir else cache)
-        self._strict = strict
+        if not cleanup_timeout > 0:
+            raise ValueError(f"cleanup_timeout must be positive, not {cleanup_timeout}")
+        self._chains = Chains(self._plugins, self._attachments, strict=strict)
+        self._rollback = rollback
+        self._cleanup_timeout = cleanup_timeout
+        self._locks = Locks(lock_file)
 
     async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
         """Attach a container to a network: ADD each plugin in order (AddNetworkList).
 
-        Each plugin gets the result of the one before it. After a failure nothing is undone, as
-        the specification leaves that to the runtime: call `del_network_list`. The same goes for a
-        cancellation: the plugin that runs is ended, no other is called, and an older record stays
-        as it was. Once the last plugin has answered, the record is made all the same.
+        Each plugin gets the result of the one before it. After a failure nothing is undone unless
+        there is `rollback`, as the specification leaves that to the runtime: call
+        `del_network_list`. The same goes for a cancellation: the plugin that runs is ended, no
+        other is called, and an older record stays as it was. Once the last plugin has answered,
+        the record is made all the same.
 
         Args:
             net: the network.
@@ -109,56 +127,53 @@ class CNIConfig:
             CacheWriteError: the container is attached and has its `result`, but no record was
                 made; without a result nothing was run.
         """
-        return await self._add(net.name, net.cni_version, net.plugins, net.raw, rt, chain=True)
+        return await self._add(Chain.of(net), rt, rollback=self._rollback)
 
     async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
         """Attach a container with a single plugin (AddNetwork).
 
         Args, returns and raises as for `add_network_list`.
         """
-        conf = net.network
-        return await self._add(conf.name, conf.cni_version, [net], net.raw, rt, chain=False)
+        return await self._add(Chain.of(net), rt, rollback=self._rollback)
 
-    async def _add(
-        self,
-        name: str,
-        cni_version: str,
-        plugins: Sequence[NetworkConfig],
-        raw: bytes,
-        rt: RuntimeConf,
-        *,
-        chain: bool,
-    ) -> Result:
-        key: AttachmentKey | None = None
-        result: Result | None = None
-        for plugin in plugins:
-            type = plugin.network.type
-            with _in_context(_failed(plugin, "add") if chain else ""):
-                # libcni looks for the plugin first, so a missing one hides a bad ID.
-                executable = await self._plugins.find(type)
-                if key is None:
-                    key = _validate_add(name, cni_version, rt)
-            if result is None:
-                # Before the first plugin, as nothing can be undone after it.
-                await self._attachments.prepare(key, raw, rt)
-            with _in_context(_failed(plugin, "add") if chain else ""):
-                if result is not None:
-                    # A plugin may answer in another version than it was asked in; the next one
-                    # is only sure to understand the network's.
-                    result = result.get_as_version(cni_version)
-                request = request_config(
-                    plugin,
-                    name,
-                    cni_version,
-                    prev_result=result,
-                    capability_args=rt.capability_args,
-                )
-                result = await self._plugins.add(type, executable, request, self._args("ADD", rt))
-        if key is None:
-            key = _validate_add(name, cni_version, rt)
-        await self._attachments.remember(key, raw, rt, result)
-        # A list without plugins has no result; this is what the cache answers for its record.
-        return create_result("", b"{}").get_as_version(cni_version) if result is None else result
+    async def _add(self, chain: Chain, rt: RuntimeConf, *, rollback: bool) -> Result:
+        async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
+            if rollback:
+                within = self._cleanup_timeout
+                return await add_or_undo(self._chains, chain, rt, within=within)
+            return await self._chains.add(chain, rt)
+
+    def attachment(
+        self, net: NetworkConfigList | NetworkConfig, rt: RuntimeConf
+    ) -> AbstractAsyncContextManager[Result]:
+        """Attach a container for a block: ADD before it, DEL behind it, whatever happens.
+
+        >>> async def run(cni, net, rt):
+        ...     async with cni.attachment(net, rt) as result:
+        ...         ...  # the container's work
+
+        An ADD that fails or is cancelled is taken back as with `rollback`. The DEL runs even if
+        the caller is cancelled, for `cleanup_timeout` at the most. If it fails after an error in
+        the block, that error is raised, with the DEL's as a note.
+
+        Args:
+            net: the network, or a single plugin.
+            rt: the container and its side of the attachment.
+
+        Returns:
+            a context manager that gives ADD's result.
+
+        Raises:
+            CNIError: as `add_network_list` and `del_network_list`.
+            PluginTimeoutError: the DEL took too long; the record stays.
+        """
+        chain = Chain.of(net)
+        return attached(
+            partial(self._add, chain, rt, rollback=True),
+            partial(self._del, chain, rt),
+            rt,
+            within=self._cleanup_timeout,
+        )
 
     async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
         """Check that an attachment is as ADD left it: CHECK each plugin (CheckNetworkList).
@@ -177,27 +192,15 @@ class CNIConfig:
         """
         if net.disable_check:
             return
-        await self._check(net.name, net.cni_version, net.plugins, rt)
+        await self._check(Chain.of(net), rt)
 
     async def check_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
         """Check an attachment of a single plugin (CheckNetwork); see `check_network_list`."""
-        await self._check(net.network.name, net.network.cni_version, [net], rt)
+        await self._check(Chain.of(net), rt)
 
-    async def _check(
-        self, name: str, cni_version: str, plugins: Sequence[NetworkConfig], rt: RuntimeConf
-    ) -> None:
-        if not greater_than_or_equal_to(cni_version, "0.4.0"):
-            raise CheckNotSupportedError(cni_version)
-        validate_args(rt.args)
-        with _in_context(f"failed to get network {quote(name)} cached result: "):
-            result = await self._attachments.result(name, cni_version, rt)
-        if result is None and self._strict:
-            raise CacheError(
-                f"failed to get network {quote(name)} cached result: no record of "
-                f"{rt.container_id} {rt.ifname}"
-            )
-        for plugin in plugins:
-            await self._run("CHECK", plugin, name, cni_version, result, rt)
+    async def _check(self, chain: Chain, rt: RuntimeConf) -> None:
+        async with self._locks.container(self._scope(rt), rt.container_id):
+            await self._chains.check(chain, rt)
 
     async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
         """Detach a container from a network: DEL each plugin in reverse order (DelNetworkList).
@@ -214,37 +217,33 @@ class CNIConfig:
         Raises:
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
         """
-        await self._del(net.name, net.cni_version, net.plugins, rt, chain=True)
+        await self._del(Chain.of(net), rt)
 
     async def del_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
         """Detach a container with a single plugin (DelNetwork); see `del_network_list`."""
-        await self._del(net.network.name, net.network.cni_version, [net], rt, chain=False)
+        await self._del(Chain.of(net), rt)
 
-    async def _del(
-        self,
-        name: str,
-        cni_version: str,
-        plugins: Sequence[NetworkConfig],
-        rt: RuntimeConf,
-        *,
-        chain: bool,
+    async def _del(self, chain: Chain, rt: RuntimeConf) -> None:
+        async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
+            await self._chains.delete(chain, rt)
+
+    async def del_attachment(
+        self, attachment: NetworkAttachment, *, cache_dir: str | os.PathLike[str] = ""
     ) -> None:
-        has_prev_result = greater_than_or_equal_to(cni_version, "0.4.0")
-        key = attachment_key(name, rt)
-        result: Result | None = None
-        if has_prev_result:
-            try:
-                result = await self._attachments.result(name, cni_version, rt)
-            except CacheError as error:
-                _log.warning("DEL of %s goes on without prevResult: %s", key.file_name, error)
-        for plugin in reversed(plugins):
-            with _in_context(_failed(plugin, "delete") if chain else ""):
-                await self._run("DEL", plugin, name, cni_version, result, rt)
-        try:
-            await self._attachments.forget(key, rt)
-        except CacheError as error:
-            # libcni ignores it too: what was asked for is done.
-            _log.warning("the record %s stays after its DEL: %s", key.file_name, error)
+        """Detach a container with what the cache knows: the configuration and args of its ADD.
+
+        Neither the network's configuration file nor the network namespace need be there still.
+
+        Args:
+            attachment: one of `get_cached_attachments` or `recover`.
+            cache_dir: where its record is, if not in this object's cache.
+
+        Raises:
+            ConfigError: the configuration in the record cannot be used.
+            PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
+        """
+        rt = runtime_of(attachment, os.fspath(cache_dir))
+        await self._del(Chain.of(_network_of(attachment)), rt)
 
     async def get_network_list_cached_result(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -356,18 +355,74 @@ class CNIConfig:
         if net.disable_gc:
             return
         failures: list[CNIError] = []
-        try:
-            attachments = await self._attachments.cache().attachments()
-        except CacheError as error:
-            # The plugins can still clean up what they know of.
-            failures.append(error)
-        else:
-            stale = stale_attachments(attachments, net.name, args)
-            failures += await delete_attachments(stale, net, self.del_network_list)
-        if _at_least_1_1(net.cni_version):
-            failures += await gc_plugins(net, args, self._run_networkwide)
+        scope = self._scope()
+
+        async def delete(attachment: NetworkAttachment) -> None:
+            chain = Chain.of(added_with(attachment) or net)
+            async with self._locks.container(scope, attachment.container_id):
+                await self._chains.delete(chain, runtime_of(attachment))
+
+        async with self._locks.collection(scope, net.name):
+            try:
+                attachments = await self._attachments.cache().attachments()
+            except CacheError as error:
+                # The plugins can still clean up what they know of.
+                failures.append(error)
+            else:
+                stale = stale_attachments(attachments, net.name, args)
+                words = "failed to delete stale attachment"
+                failures += await delete_all(stale, delete, words)
+            if at_least_1_1(net.cni_version):
+                failures += await gc_plugins(net, args, self._chains.run_networkwide)
         if failures:
             raise GCError(failures)
+
+    async def recover(
+        self, *, delete: bool = False, cache_dir: str | os.PathLike[str] = ""
+    ) -> list[NetworkAttachment]:
+        """Find attachments whose ADD never came to its end, because its process was killed.
+
+        Only an ADD with `rollback` or of `attachment` leaves such a record. One that is under way
+        is not taken for one, if it is in this event loop or its process has the same `lock_file`;
+        without such a file call this before any other process may run an ADD.
+
+        Args:
+            delete: DEL them, those of different containers at the same time.
+            cache_dir: look there and not in this object's cache.
+
+        Returns:
+            those found, in the order of their file names; deleted if that was asked for.
+
+        Raises:
+            RecoveryError: not all could be deleted; `errors` has a failure for each.
+            CacheError: the cache cannot be listed.
+        """
+        cache_dir = os.fspath(cache_dir)
+        rt = RuntimeConf("", cache_dir=cache_dir)
+        scope = self._scope(rt)
+        cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
+        found = [
+            one
+            for one in await cache.attachments()
+            if not one.completed and not self._locks.is_busy(scope, one.container_id)
+        ]
+        if delete and (
+            failures := await delete_all(
+                found,
+                partial(self._del_unless_completed, cache_dir=cache_dir),
+                "failed to delete attachment",
+            )
+        ):
+            raise RecoveryError(failures)
+        return found
+
+    async def _del_unless_completed(self, attachment: NetworkAttachment, *, cache_dir: str) -> None:
+        chain = Chain.of(_network_of(attachment))
+        rt = runtime_of(attachment, cache_dir)
+        async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
+            # Meanwhile its ADD may have come to its end after all, or somebody has deleted it.
+            if await self._attachments.is_unfinished(chain.name, rt):
+                await self._chains.delete(chain, rt)
 
     async def get_status_network_list(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready for ADD: STATUS of each plugin (GetStatusNetworkList).
@@ -379,13 +434,7 @@ class CNIConfig:
             PluginNotFoundError, PluginError: of the first plugin that is not; `code` is often
                 `ErrorCode.PLUGIN_NOT_AVAILABLE` or `ErrorCode.LIMITED_CONNECTIVITY`.
         """
-        if not _at_least_1_1(net.cni_version):
-            return
-        for plugin in net.plugins:
-            type = plugin.network.type
-            with _in_context(f"failed to generate configuration to get plugin STATUS {type}: "):
-                request = request_config(plugin, net.name, net.cni_version)
-            await self._run_networkwide("STATUS", plugin, request)
+        await self._chains.status(net)
 
     async def get_version_info(self, plugin_type: str) -> PluginInfo:
         """Ask a plugin for the versions it supports (GetVersionInfo).
@@ -400,42 +449,8 @@ class CNIConfig:
         """
         return await self._plugins.version(plugin_type)
 
-    def _args(self, command: str, rt: RuntimeConf) -> Args:
-        return Args(
-            command=command,
-            container_id=rt.container_id,
-            netns=rt.netns,
-            ifname=rt.ifname,
-            args=rt.args,
-            path=self.path,
-        )
-
-    async def _run(
-        self,
-        command: str,
-        plugin: NetworkConfig,
-        name: str,
-        cni_version: str,
-        prev_result: Result | None,
-        rt: RuntimeConf,
-    ) -> None:
-        """Call a plugin for an attachment."""
-        executable = await self._plugins.find(plugin.network.type)
-        request = request_config(
-            plugin,
-            name,
-            cni_version,
-            prev_result=prev_result,
-            capability_args=rt.capability_args,
-        )
-        args = self._args(command, rt)
-        await self._plugins.run(plugin.network.type, executable, request, args)
-
-    async def _run_networkwide(self, command: str, plugin: NetworkConfig, request: bytes) -> None:
-        """Call a plugin with a command that is about no attachment."""
-        executable = await self._plugins.find(plugin.network.type)
-        args = Args(command=command, path=self.path)
-        await self._plugins.run(plugin.network.type, executable, request, args)
+    def _scope(self, rt: RuntimeConf | None = None) -> Hashable:
+        return self._attachments.scope(rt)
 
     async def _validate_plugin(self, plugin_type: str, cni_version: str) -> None:
         info = await self.get_version_info(plugin_type)
@@ -446,41 +461,15 @@ class CNIConfig:
             )
 
 
-def _validate_add(name: str, cni_version: str, rt: RuntimeConf) -> AttachmentKey:
-    """Refuse, before any plugin runs, what could only fail after one has."""
-    validate_container_id(rt.container_id)
-    validate_network_name(name)
-    validate_interface_name(rt.ifname)
-    validate_args(rt.args)
-    if cni_version and cni_version not in ALL.supported_versions:
-        raise ResultError(f"unsupported CNI result version {quote(cni_version)}")
-    return AttachmentKey(name, rt.container_id, rt.ifname)
-
-
-def _failed(plugin: NetworkConfig, what: str) -> str:
-    """Return libcni's words for a plugin that failed within a chain."""
-    description = f"type={quote(plugin.network.type)}"
-    if plugin.network.name:
-        description += f" name={quote(plugin.network.name)}"
-    return f"plugin {description} failed ({what}): "
-
-
-@contextmanager
-def _in_context(words: str) -> Generator[None]:
-    try:
-        yield
-    except CNIError as error:
-        error.in_context(words)
-        raise
+def _network_of(attachment: NetworkAttachment) -> NetworkConfigList:
+    net = added_with(attachment)
+    if net is None:
+        raise ConfigError(
+            f"no configuration of network {quote(attachment.network)} in the cache record of "
+            f"{attachment.container_id} {attachment.ifname}"
+        )
+    return net
 
 
 def _enabled_capabilities(plugin: NetworkConfig) -> list[str]:
     return [key for key, enabled in plugin.network.capabilities.items() if enabled]
-
-
-def _at_least_1_1(cni_version: str) -> bool:
-    # libcni takes what it cannot parse for an old version here.
-    try:
-        return greater_than_or_equal_to(cni_version, "1.1.0")
-    except VersionError:
-        return False

@@ -19,7 +19,8 @@
     │   └── CacheWriteError       it could not be kept; `.result` is what ADD gave
     ├── AggregateError            several things failed; `.errors` holds each
     │   ├── ValidationError       in validate_network_list
-    │   └── GCError               in gc_network_list
+    │   ├── GCError               in gc_network_list
+    │   └── RecoveryError         in recover
     └── PluginError               a plugin failed: types.Error, with code, msg and details
         ├── PluginTimeoutError    it ran past its deadline                   (also a TimeoutError)
         ├── OutputLimitError      it wrote more than allowed
@@ -44,8 +45,14 @@ if TYPE_CHECKING:
 
 
 class CNIError(Exception):
-    """The root of all errors of this library."""
+    """The root of all errors of this library.
 
+    Attributes:
+        rollback_error: what went wrong, after this, with the DEL that was to take back what the
+            failed operation had done; None if nothing did, or there was none.
+    """
+
+    rollback_error: Exception | None = None
     _context = ""
 
     def __str__(self) -> str:
@@ -219,6 +226,13 @@ class ValidationError(AggregateError):
 
 class GCError(AggregateError):
     """Attachments could not be deleted or plugins could not collect (GCNetworkList)."""
+
+    def _text(self) -> str:
+        return "\n".join(map(str, self.errors))
+
+
+class RecoveryError(AggregateError):
+    """Attachments whose ADD never came to its end could not be deleted; they stay recorded."""
 
     def _text(self) -> str:
         return "\n".join(map(str, self.errors))

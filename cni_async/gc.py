@@ -1,23 +1,14 @@
-"""Garbage collection: which attachments are stale, their DELs, and plugins' own GC."""
+"""Garbage collection: which attachments are stale, and plugins' own GC."""
 
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import partial
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from ._concurrently import AT_ONCE, run_all
 from .cache import NetworkAttachment
-from .conf import (
-    NetworkConfig,
-    NetworkConfigList,
-    conf_from_bytes,
-    conf_list_from_bytes,
-    conf_list_from_conf,
-)
-from .errors import CNIError, ConfigError
-from .runtime import GCArgs, RuntimeConf, request_config
+from .conf import NetworkConfig, NetworkConfigList
+from .errors import CNIError
+from .runtime import GCArgs, request_config
 from .types import GCAttachment
 
-Delete = Callable[[NetworkConfigList, RuntimeConf], Awaitable[None]]
 Run = Callable[[str, NetworkConfig, bytes], Awaitable[None]]
 
 
@@ -31,57 +22,6 @@ def stale_attachments(
         for one in attachments
         if one.network == network and GCAttachment(one.container_id, one.ifname) not in valid
     ]
-
-
-async def delete_attachments(
-    attachments: Iterable[NetworkAttachment], net: NetworkConfigList, delete: Delete
-) -> list[CNIError]:
-    """DEL attachments, those of different containers at the same time; return the failures.
-
-    Args:
-        attachments: what to delete.
-        net: the network as it is now, for those whose own configuration is lost.
-        delete: does one DEL.
-    """
-    by_container: dict[str, list[NetworkAttachment]] = {}
-    for one in attachments:
-        by_container.setdefault(one.container_id, []).append(one)
-    outcomes = await run_all(
-        [partial(_delete_in_turn, group, net, delete) for group in by_container.values()],
-        limit=AT_ONCE,
-    )
-    failures: list[CNIError] = []
-    for outcome in outcomes:
-        failures += [outcome] if isinstance(outcome, CNIError) else outcome
-    return failures
-
-
-async def _delete_in_turn(
-    attachments: Sequence[NetworkAttachment], net: NetworkConfigList, delete: Delete
-) -> list[CNIError]:
-    failures: list[CNIError] = []
-    for one in attachments:
-        rt = RuntimeConf(one.container_id, one.netns, one.ifname, one.cni_args, one.capability_args)
-        try:
-            await delete(_added_with(one) or net, rt)
-        except CNIError as error:
-            words = f"failed to delete stale attachment {one.container_id} {one.ifname}: "
-            failures.append(error.in_context(words))
-    return failures
-
-
-def _added_with(attachment: NetworkAttachment) -> NetworkConfigList | None:
-    """Return the network as it was when the attachment was added; None if that is unknown."""
-    if not attachment.config:
-        return None
-    try:
-        net = conf_list_from_bytes(attachment.config)
-    except ConfigError:
-        try:
-            net = conf_list_from_conf(conf_from_bytes(attachment.config))
-        except ConfigError:
-            return None
-    return net if net.name == attachment.network else None
 
 
 async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> list[CNIError]:

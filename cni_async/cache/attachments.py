@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Hashable
 from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
 from cni_async._concurrently import to_the_end
 from cni_async._text import quote
-from cni_async.errors import CacheError, CacheWriteError
+from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
 from cni_async.runtime import RuntimeConf
 from cni_async.types import Result
 
 from .files import FileCache
-from .record import AttachmentKey, attachment_key, encode_record, read_config, read_result
+from .record import (
+    CNI_CACHE_V1,
+    AttachmentKey,
+    attachment_key,
+    decode_record,
+    encode_record,
+    read_config,
+    read_result,
+)
 from .store import CacheStore
 
 # Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,
@@ -39,6 +47,11 @@ class Attachments:
             return self._cache
         return FileCache(rt.cache_dir) if rt is not None and rt.cache_dir else FileCache()
 
+    def scope(self, rt: RuntimeConf | None = None) -> Hashable:
+        """Return what tells the cache of an attachment from others."""
+        cache = self.cache(rt)
+        return cache.directory if isinstance(cache, FileCache) else id(cache)
+
     async def prepare(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
         """See, before any plugin runs, that nothing is in the way of `remember`.
 
@@ -49,6 +62,46 @@ class Attachments:
         encode_record(key, config, rt, None)
         with _unrecorded(key, None):
             await self.cache(rt).prepare(key)
+
+    async def is_new(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> bool:
+        """Tell, before any plugin runs, whether no ADD of the attachment was completed before.
+
+        Raises:
+            ArgsError: a capability arg is no JSON value.
+            CacheWriteError: the cache is in the way.
+        """
+        await self.prepare(key, config, rt)
+        with _unrecorded(key, None):
+            data = await self.cache(rt).load(key)
+        try:
+            record = None if data is None else decode_record(data)
+        except CorruptRecordError:
+            return True
+        # A record of another kind is at least somebody's; the oldest are results and nothing else.
+        return record is None or (record.kind == CNI_CACHE_V1 and not record.has_result)
+
+    async def is_unfinished(self, network: str, rt: RuntimeConf) -> bool:
+        """Tell whether there is a record of an ADD that has begun, and no more.
+
+        Raises:
+            CacheError: it cannot be read, or a part of the attachment's name is empty.
+            InvalidIdentifierError: a part of it has wrong characters.
+        """
+        data = await self.cache(rt).load(attachment_key(network, rt))
+        if data is None:
+            return False
+        record = decode_record(data)
+        return record.kind == CNI_CACHE_V1 and not record.has_result
+
+    async def begin(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
+        """Record that an ADD begins; if this process is killed, `recover` finds the attachment.
+
+        To libcni it is the record of an ADD that gave no result: its GC deletes such a one too.
+
+        Raises:
+            CacheWriteError: it could not be done.
+        """
+        await self.remember(key, config, rt, None)
 
     async def remember(
         self, key: AttachmentKey, config: bytes, rt: RuntimeConf, result: Result | None

@@ -38,7 +38,11 @@ _BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
 
 
 class FileCache:
-    """The cache of libcni, in `<dir>/results`; one worker thread's visit for each operation."""
+    """The cache of libcni, in `<dir>/results`; one worker thread's visit for each operation.
+
+    Attributes:
+        directory: absolute path of the directory that has the records.
+    """
 
     def __init__(self, dir: str | os.PathLike[str] = CACHE_DIR, *, durable: bool = True) -> None:
         """Name the directory; it is made when the first record is written.
@@ -48,6 +52,7 @@ class FileCache:
             durable: make records survive a power cut (fsync); libcni does not.
         """
         self._results = os.path.join(os.fspath(dir), "results")
+        self.directory: str = os.path.abspath(self._results)
         self._durable = durable
         self._cleaned = False
 

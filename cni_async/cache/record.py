@@ -66,6 +66,8 @@ class NetworkAttachment(msgspec.Struct, frozen=True):
         config: the network configuration that it was added with, as it was loaded.
         netns: path of the network namespace that it was added in.
         cni_args, capability_args: what it was added with.
+        completed: False if the record has no result: the ADD, or the process that called it, did
+            not come to its end.
     """
 
     container_id: str
@@ -75,6 +77,7 @@ class NetworkAttachment(msgspec.Struct, frozen=True):
     netns: str = ""
     cni_args: tuple[tuple[str, str], ...] = ()
     capability_args: dict[str, Any] = {}
+    completed: bool = True
 
 
 class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
@@ -121,7 +124,13 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
             self.netns,
             self.arg_pairs,
             self.capability_args,
+            self.has_result,
         )
+
+    @property
+    def has_result(self) -> bool:
+        """Whether an ADD came to its end; without a result one has begun."""
+        return self.result is not msgspec.UNSET
 
 
 _DECODER: Final = msgspec.json.Decoder(Record)

@@ -1,0 +1,286 @@
+"""The plugins of a network, run one after the other for an attachment."""
+
+import logging
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from typing import Self
+
+import msgspec
+
+from ._text import quote
+from .cache import AttachmentKey, attachment_key
+from .cache.attachments import Attachments
+from .conf import NetworkConfig, NetworkConfigList
+from .errors import CacheError, CheckNotSupportedError, CNIError, ResultError, VersionError
+from .invoke import Args
+from .invoke.args import validate_args
+from .invoke.caller import PluginCaller
+from .runtime import RuntimeConf, request_config
+from .types import Result, create_result
+from .validate import validate_container_id, validate_interface_name, validate_network_name
+from .version import ALL, greater_than_or_equal_to
+
+_log = logging.getLogger(__name__)
+
+
+class Chain(msgspec.Struct, frozen=True):
+    """A list or a single plugin, as operations look at it.
+
+    Attributes:
+        name: the network's.
+        cni_version: the network's; what plugins say of themselves does not count.
+        plugins: in the order of ADD.
+        raw: the bytes that the cache keeps.
+        is_list: libcni names the plugin in the errors of a list only.
+    """
+
+    name: str
+    cni_version: str
+    plugins: Sequence[NetworkConfig]
+    raw: bytes
+    is_list: bool
+
+    @classmethod
+    def of(cls, net: NetworkConfigList | NetworkConfig) -> Self:
+        """Look at a network as a chain."""
+        if isinstance(net, NetworkConfigList):
+            return cls(net.name, net.cni_version, net.plugins, net.raw, True)
+        return cls(net.network.name, net.network.cni_version, [net], net.raw, False)
+
+
+class Progress:
+    """How far an ADD has come, for those who may have to undo it.
+
+    Attributes:
+        key: the attachment; None as long as nothing has happened.
+        begun: the plugins that were called, in order.
+        result: what the last one that succeeded gave.
+        is_new: whether there was no such attachment before.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self.key: AttachmentKey | None = None
+        self.begun: list[NetworkConfig] = []
+        self.result: Result | None = None
+        self.is_new = False
+
+
+class Chains:
+    """Runs chains; what is forbidden at the same time is not looked after here (`locks`)."""
+
+    def __init__(self, plugins: PluginCaller, attachments: Attachments, *, strict: bool) -> None:
+        """Say with what.
+
+        Args:
+            plugins: calls them.
+            attachments: remembers what they did.
+            strict: CHECK refuses an attachment that the cache does not know.
+        """
+        self._plugins = plugins
+        self._attachments = attachments
+        self._strict = strict
+
+    async def add(self, chain: Chain, rt: RuntimeConf, progress: Progress | None = None) -> Result:
+        """Attach a container.
+
+        Args:
+            chain: the network.
+            rt: the container and its side of the attachment.
+            progress: is told how far it has come; the attachment is then recorded before the
+                first plugin runs, too.
+        """
+        key: AttachmentKey | None = None
+        result: Result | None = None
+        for plugin in chain.plugins:
+            with in_context(_failed(chain, plugin, "add")):
+                # libcni looks for the plugin first, so a missing one hides a bad ID.
+                executable = await self._plugins.find(plugin.network.type)
+                if key is None:
+                    key = _validate_add(chain, rt)
+            if result is None:
+                # Before the first plugin, as nothing can be undone after it.
+                await self._prepare(key, chain, rt, progress)
+            with in_context(_failed(chain, plugin, "add")):
+                if result is not None:
+                    # A plugin may answer in another version than it was asked in; the next one
+                    # is only sure to understand the network's.
+                    result = result.get_as_version(chain.cni_version)
+                request = request_config(
+                    plugin,
+                    chain.name,
+                    chain.cni_version,
+                    prev_result=result,
+                    capability_args=rt.capability_args,
+                )
+                if progress is not None:
+                    progress.begun.append(plugin)
+                args = self._args("ADD", rt)
+                result = await self._plugins.add(plugin.network.type, executable, request, args)
+                if progress is not None:
+                    progress.result = result
+        if key is None:
+            key = _validate_add(chain, rt)
+        await self._attachments.remember(key, chain.raw, rt, result)
+        # A list without plugins has no result; this is what the cache answers for its record.
+        if result is None:
+            return create_result("", b"{}").get_as_version(chain.cni_version)
+        return result
+
+    async def _prepare(
+        self, key: AttachmentKey, chain: Chain, rt: RuntimeConf, progress: Progress | None
+    ) -> None:
+        if progress is None:
+            await self._attachments.prepare(key, chain.raw, rt)
+        else:
+            progress.key = key
+            progress.is_new = await self._attachments.is_new(key, chain.raw, rt)
+            if progress.is_new:
+                await self._attachments.begin(key, chain.raw, rt)
+
+    async def undo(self, chain: Chain, rt: RuntimeConf, progress: Progress) -> None:
+        """Take back an ADD that did not come to its end: DEL in reverse order, forget.
+
+        Plugins that were not called have nothing to take back, and the first of them may be the
+        one that is missing. An attachment that an earlier ADD completed is left alone.
+        """
+        if progress.key is None or not progress.is_new:
+            return
+        result = progress.result
+        if result is not None:
+            try:
+                result = result.get_as_version(chain.cni_version)
+            except CNIError as error:
+                _log.warning("DEL of %s goes on without prevResult: %s", progress.key, error)
+                result = None
+        if not greater_than_or_equal_to(chain.cni_version, "0.4.0"):
+            result = None
+        await self._run_del(chain, progress.begun, result, rt)
+        await self._attachments.forget(progress.key, rt)
+
+    async def check(self, chain: Chain, rt: RuntimeConf) -> None:
+        """Check an attachment."""
+        if not greater_than_or_equal_to(chain.cni_version, "0.4.0"):
+            raise CheckNotSupportedError(chain.cni_version)
+        validate_args(rt.args)
+        with in_context(f"failed to get network {quote(chain.name)} cached result: "):
+            result = await self._attachments.result(chain.name, chain.cni_version, rt)
+        if result is None and self._strict:
+            raise CacheError(
+                f"failed to get network {quote(chain.name)} cached result: no record of "
+                f"{rt.container_id} {rt.ifname}"
+            )
+        for plugin in chain.plugins:
+            await self._run("CHECK", plugin, chain, result, rt)
+
+    async def delete(self, chain: Chain, rt: RuntimeConf) -> None:
+        """Detach a container."""
+        has_prev_result = greater_than_or_equal_to(chain.cni_version, "0.4.0")
+        key = attachment_key(chain.name, rt)
+        result: Result | None = None
+        if has_prev_result:
+            try:
+                result = await self._attachments.result(chain.name, chain.cni_version, rt)
+            except CacheError as error:
+                _log.warning("DEL of %s goes on without prevResult: %s", key.file_name, error)
+        await self._run_del(chain, chain.plugins, result, rt)
+        try:
+            await self._attachments.forget(key, rt)
+        except CacheError as error:
+            # libcni ignores it too: what was asked for is done.
+            _log.warning("the record %s stays after its DEL: %s", key.file_name, error)
+
+    async def _run_del(
+        self,
+        chain: Chain,
+        plugins: Sequence[NetworkConfig],
+        prev_result: Result | None,
+        rt: RuntimeConf,
+    ) -> None:
+        for plugin in reversed(plugins):
+            with in_context(_failed(chain, plugin, "delete")):
+                await self._run("DEL", plugin, chain, prev_result, rt)
+
+    async def _run(
+        self,
+        command: str,
+        plugin: NetworkConfig,
+        chain: Chain,
+        prev_result: Result | None,
+        rt: RuntimeConf,
+    ) -> None:
+        executable = await self._plugins.find(plugin.network.type)
+        request = request_config(
+            plugin,
+            chain.name,
+            chain.cni_version,
+            prev_result=prev_result,
+            capability_args=rt.capability_args,
+        )
+        await self._plugins.run(plugin.network.type, executable, request, self._args(command, rt))
+
+    def _args(self, command: str, rt: RuntimeConf) -> Args:
+        return Args(
+            command=command,
+            container_id=rt.container_id,
+            netns=rt.netns,
+            ifname=rt.ifname,
+            args=rt.args,
+            path=self._plugins.path,
+        )
+
+    async def status(self, net: NetworkConfigList) -> None:
+        """Ask whether a network is ready."""
+        if not at_least_1_1(net.cni_version):
+            return
+        for plugin in net.plugins:
+            type = plugin.network.type
+            with in_context(f"failed to generate configuration to get plugin STATUS {type}: "):
+                request = request_config(plugin, net.name, net.cni_version)
+            await self.run_networkwide("STATUS", plugin, request)
+
+    async def run_networkwide(self, command: str, plugin: NetworkConfig, request: bytes) -> None:
+        """Call a plugin with a command that is about no attachment."""
+        executable = await self._plugins.find(plugin.network.type)
+        args = Args(command=command, path=self._plugins.path)
+        await self._plugins.run(plugin.network.type, executable, request, args)
+
+
+def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
+    """Refuse, before any plugin runs, what could only fail after one has."""
+    validate_container_id(rt.container_id)
+    validate_network_name(chain.name)
+    validate_interface_name(rt.ifname)
+    validate_args(rt.args)
+    if chain.cni_version and chain.cni_version not in ALL.supported_versions:
+        raise ResultError(f"unsupported CNI result version {quote(chain.cni_version)}")
+    return AttachmentKey(chain.name, rt.container_id, rt.ifname)
+
+
+def _failed(chain: Chain, plugin: NetworkConfig, what: str) -> str:
+    """Return libcni's words for a plugin that failed within a list."""
+    if not chain.is_list:
+        return ""
+    description = f"type={quote(plugin.network.type)}"
+    if plugin.network.name:
+        description += f" name={quote(plugin.network.name)}"
+    return f"plugin {description} failed ({what}): "
+
+
+@contextmanager
+def in_context(words: str) -> Generator[None]:
+    """Put words before the text of an error in a block, as libcni does when it wraps one."""
+    try:
+        yield
+    except CNIError as error:
+        error.in_context(words)
+        raise
+
+
+def at_least_1_1(cni_version: str) -> bool:
+    """Tell whether a network's plugins have GC and STATUS."""
+    # libcni takes what it cannot parse for an old version here.
+    try:
+        return greater_than_or_equal_to(cni_version, "1.1.0")
+    except VersionError:
+        return False
