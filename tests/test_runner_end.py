@@ -253,13 +253,24 @@ async def test_nobody_is_signalled_after_an_exit(
     assert not signals
 
 
-async def test_cancelled_before_the_exit_is_noticed(scripts: Scripts) -> None:
+async def test_cancelled_before_the_exit_is_noticed(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It counts as cancelled; the plugin is reaped."""
     pid, end = scripts.folder / "pid", scripts.folder / "end"
     path = scripts.sh(f"echo $$ > {pid}; until [ -e {end} ]; do sleep 0.01; done; echo done")
+    waits = anyio.Event()
+    wait = pipes_module.Pipes.wait
+
+    async def say_so_and_wait(pipes: pipes_module.Pipes) -> bool:
+        waits.set()
+        return await wait(pipes)
+
+    monkeypatch.setattr(pipes_module.Pipes, "wait", say_so_and_wait)
 
     async def exited() -> None:
         await exists(pid)
+        await waits.wait()  # trio starts processes in a thread, and looks itself once they are
         # From here to the cancellation the event loop sees nothing, however slow the machine is.
         end.touch()
         assert wait_until_gone(scripts.number("pid"), timeout=20)
