@@ -13,7 +13,7 @@ from .cache.attachments import Attachments
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import CacheError, CheckNotSupportedError, CNIError, ResultError, VersionError
 from .invoke import Args
-from .invoke.args import validate_args
+from .invoke.args import BuiltArgs, validate_args
 from .invoke.caller import PluginCaller
 from .runtime import RuntimeConf, request_config
 from .types import Result, create_result
@@ -92,6 +92,7 @@ class Chains:
         """
         key: AttachmentKey | None = None
         result: Result | None = None
+        args: BuiltArgs | None = None
         for plugin in chain.plugins:
             with in_context(_failed(chain, plugin, "add")):
                 # libcni looks for the plugin first, so a missing one hides a bad ID.
@@ -115,7 +116,7 @@ class Chains:
                 )
                 if progress is not None:
                     progress.begun.append(plugin)
-                args = self._args("ADD", rt)
+                args = args or self._args("ADD", rt)
                 result = await self._plugins.add(plugin.network.type, executable, request, args)
                 if progress is not None:
                     progress.result = result
@@ -170,8 +171,9 @@ class Chains:
                 f"failed to get network {quote(chain.name)} cached result: no record of "
                 f"{rt.container_id} {rt.ifname}"
             )
+        args = self._args("CHECK", rt)
         for plugin in chain.plugins:
-            await self._run("CHECK", plugin, chain, result, rt)
+            await self._run(args, plugin, chain, result, rt)
 
     async def delete(self, chain: Chain, rt: RuntimeConf) -> None:
         """Detach a container."""
@@ -197,13 +199,14 @@ class Chains:
         prev_result: Result | None,
         rt: RuntimeConf,
     ) -> None:
+        args = self._args("DEL", rt)
         for plugin in reversed(plugins):
             with in_context(_failed(chain, plugin, "delete")):
-                await self._run("DEL", plugin, chain, prev_result, rt)
+                await self._run(args, plugin, chain, prev_result, rt)
 
     async def _run(
         self,
-        command: str,
+        args: BuiltArgs,
         plugin: NetworkConfig,
         chain: Chain,
         prev_result: Result | None,
@@ -217,10 +220,10 @@ class Chains:
             prev_result=prev_result,
             capability_args=rt.capability_args,
         )
-        await self._plugins.run(plugin.network.type, executable, request, self._args(command, rt))
+        await self._plugins.run(plugin.network.type, executable, request, args)
 
-    def _args(self, command: str, rt: RuntimeConf) -> Args:
-        return Args(
+    def _args(self, command: str, rt: RuntimeConf) -> BuiltArgs:
+        args = Args(
             command=command,
             container_id=rt.container_id,
             netns=rt.netns,
@@ -228,6 +231,7 @@ class Chains:
             args=rt.args,
             path=self._plugins.path,
         )
+        return BuiltArgs.of(args)
 
     async def status(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready."""
@@ -242,7 +246,7 @@ class Chains:
     async def run_networkwide(self, command: str, plugin: NetworkConfig, request: bytes) -> None:
         """Call a plugin with a command that is about no attachment."""
         executable = await self._plugins.find(plugin.network.type)
-        args = Args(command=command, path=self._plugins.path)
+        args = BuiltArgs.of(Args(command=command, path=self._plugins.path))
         await self._plugins.run(plugin.network.type, executable, request, args)
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 import msgspec
 
 from . import _json
-from .conf import NetworkConfig, inject_conf
+from .conf import NetworkConfig
+from .conf.inject import existing, give_way, network_from, to_plain
 from .errors import ArgsError, ConfigError
 from .types import GCAttachment, Result
 
@@ -73,39 +74,42 @@ def request_config(
         ArgsError: a capability arg is no JSON value.
     """
     extra = extra or {}
-    values: dict[str, Any] = {"name": name, "cniVersion": cni_version, **extra}
-    if prev_result is not None:
-        values["prevResult"] = prev_result
-    request = inject_conf(plugin, values)
+    # What libcni makes of InjectConf twice, but read and written once: a third of the time.
+    document = existing(plugin.raw)
+    values: dict[str, Any] = {"name": name, "cniVersion": cni_version}
+    values.update((key, to_plain(value, key)) for key, value in extra.items())
+    give_way(document, values if prev_result is None else {**values, "prevResult": None})
+    _drop_reserved(document)
+    document.update(values)
     # Of the bytes, which are what the plugin gets, and not of the decoded view.
-    declared = request.network.capabilities
-    runtime_config = {
-        key: value for key, value in (capability_args or {}).items() if declared.get(key)
-    }
-    if runtime_config:
-        try:
-            request = inject_conf(request, {"runtimeConfig": runtime_config})
-        except ConfigError as error:
-            raise ArgsError(str(error)) from error
-    if prev_result is None and request.network.raw_prev_result is not None:
+    network = network_from(document)
+    if prev_result is not None:
+        document["prevResult"] = msgspec.Raw(prev_result.to_json().encode())
+    elif network.raw_prev_result is not None:
         _log.warning(
             "plugin %s of network %s: the configuration itself holds a prevResult, "
             "which is the runtime's to set; it is passed on as libcni does",
-            request.network.type,
+            network.type,
             name,
         )
-    return _without_reserved(request.raw, extra)
+    runtime_config = {
+        key: value
+        for key, value in (capability_args or {}).items()
+        if network.capabilities.get(key)
+    }
+    if runtime_config:
+        give_way(document, ("runtimeConfig",))
+        try:
+            document["runtimeConfig"] = to_plain(runtime_config, "runtimeConfig")
+        except ConfigError as error:
+            raise ArgsError(str(error)) from error
+    try:
+        return _json.dumps(document)
+    except _json.JSONError as error:
+        raise ConfigError(str(error)) from None
 
 
-def _without_reserved(raw: bytes, extra: Mapping[str, Any]) -> bytes:
+def _drop_reserved(document: _json.Object) -> None:
     """Leave out what only the runtime may say, where the configuration says it."""
-    if _RESERVED_PREFIX.encode() not in raw.lower():
-        return raw
-    document = _json.loads(raw)
-    return _json.dumps(
-        {
-            key: value
-            for key, value in document.items()
-            if key in extra or not _json.fold(key).startswith(_RESERVED_PREFIX)
-        }
-    )
+    for key in [key for key in document if _json.fold(key).startswith(_RESERVED_PREFIX)]:
+        del document[key]

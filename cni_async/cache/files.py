@@ -52,6 +52,7 @@ class FileCache:
             durable: make records survive a power cut (fsync); libcni does not.
         """
         self._results = os.path.join(os.fspath(dir), "results")
+        self._unfinished = os.path.join(self._results, _UNFINISHED)
         self.directory: str = os.path.abspath(self._results)
         self._durable = durable
         self._cleaned = False
@@ -62,7 +63,9 @@ class FileCache:
         Raises:
             CacheError: not so.
         """
-        await _in_thread(self._prepare, key)
+        # A thread's visit costs eight times what looking at two directories does.
+        if not self._is_plainly_free(key):
+            await _in_thread(self._prepare, key)
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
         """Write a record, mode 0600, atomically and durably.
@@ -97,6 +100,21 @@ class FileCache:
         """
         return await _in_thread(self._attachments, container_id)
 
+    def _is_plainly_free(self, key: AttachmentKey) -> bool:
+        """Tell whether nothing has to be made, read or reported before the record is stored."""
+        if not (
+            os.path.isdir(self._unfinished)
+            and os.access(self._results, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS)
+        ):
+            return False
+        try:
+            os.lstat(self._path(key))
+        except FileNotFoundError:
+            return True
+        except (OSError, ValueError):  # too long, or no name at all
+            pass
+        return False
+
     # What follows runs in a worker thread.
 
     def _path(self, key: AttachmentKey) -> str:
@@ -118,7 +136,7 @@ class FileCache:
             self._make_directories()
             self._clean()
             self._check_owner(key)
-            unfinished = os.path.join(self._results, _UNFINISHED, secrets.token_hex(16))
+            unfinished = os.path.join(self._unfinished, secrets.token_hex(16))
             file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
             try:
                 # Locked as long as its writer lives, which is how `_clean` knows. A file system
@@ -181,7 +199,7 @@ class FileCache:
             decode_record(_read(self._path(key))).check_owner(key)
 
     def _make_directories(self) -> None:
-        unfinished = os.path.join(self._results, _UNFINISHED)
+        unfinished = self._unfinished
         missing: list[str] = []
         path = unfinished
         while path and not os.path.isdir(path):
@@ -208,10 +226,9 @@ class FileCache:
         if self._cleaned:
             return
         self._cleaned = True
-        directory = os.path.join(self._results, _UNFINISHED)
         with suppress(OSError):
-            for name in os.listdir(directory):
-                _remove_if_abandoned(os.path.join(directory, name))
+            for name in os.listdir(self._unfinished):
+                _remove_if_abandoned(os.path.join(self._unfinished, name))
 
 
 def _remove_if_abandoned(path: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeGuard
 
 import msgspec
@@ -10,7 +10,7 @@ import msgspec
 from cni_async import _json
 from cni_async.errors import ConfigError
 
-from ._decode import network_from
+from ._decode import network_from as network_from
 from .model import NetworkConfig
 
 # What the runtime sets. A plugin written in Go would take "cniversion" from the file for it.
@@ -32,16 +32,14 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
         ConfigError: a key is empty, a value is None or cannot be JSON, or is not what a known key
             wants; or the configuration's bytes are malformed.
     """
-    document = _existing(conf.raw)
-    giving_way = {_json.fold(key) for key in _RESERVED.intersection(new_values)}
-    for variant in [key for key in document if _json.fold(key) in giving_way]:
-        del document[variant]
+    document = existing(conf.raw)
+    give_way(document, new_values)
     for key, value in new_values.items():
         if not key:
             raise ConfigError("keys cannot be empty")
         if value is None:
             raise ConfigError(f"key '{key}' value must not be nil", key=key)
-        document[key] = _to_json(value, key)
+        document[key] = to_plain(value, key)
     try:
         raw = _json.dumps(document)
     except _json.JSONError as error:
@@ -49,7 +47,19 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
     return NetworkConfig(network_from(document), raw)
 
 
-def _existing(raw: bytes) -> _json.Object:
+def give_way(document: _json.Object, keys: Iterable[str]) -> None:
+    """Remove what a plugin could take for one of the keys that are about to be injected."""
+    giving_way = {_json.fold(key) for key in _RESERVED.intersection(keys)}
+    for variant in [key for key in document if _json.fold(key) in giving_way]:
+        del document[variant]
+
+
+def existing(raw: bytes) -> _json.Object:
+    """Read the bytes of a plugin's configuration.
+
+    Raises:
+        ConfigError: they are no JSON object.
+    """
     try:
         document = _json.loads(raw)
     except _json.JSONError as error:
@@ -62,7 +72,12 @@ def _existing(raw: bytes) -> _json.Object:
     return document
 
 
-def _to_json(value: Any, key: str) -> Any:
+def to_plain(value: Any, key: str) -> Any:
+    """Make what JSON knows of a value to inject.
+
+    Raises:
+        ConfigError: it cannot be JSON.
+    """
     try:
         plain = _write(value) if hasattr(value, "to_json") else _builtins(value)
         _json.reject_non_finite(plain)

@@ -8,7 +8,7 @@ from cni_async.types import Result
 from cni_async.types.create import result_from_plugin
 from cni_async.version import PluginInfo, plugin_supports
 
-from .args import Args, DelegateArgs
+from .args import Args, BuiltArgs, DelegateArgs
 from .exec import Exec, default_exec
 
 _VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
@@ -16,14 +16,14 @@ _VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
 _VERSION_ARGS = Args(command="VERSION", netns="dummy", ifname="dummy", path=("dummy",))
 
 
-def _environ(args: Args | DelegateArgs | None) -> Mapping[str, str] | None:
+def _environ(args: Args | BuiltArgs | DelegateArgs | None) -> Mapping[str, str] | None:
     return None if args is None else args.as_env()
 
 
 async def exec_plugin_with_result(
     plugin_path: str,
     netconf: bytes,
-    args: Args | DelegateArgs | None,
+    args: Args | BuiltArgs | DelegateArgs | None,
     exec: Exec | None = None,
 ) -> Result:
     """Run a plugin that answers with a result (invoke.ExecPluginWithResult).
@@ -46,7 +46,7 @@ async def exec_plugin_with_result(
 async def exec_plugin_without_result(
     plugin_path: str,
     netconf: bytes,
-    args: Args | DelegateArgs | None,
+    args: Args | BuiltArgs | DelegateArgs | None,
     exec: Exec | None = None,
 ) -> None:
     """Run a plugin whose output does not matter (invoke.ExecPluginWithoutResult).

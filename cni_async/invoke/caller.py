@@ -10,7 +10,7 @@ from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.types import Result
 from cni_async.version import PluginInfo
 
-from .args import Args
+from .args import BuiltArgs
 from .call import exec_plugin_with_result, exec_plugin_without_result, get_version_info
 from .exec import Exec
 
@@ -40,12 +40,12 @@ class PluginCaller:
         """
         return await self._exec.find_in_path(plugin, self.path)
 
-    async def add(self, plugin: str, executable: str, request: bytes, args: Args) -> Result:
+    async def add(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> Result:
         """Call a plugin for its result."""
         call = partial(exec_plugin_with_result, executable, request, args, self._exec)
         return await self._within_time(plugin, args.command, call)
 
-    async def run(self, plugin: str, executable: str, request: bytes, args: Args) -> None:
+    async def run(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> None:
         """Call a plugin with a command that has no result."""
         call = partial(exec_plugin_without_result, executable, request, args, self._exec)
         await self._within_time(plugin, args.command, call)
@@ -60,6 +60,8 @@ class PluginCaller:
         self, plugin: str, command: str, call: Callable[[], Awaitable[_T]]
     ) -> _T:
         try:
+            if self._timeout is None:
+                return await call()
             with anyio.move_on_after(self._timeout):
                 return await call()
         except PluginError as error:

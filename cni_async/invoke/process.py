@@ -24,6 +24,8 @@ import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
+from cni_async._concurrently import uncut
+
 from .pipes import OutputLimit, Pipes
 
 _log = logging.getLogger(__name__)
@@ -113,36 +115,25 @@ async def _start(
     """Start the child in a session of its own: a process group, and without a terminal."""
     _refuse_what_uvloop_would_not(path, environ or {})
     process: anyio.abc.Process | None = None
-    failure: Exception | None = None
 
-    async def start() -> None:
-        nonlocal process, failure
-        with anyio.CancelScope(shield=True):
-            try:
-                process = await anyio.open_process(
-                    [path],
-                    stdin=pipes.stdin,
-                    stdout=pipes.stdout,
-                    stderr=pipes.stderr,
-                    env=None if environ is None else dict(environ),  # uvloop takes no other
-                    start_new_session=True,
-                )
-            except Exception as error:  # a task group would wrap it
-                failure = error
+    async def start() -> anyio.abc.Process:
+        nonlocal process
+        process = await anyio.open_process(
+            [path],
+            stdin=pipes.stdin,
+            stdout=pipes.stdout,
+            stderr=pipes.stderr,
+            env=None if environ is None else dict(environ),  # uvloop takes no other
+            start_new_session=True,
+        )
+        return process
 
     try:
-        # In a task of its own, because on asyncio task.cancel() cuts through anyio's shield:
-        # here it only reaches the waiting for that task.
-        with anyio.CancelScope(shield=True):
-            async with anyio.create_task_group() as starter:
-                starter.start_soon(start)
+        process = await uncut(start)
     except BaseException:
         if process is not None:
             await _terminate(process, pipes, grace)
         raise
-    if failure is not None:
-        raise failure
-    assert process is not None
     pipes.close_child_ends()
     pipes.watch(process.pid)
     return process
