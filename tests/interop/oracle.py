@@ -1,27 +1,20 @@
-"""Go's libcni, as programs that answer questions.
-
-The programs are built once for each state of their sources, below ``.nox/``. Where they are there
-already, neither Go nor a network is needed.
-"""
+"""Go's libcni, as programs that answer questions."""
 
 from __future__ import annotations
 
-import hashlib
 import json
-import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final, Self
 
+from tests.support import go_programs
 from tests.support.require import require
 
 from .wire import Answer, Question, to_wire
 
 _HERE: Final = Path(__file__).parent
-_BUILT: Final = _HERE.parents[1] / ".nox"
 _MODULES: Final = {"oracle": {"oracle": ".", "plugin": "./plugin"}, "oracle130": {"oracle130": "."}}
 
 
@@ -46,46 +39,10 @@ def build() -> Path:
     Raises:
         NoOracleError: they cannot be built here.
     """
-    folder = _BUILT / f"oracle-{_fingerprint()}"
-    if folder.exists():
-        return folder
-    if shutil.which("go") is None:
-        raise NoOracleError("no Go here to build the oracle, libcni itself, with")
     try:
-        _build(folder)
-    except subprocess.CalledProcessError as error:
-        raise NoOracleError(f"Go cannot build the oracle here:\n{error.stderr}") from None
-    return folder
-
-
-def _fingerprint() -> str:
-    digest = hashlib.sha256()
-    for module in _MODULES:
-        for path in sorted((_HERE / module).rglob("*")):
-            if path.suffix in {".go", ".mod", ".sum"}:
-                content = path.read_bytes()
-                digest.update(f"{path.relative_to(_HERE)} {len(content)}\n".encode() + content)
-    return digest.hexdigest()[:16]
-
-
-def _build(folder: Path) -> None:
-    folder.parent.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
-        for module, packages in _MODULES.items():
-            for name, package in packages.items():
-                subprocess.run(
-                    ["go", "build", "-trimpath", "-o", f"{fresh}/out/{name}", package],
-                    cwd=_HERE / module,
-                    env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
-                    capture_output=True,
-                    text=True,
-                    check=True,
-                )
-        try:
-            os.rename(f"{fresh}/out", folder)
-        except OSError:
-            if not folder.exists():  # or another test run was faster
-                raise
+        return go_programs.build("oracle", _HERE, _MODULES)
+    except go_programs.CannotBuildError as error:
+        raise NoOracleError(f"no oracle, which is libcni itself: {error}") from None
 
 
 class Program:

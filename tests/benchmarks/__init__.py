@@ -1,0 +1,1 @@
+"""Go's libcni and cni_async, measured side by side: ``python -m tests.benchmarks --help``."""

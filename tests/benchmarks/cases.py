@@ -1,0 +1,264 @@
+"""What is measured, how much of it, and what is wanted of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+Size = Literal["full", "quick", "toy"]
+
+# How many times each side does each case, in turn with the others.
+ROUNDS: Final[Mapping[Size, int]] = {"full": 7, "quick": 3, "toy": 1}
+
+# What trio may take for what asyncio takes 1 for.
+TRIO_AT_MOST: Final = 1.25
+# What the oldest Python may exceed a target by.
+OLDEST_AT_MOST: Final = 1.3
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is wanted.
+
+    Attributes:
+        at_most: the bound.
+        kind: "go": ours / Go's; "reference": ours / what the same process measured to compare it
+            with; "growth": ours - that, in bytes.
+        reference: what is compared with, if not Go.
+    """
+
+    at_most: float
+    kind: Literal["go", "reference", "growth"] = "go"
+    reference: str = "Go"
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of the table; `title` may name sizes of the case."""
+
+    name: str
+    title: str
+    target: Target | None = None
+    unit: Literal["s", "B"] = "s"
+
+
+@dataclass(frozen=True)
+class Case:
+    """What one process does in one go.
+
+    Attributes:
+        name: chosen with --cases.
+        do: what the programs call it.
+        rows: what comes of it, by the programs' names.
+        sizes: how much, for each size of the whole.
+        go: whether Go does it too.
+        backends: whether the event loop makes a difference.
+        most_rounds: more would only take time.
+    """
+
+    name: str
+    do: str
+    rows: Mapping[str, Row]
+    sizes: Mapping[Size, Mapping[str, int]]
+    go: bool = True
+    backends: bool = True
+    most_rounds: int = field(default=100)
+
+    def title(self, row: Row, size: Size) -> str:
+        """Return the words for a row."""
+        return row.title.format(**self.sizes[size])
+
+
+def _sizes(
+    full: Mapping[str, int], quick: Mapping[str, int], toy: Mapping[str, int], **same: int
+) -> dict[Size, dict[str, int]]:
+    return {
+        "full": {**same, **full},
+        "quick": {**same, **quick},
+        "toy": {**same, **toy},
+    }
+
+
+_SHORT: Final = _sizes({"milliseconds": 600}, {"milliseconds": 300}, {"milliseconds": 30})
+
+
+def _parsing(name: str, title: str, at_most: float) -> Case:
+    row = Row(name, title, Target(at_most))
+    return Case(name, name, {name: row}, _SHORT, backends=False)
+
+
+def _one(name: str, title: str, target: Target | None, **same: int) -> Case:
+    sizes = _sizes({"adds": 200}, {"adds": 60}, {"adds": 5}, **same)
+    return Case(name, "one", {"add": Row(name, title, target)}, sizes)
+
+
+def _attach(in_flight: int, target: Target | None) -> Case:
+    rows = {
+        "add": Row(
+            f"add-{in_flight}", "ADD, {containers} containers, {in_flight} at a time", target
+        ),
+        "del": Row(f"del-{in_flight}", "DEL, {containers} containers, {in_flight} at a time"),
+    }
+    sizes = _sizes({"containers": 300}, {"containers": 150}, {"containers": 6}, in_flight=in_flight)
+    return Case(f"attach-{in_flight}", "attach", rows, sizes)
+
+
+def _list(label: str, records: int, quick: int, toy: int) -> Case:
+    rows = {
+        "all": Row(f"list-{label}", "list {records:,} attachments", Target(0.4)),
+        "one": Row(f"list-{label}-one", "list those of one container of {records:,}", Target(0.4)),
+    }
+    sizes = _sizes(
+        {"records": records, "times": 3, "milliseconds": 1000},
+        {"records": quick, "times": 2, "milliseconds": 300},
+        {"records": toy, "times": 1, "milliseconds": 30},
+    )
+    return Case(f"list-{label}", "list", rows, sizes, most_rounds=5)
+
+
+def _floor(in_flight: int) -> Case:
+    row = Row(f"floor-{in_flight}", "bare spawn and wait, {in_flight} at a time")
+    sizes = _sizes({"spawns": 600}, {"spawns": 300}, {"spawns": 20}, in_flight=in_flight)
+    return Case(f"floor-{in_flight}", "floor", {"spawn": row}, sizes, backends=False)
+
+
+_REAL: Final = Case(
+    "real",
+    "real",
+    {
+        "add": Row(
+            "real-add",
+            "bridge + host-local + portmap: ADD, {containers} containers, {in_flight} at a time",
+            Target(1.0),
+        ),
+        "del": Row(
+            "real-del",
+            "bridge + host-local + portmap: DEL, {containers} containers, {in_flight} at a time",
+            Target(1.0),
+        ),
+    },
+    _sizes({"containers": 100}, {"containers": 24}, {"containers": 2}, in_flight=8),
+    most_rounds=5,
+)
+_GC: Final = Case(
+    "gc",
+    "gc",
+    {"gc": Row("gc", "GC, {stale} stale attachments and {valid} valid ones", Target(0.6))},
+    _sizes({"stale": 200, "valid": 20}, {"stale": 60, "valid": 6}, {"stale": 3, "valid": 1}),
+)
+_VALIDATE: Final = Case(
+    "validate",
+    "validate",
+    {"validate": Row("validate", "validate a list of 6 plugins", Target(0.6))},
+    _sizes({"milliseconds": 1500}, {"milliseconds": 600}, {"milliseconds": 50}),
+)
+_FLAT: Final = Case(
+    "flat",
+    "flat",
+    {
+        "pair": Row(
+            "flat",
+            "ADD and DEL, 1 plugin, with {many:,} cached attachments",
+            Target(1.1, "reference", "the same with {few:,}"),
+        )
+    },
+    _sizes(
+        {"few": 1000, "many": 100_000, "pairs": 200},
+        {"few": 1000, "many": 20_000, "pairs": 100},
+        {"few": 10, "many": 300, "pairs": 3},
+    ),
+    most_rounds=5,
+)
+_STALL: Final = Case(
+    "stall",
+    "stall",
+    {
+        "wall": Row(
+            "stall",
+            "longest stall of the event loop, {in_flight} ADDs in flight",
+            Target(3, "reference", "a bare spawn"),
+        ),
+        "own": Row(
+            "stall-own",
+            "the same, without waiting for a CPU to be free",
+            Target(3, "reference", "a bare spawn"),
+        ),
+    },
+    _sizes(
+        {"containers": 300, "milliseconds": 300},
+        {"containers": 150, "milliseconds": 200},
+        {"containers": 8, "milliseconds": 30},
+        in_flight=100,
+    ),
+)
+_MEMORY: Final = Case(
+    "memory",
+    "memory",
+    {
+        "resident": Row(
+            "memory",
+            "memory after {many:,} ADD/DEL pairs, 1 plugin",
+            Target(1 << 20, "growth", "after {few:,}"),
+            unit="B",
+        )
+    },
+    _sizes({"few": 1000, "many": 10_000}, {"few": 300, "many": 3000}, {"few": 10, "many": 30},
+           in_flight=8),
+    most_rounds=1,
+)  # fmt: skip
+_IMPORT: Final = Case(
+    "import",
+    "imports",
+    {
+        "import": Row(
+            "import",
+            "import cni_async",
+            Target(1.3, "reference", "import anyio, msgspec"),
+        )
+    },
+    _sizes({"times": 9}, {"times": 5}, {"times": 1}),
+    go=False,
+    backends=False,
+    most_rounds=3,
+)
+
+CASES: Final = (
+    _floor(1),
+    _floor(16),
+    _parsing("parse", "parse a list of 3 plugins", 0.25),
+    _parsing("request", "build a request with prevResult and runtimeConfig", 0.5),
+    _parsing("decode", "decode a result, convert and encode it", 1.0),
+    _one("one-add", "one ADD, 3 plugins, cache included", Target(1.10)),
+    _one("one-add-durable", "one ADD, durably cached; Go's is not", None, durable=1),
+    _attach(1, None),
+    _attach(16, Target(0.95)),
+    _attach(100, Target(0.95)),
+    _REAL,
+    _list("10k", 10_000, 10_000, 50),
+    _list("100k", 100_000, 20_000, 300),
+    _GC,
+    _VALIDATE,
+    _FLAT,
+    _IMPORT,
+    _STALL,
+    _MEMORY,
+)
+
+
+def chosen(names: list[str]) -> Iterator[Case]:
+    """Yield the cases of these names, or with rows of them; all without names.
+
+    Raises:
+        ValueError: there is none of a name.
+    """
+    known = {each for case in CASES for each in _names(case)}
+    if unknown := set(names) - known:
+        raise ValueError(f"no case {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    for case in CASES:
+        if not names or _names(case) & set(names):
+            yield case
+
+
+def _names(case: Case) -> set[str]:
+    return {case.name, *(row.name for row in case.rows.values())}

@@ -1,0 +1,79 @@
+"""What is to be measured, and what came of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from cni_async import CNIConfig, FileCache, RuntimeConf
+
+
+class Task(msgspec.Struct):
+    """What `tests/benchmarks/runner.py` says to both programs.
+
+    Attributes:
+        case: what to measure; `sizes` has how much of it.
+        backend: asyncio, trio or uvloop.
+        plugins: directories with plugins.
+        cache: a cache directory, empty or filled as the case wants it.
+        cache_more: one with more records.
+        chain, single, six, real: lists of three plugins, one, six, and of the reference plugins.
+        result: what a plugin answers.
+        netns: network namespaces for `real`.
+        heartbeat: the program that beats.
+    """
+
+    case: str
+    sizes: dict[str, int] = {}
+    backend: str = "asyncio"
+    plugins: list[str] = []
+    cache: str = ""
+    cache_more: str = ""
+    chain: str = ""
+    single: str = ""
+    six: str = ""
+    real: str = ""
+    result: str = ""
+    netns: list[str] = []
+    heartbeat: str = ""
+
+    def cni(self, cache: str = "") -> CNIConfig:
+        """Return libcni's way of doing things; it does not care for power cuts."""
+        durable = bool(self.sizes.get("durable"))
+        return CNIConfig(self.plugins, cache=FileCache(cache or self.cache, durable=durable))
+
+
+class Row(msgspec.Struct, omit_defaults=True):
+    """One measurement; times are in seconds, memory in bytes.
+
+    Attributes:
+        value: what was measured.
+        cpu: the part of it that this process alone spent on a CPU.
+        reference: what `value` is to be compared with, if not with Go's.
+    """
+
+    value: float
+    cpu: float | None = None
+    reference: float | None = None
+
+
+Rows = dict[str, Row]
+
+
+def container(number: int, netns: str = "") -> RuntimeConf:
+    """Return one of many containers, the same on both sides."""
+    id = f"container-{number:06d}"
+    return RuntimeConf(
+        id,
+        netns or f"/var/run/netns/{id}",
+        "eth0",
+        (("IgnoreUnknown", "1"), ("K8S_POD_NAME", id)),
+        port_mapping(number),
+    )
+
+
+def port_mapping(number: int) -> dict[str, Any]:
+    """Return a container's capability args."""
+    port = 20000 + number % 10000
+    return {"portMappings": [{"hostPort": port, "containerPort": 80, "protocol": "tcp"}]}

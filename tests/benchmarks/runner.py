@@ -1,0 +1,154 @@
+"""Let Go and cni_async do each case in turn, each time in a new process."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.support import go_programs
+
+from . import machine
+from .cases import Case, Size
+from .figures import Measured
+from .scratch import LeftOutError, Scratch
+from .table import BACKENDS, GO, Results
+
+ROOT: Final = Path(__file__).parents[2]
+_TIMEOUT: Final = 900  # seconds for one process; only what hangs takes that long
+_PROGRAMS: Final = {"go": {"bench": ".", "plugin": "./plugin", "heartbeat": "./heartbeat"}}
+
+
+@dataclass(frozen=True)
+class Side:
+    """Somebody who does cases: Go, or a Python with an event loop."""
+
+    name: str
+    command: Sequence[str]
+    backend: str = ""
+
+
+def programs() -> Path:
+    """Build the Go programs unless they are; return the directory with them.
+
+    Raises:
+        CannotBuildError: there is no Go here, or it cannot.
+    """
+    return go_programs.build("bench", Path(__file__).parent, _PROGRAMS)
+
+
+class Runner:
+    """Runs cases, and collects what comes of them."""
+
+    def __init__(
+        self, built: Path, scratch: Scratch, pythons: Sequence[str], backends: Sequence[str]
+    ) -> None:
+        """Look who is there.
+
+        Args:
+            built: the Go programs.
+            scratch: where to work.
+            pythons: interpreters with the package and its dependencies; the targets are for the
+                first.
+            backends: the event loops.
+        """
+        self._scratch = scratch
+        self._go = Side(GO, [str(built / "bench")])
+        self._sides: list[Side] = []
+        facts = machine.describe(scratch.path)
+        facts |= self._answer(self._go, {"case": "about"})["about"]
+        self._pythons: list[str] = []
+        for python in pythons:
+            command = [python, "-m", "tests.benchmarks.ours"]
+            about = self._answer(Side("", command, "asyncio"), {"case": "about"})["about"]
+            full = about.pop("Python")
+            version = full.rpartition(".")[0]
+            facts[f"Python {full}"] = ", ".join(map(" ".join, about.items()))
+            self._pythons.append(version)
+            self._sides += [
+                Side(f"{version} {backend}", command, backend)
+                for backend in BACKENDS
+                if backend in backends and (backend == "asyncio" or backend in about)
+            ]
+        self._machine = facts
+
+    def run(self, cases: Iterable[Case], size: Size, rounds: int, command: str) -> Results:
+        """Do cases so many times.
+
+        Args:
+            cases: which.
+            size: how much of each.
+            rounds: how many times.
+            command: what the user typed.
+
+        Raises:
+            RuntimeError: a program failed.
+        """
+        results = Results(self._machine, command, size, self._pythons)
+        for case in cases:
+            sides = self._who_does(case)
+            number = min(rounds, case.most_rounds)
+            for turn in range(number):
+                _say(f"{case.name} {turn + 1}/{number}")
+                try:
+                    # There and back again: whoever comes last comes first the next time.
+                    for side in sides if turn % 2 == 0 else reversed(sides):
+                        self._measure(case, side, size, results)
+                except LeftOutError as error:
+                    if os.environ.get("CI"):
+                        raise RuntimeError(f"{case.name}: {error}; in CI it has to be") from None
+                    results.left_out[case.name] = str(error)
+                    break
+        _say("")
+        return results
+
+    def _who_does(self, case: Case) -> list[Side]:
+        go = [self._go] if case.go else []
+        if case.backends:
+            return go + self._sides
+        by_version = {side.name.partition(" ")[0]: side for side in reversed(self._sides)}
+        return go + [side for side in self._sides if side in by_version.values()]
+
+    def _measure(self, case: Case, side: Side, size: Size, results: Results) -> None:
+        cache = self._scratch.path / "cache"
+        try:
+            answer = self._answer(side, self._scratch.task(case, size, cache))
+        finally:
+            shutil.rmtree(cache, ignore_errors=True)
+        for name, measured in answer["rows"].items():
+            rows = results.rows.setdefault(case.rows[name].name, {})
+            into = rows.setdefault(side.name, Measured([], [], [], []))
+            into.values.append(measured["value"])
+            into.peaks.append(answer["peak"])
+            if (cpu := measured.get("cpu")) is not None:
+                into.cpu.append(cpu)
+            if (reference := measured.get("reference")) is not None:
+                into.references.append(reference)
+
+    def _answer(self, side: Side, task: dict[str, Any]) -> dict[str, Any]:
+        done = subprocess.run(
+            side.command,
+            input=json.dumps({**task, "backend": side.backend}),
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_TIMEOUT,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{side.name}: {task['case']}: {done.stderr[-4000:]}")
+        answer: dict[str, Any] = json.loads(done.stdout)
+        return answer
+
+
+def _say(text: str) -> None:
+    if sys.stderr.isatty():
+        print(f"\r\033[K{text}", end="", file=sys.stderr, flush=True)
+    elif text:
+        print(text, file=sys.stderr, flush=True)

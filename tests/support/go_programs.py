@@ -1,0 +1,77 @@
+"""Go programs that tests need, built once for each state of their sources, below ``.nox/``.
+
+Where they are there already, neither Go nor a network is needed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final
+
+_BUILT: Final = Path(__file__).parents[2] / ".nox"
+_SOURCES: Final = {".go", ".mod", ".sum", ".json"}
+
+Modules = Mapping[str, Mapping[str, str]]
+
+
+class CannotBuildError(Exception):
+    """The programs are not built, and cannot be; says why."""
+
+
+def build(label: str, home: Path, modules: Modules) -> Path:
+    """Build programs unless they are; return the directory with all of them.
+
+    Args:
+        label: begins the name of that directory.
+        home: where the Go modules are.
+        modules: for each module's directory there, the package of each program.
+
+    Raises:
+        CannotBuildError: they cannot be built here.
+    """
+    folder = _BUILT / f"{label}-{_fingerprint(home, modules)}"
+    if folder.exists():
+        return folder
+    if shutil.which("go") is None:
+        raise CannotBuildError("there is no Go here")
+    try:
+        _build(folder, home, modules)
+    except subprocess.CalledProcessError as error:
+        raise CannotBuildError(f"Go cannot build it:\n{error.stderr}") from None
+    return folder
+
+
+def _fingerprint(home: Path, modules: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for module in modules:
+        for path in sorted((home / module).rglob("*")):
+            if path.suffix in _SOURCES:
+                content = path.read_bytes()
+                digest.update(f"{path.relative_to(home)} {len(content)}\n".encode() + content)
+    return digest.hexdigest()[:16]
+
+
+def _build(folder: Path, home: Path, modules: Modules) -> None:
+    folder.parent.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as fresh:
+        for module, packages in modules.items():
+            for name, package in packages.items():
+                subprocess.run(
+                    ["go", "build", "-trimpath", "-o", f"{fresh}/out/{name}", package],
+                    cwd=home / module,
+                    env={**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=readonly"},
+                    capture_output=True,
+                    text=True,
+                    check=True,
+                )
+        try:
+            os.rename(f"{fresh}/out", folder)
+        except OSError:
+            if not folder.exists():  # or another run was faster
+                raise
