@@ -115,7 +115,15 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_external_run = True
 nox.options.reuse_venv = "yes"
-nox.options.sessions = ["lint", "types", "tests", "e2e", "lowest", "coverage"]
+nox.options.sessions = [
+    "lint",
+    "types",
+    "tests",
+    "e2e",
+    "bench-toy",
+    "lowest",
+    "coverage",
+]
 
 
 def _install(session: nox.Session, group: str, *constraints: str) -> None:
@@ -190,6 +198,37 @@ def lowest(session: nox.Session) -> None:
     pins = [each.replace(">=", "==") for each in promised]
     _install(session, "test", *pins)
     session.run("pytest", *AT_ONCE, "-m", "not e2e", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def bench(session: nox.Session) -> None:
+    """Measure Go's libcni and cni_async side by side; takes a good half hour."""
+    _bench(session, *session.posargs)
+
+
+@nox.session(name="bench-toy", python=PYTHONS[-1])
+def bench_toy(session: nox.Session) -> None:
+    """See that everything can still be measured; the figures mean nothing."""
+    _bench(session, "--toy", *session.posargs)
+
+
+def _bench(session: nox.Session, *args: str) -> None:
+    if shutil.which("go") is None:
+        _unavailable(session, "there is no comparing with Go's libcni without Go")
+    package = "-e.[trio,uvloop]"
+    session.install(package)
+    pythons = ["python"]
+    if "--toy" not in args and PYTHONS[0] != session.python:
+        # Both Pythons take part in one run, so one of them is not nox's.
+        oldest = PRIVATE / f"bench-beside-{PYTHONS[0]}"
+        if not oldest.exists():
+            make = [sys.executable, "-m", "virtualenv", "--quiet", "--python", PYTHONS[0]]
+            session.run(*make, str(oldest), external=True)
+        pythons.append(str(oldest / "bin" / "python"))
+        session.run(pythons[-1], "-m", "pip", "install", "--quiet", package, external=True)
+    command = f"python3 noxfile.py -s {session.name.rpartition('-')[0]} -- {' '.join(args)}"
+    env = {"CNI_ASYNC_BENCH": command.removesuffix(" -- ")}
+    session.run("python", "-m", "tests.benchmarks", "--python", *pythons, *args, env=env)
 
 
 @nox.session

@@ -15,7 +15,7 @@ from tests.support.go_programs import CannotBuildError
 from . import document
 from .cases import ROUNDS, Size, chosen
 from .runner import ROOT, Runner, programs
-from .scratch import Scratch
+from .scratch import LeftOutError, Scratch
 from .table import BACKENDS, markdown
 
 
@@ -47,7 +47,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         help="for machines",
     )
     parser.add_argument("--write", type=Path, metavar="FILE", help="a document with marks in it")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if options.write and (options.cases or options.size == "toy"):
+        parser.error("a document has all cases, and no toys")
+    return options
 
 
 def main(arguments: list[str]) -> None:
@@ -63,7 +66,10 @@ def main(arguments: list[str]) -> None:
     except (ValueError, CannotBuildError) as error:
         sys.exit(str(error))
     with Scratch(built, options.scratch) as scratch:
-        runner = Runner(built, scratch, options.python, options.backends)
+        try:
+            runner = Runner(built, scratch, options.python, options.backends)
+        except LeftOutError as error:
+            sys.exit(str(error))
         results = runner.run(cases, size, options.rounds or ROUNDS[size], command)
     text = markdown(results)
     print(text)

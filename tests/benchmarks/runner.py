@@ -57,6 +57,9 @@ class Runner:
             pythons: interpreters with the package and its dependencies; the targets are for the
                 first.
             backends: the event loops.
+
+        Raises:
+            LeftOutError: none of the event loops is installed.
         """
         self._scratch = scratch
         self._go = Side(GO, [str(built / "bench")])
@@ -76,6 +79,8 @@ class Runner:
                 for backend in BACKENDS
                 if backend in backends and (backend == "asyncio" or backend in about)
             ]
+        if not self._sides:
+            raise LeftOutError(f"not installed: {', '.join(backends)}")
         self._machine = facts
 
     def run(self, cases: Iterable[Case], size: Size, rounds: int, command: str) -> Results:
@@ -110,10 +115,9 @@ class Runner:
 
     def _who_does(self, case: Case) -> list[Side]:
         go = [self._go] if case.go else []
-        if case.backends:
-            return go + self._sides
-        by_version = {side.name.partition(" ")[0]: side for side in reversed(self._sides)}
-        return go + [side for side in self._sides if side in by_version.values()]
+        # Where the event loop makes no difference, one is enough.
+        first = self._sides[0].backend
+        return go + [side for side in self._sides if case.backends or side.backend == first]
 
     def _measure(self, case: Case, side: Side, size: Size, results: Results) -> None:
         cache = self._scratch.path / "cache"

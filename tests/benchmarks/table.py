@@ -164,7 +164,11 @@ def _met(
     return ", ".join(obstacles) or "yes"
 
 
-def table(header: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a Markdown table; all columns but the first are aligned to the right."""
+def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; columns with nothing in them are left out.
+
+    All columns but the first are aligned to the right.
+    """
+    used = [column for column in range(len(header)) if any(line[column] for line in lines)]
     written = [header, ["---", *("---:" for _ in header[1:])], *lines]
-    return "\n".join(f"| {' | '.join(line)} |" for line in written)
+    return "\n".join(f"| {' | '.join(line[column] for column in used)} |" for line in written)
