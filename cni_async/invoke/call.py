@@ -38,8 +38,7 @@ async def exec_plugin_with_result(
         PluginError: it failed.
         ResultError: what it printed is no result.
     """
-    exec = exec or default_exec()
-    stdout = await exec.exec_plugin(plugin_path, netconf, _environ(args))
+    stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, _environ(args))
     return result_from_plugin(version.decode_config_version(netconf), stdout)
 
 

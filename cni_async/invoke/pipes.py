@@ -106,18 +106,30 @@ class Pipes:
             self._epoll = epoll
 
     async def wait(self) -> bool:
-        """Wait until there is something to pump or the child has exited; tell if it surely has.
+        """Wait until something could be moved, and was, or the child has exited; tell if it has.
 
         There is no deadline of our own around this: before anyio 4.16 an asyncio task.cancel()
         was lost if it coincided with one, and with it a whole call's cancellation.
+
+        Raises:
+            OutputLimit: the child printed too much; of that stream no more is read.
         """
         if self._over:
             return True
         if self._epoll is None:
+            self.pump()
             await anyio.sleep(_TICK)
             return False
         await anyio.wait_readable(self._epoll.fileno())
-        return any(end == self._pidfd for end, _ in self._epoll.poll(0))
+        has_exited = False
+        for end, _ in self._epoll.poll(0):
+            if end == self._pidfd:
+                has_exited = True
+            elif end == self._stdin_end:
+                self._write()
+            else:
+                self._read(end, _CHUNK)
+        return has_exited
 
     def pump(self) -> None:
         """Write and read what is possible now.

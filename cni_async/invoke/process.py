@@ -86,11 +86,13 @@ async def run_process(
         process = await _start(path, environ, pipes, grace)
         timed_out = flooded = survived = False
         try:
-            with anyio.move_on_after(timeout) as deadline:
+            if timeout is None:
                 await _look_after(process, pipes)
-            if deadline.cancelled_caught and not _has_exited(process):
-                timed_out = True
-            else:  # perhaps just in time
+            else:
+                with anyio.move_on_after(timeout):
+                    await _look_after(process, pipes)
+            timed_out = not _has_exited(process)
+            if not timed_out:  # perhaps just in time
                 pipes.drain()
         except OutputLimit:
             flooded = True
@@ -141,6 +143,8 @@ async def _start(
 
 def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None:
     """Raise what `subprocess` and the kernel raise, where uvloop runs something else instead."""
+    if not _on_uvloop():
+        return
     # It cuts texts off at a NUL.
     if "\0" in path:
         raise ValueError("embedded null byte")
@@ -151,7 +155,7 @@ def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None
             raise ValueError("illegal environment variable name")
     # It hands to /bin/sh what the kernel cannot execute; half a plugin, or an empty one, may then
     # "succeed".
-    if _on_uvloop() and os.path.isfile(path) and os.access(path, os.R_OK | os.X_OK):
+    if os.path.isfile(path) and os.access(path, os.R_OK | os.X_OK):
         with open(path, "rb") as file:
             if not file.read(4).startswith((b"#!", b"\x7fELF")):
                 raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
@@ -168,7 +172,6 @@ def _on_uvloop() -> bool:
 async def _look_after(process: anyio.abc.Process, pipes: Pipes) -> None:
     """Wait for the child to exit, fill and empty its pipes meanwhile."""
     while process.returncode is None:
-        pipes.pump()
         if await pipes.wait():
             # It is over; whoever reaps it, the event loop or its watcher's thread, is about to.
             await process.wait()
@@ -189,9 +192,8 @@ async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> 
         # What it says while it goes does not matter, but it must not block on saying it.
         while process.returncode is None:
             with suppress(OutputLimit):
-                pipes.pump()
-            if await pipes.wait():
-                await process.wait()
+                if await pipes.wait():
+                    await process.wait()
         tick = _FIRST_TICK
         while await _group_lives(process.pid):
             with suppress(OutputLimit):

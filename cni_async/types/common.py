@@ -88,6 +88,7 @@ def unmap(address: IPAddress) -> IPAddress:
     return address
 
 
+@lru_cache(maxsize=4096)
 def format_cidr(cidr: CIDR) -> str:
     """Write an address with its prefix as Go does (net.IPNet.String).
 
@@ -103,6 +104,7 @@ def format_cidr(cidr: CIDR) -> str:
     return cidr.with_prefixlen
 
 
+@lru_cache(maxsize=4096)
 def format_ip(address: IPAddress) -> str:
     """Write an address as Go does (net.IP.String).
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 from cni_async import _json
 from cni_async._text import plain_list, quote
 from cni_async.errors import ResultError, VersionError
-from cni_async.version import decode_config_version
+from cni_async.version import version_of
 
 from . import v020, v040, v100
 from ._result import BaseResult, convert
@@ -39,7 +39,7 @@ def create_result(version: str, data: bytes) -> Result:
     """
     _require_known(version)
     try:
-        return _from_document(version, _json.loads_pairs(data))
+        return _from_document(version, _json.loads_document(data))
     except _json.JSONError as error:
         raise ResultError(str(error)) from None
 
@@ -54,10 +54,12 @@ def create_result_from_bytes(data: bytes) -> Result:
         ResultError: the document is malformed or its version unknown.
     """
     try:
-        version = decode_config_version(data)
+        document = _json.loads_document(data)
+        return _from_document(version_of(document), document)
+    except _json.JSONError as error:
+        raise ResultError(f"decoding version from network config: {error}") from None
     except VersionError as error:
         raise ResultError(str(error)) from None
-    return create_result(version, data)
 
 
 def result_from_plugin(config_version: str, stdout: bytes) -> Result:
@@ -71,7 +73,7 @@ def result_from_plugin(config_version: str, stdout: bytes) -> Result:
         ResultError: the document is malformed or its version unknown.
     """
     try:
-        document = _json.loads_pairs(stdout)
+        document = _json.loads_document(stdout)
         if document is not None and _json.kind(document) != "object":
             raise _json.JSONError(f"the result is of type {_json.kind(document)}, not object")
         # libcni looks for this one spelling; any other is no version to it.
