@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
@@ -23,7 +23,7 @@ import anyio.to_thread
 from cni_async.errors import CacheError, CorruptRecordError
 
 from .record import AttachmentKey, NetworkAttachment, decode_record
-from .store import CACHE_DIR, list_attachments, may_concern
+from .store import CACHE_DIR, list_attachments
 
 _log = logging.getLogger(__name__)
 
@@ -34,6 +34,8 @@ _MAX_NAME: Final = 255  # bytes; NAME_MAX of every file system that holds a cach
 _UNFINISHED: Final = ".tmp"
 # The time between making such a file and locking it is far shorter.
 _UNFINISHED_AGE: Final = 5.0
+# Bytes; nearly every record is smaller.
+_USUAL_SIZE: Final = 64 * 1024
 _BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
 
 
@@ -176,21 +178,19 @@ class FileCache:
     def _attachments(self, container_id: str) -> list[NetworkAttachment]:
         with _as_cache_error(self._results):
             try:
-                names = sorted(os.listdir(self._results))
+                directory = os.open(self._results, os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:
                 return []
-        return list_attachments(self._records(names, container_id), container_id)
-
-    def _records(self, names: list[str], container_id: str) -> Iterator[tuple[str, bytes]]:
-        for name in names:
-            if name == _UNFINISHED or not may_concern(name, container_id):
-                continue
             try:
-                yield name, _read(os.path.join(self._results, name))
-            except FileNotFoundError:
-                pass  # deleted since the directory was read
-            except OSError as error:
-                _log.warning("cache record %s is left out: %s", name, error)
+                names = os.listdir(directory)
+                if container_id:
+                    # Before they are sorted: of ten thousand a container has one or two.
+                    part = f"-{container_id}-"
+                    names = [name for name in names if part in name]
+                names.sort()
+                return list_attachments(_records(directory, names), container_id)
+            finally:
+                os.close(directory)
 
     def _check_owner(self, key: AttachmentKey) -> None:
         """Refuse to overwrite or remove what is known to be another attachment's."""
@@ -261,13 +261,30 @@ def _as_cache_error(path: str) -> Generator[None]:
         raise CacheError(f"{path!a}: {error}", path=path) from error
 
 
-def _read(path: str) -> bytes:
+def _records(directory: int, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+    for name in names:
+        if name == _UNFINISHED:
+            continue
+        try:
+            yield name, _read(name, directory)
+        except FileNotFoundError:
+            pass  # deleted since the directory was read
+        except OSError as error:
+            _log.warning("cache record %s is left out: %s", name, error)
+
+
+def _read(path: str, directory: int | None = None) -> bytes:
     # O_NONBLOCK: opening a FIFO, which has no business here, must not block.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=directory)
     try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):
+        with suppress(OSError):  # a directory, a FIFO: named below
+            data = os.read(file, _USUAL_SIZE)
+            # Nearly always all there is; asking what the file is would cost as much again.
+            if 0 < len(data) < _USUAL_SIZE and data[:1] == b"{":
+                return data
+        if not stat.S_ISREG(os.fstat(file).st_mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
+        os.lseek(file, 0, os.SEEK_SET)
         with open(file, "rb", closefd=False) as reader:
             return reader.read()
     finally:

@@ -58,7 +58,8 @@ def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
     return AttachmentKey(network, rt.container_id, rt.ifname)
 
 
-class NetworkAttachment(msgspec.Struct, frozen=True):
+# gc=False: they hold JSON values only, no cycles, and there are tens of thousands at a time.
+class NetworkAttachment(msgspec.Struct, frozen=True, gc=False):
     """An attachment as the cache knows it (libcni.NetworkAttachment).
 
     Attributes:
@@ -80,7 +81,9 @@ class NetworkAttachment(msgspec.Struct, frozen=True):
     completed: bool = True
 
 
-class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True):
+class Record(
+    msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
+):
     """One record. Fields stand in libcni's order; those without a default are always written."""
 
     kind: str
@@ -112,6 +115,8 @@ class Record(msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fi
     @property
     def arg_pairs(self) -> tuple[tuple[str, str], ...]:
         """The pairs of CNI_ARGS; Go pads and cuts what is no pair, and so does this."""
+        if not self.cni_args:
+            return ()
         return tuple((pair[0], pair[1]) for pair in ([*one, "", ""] for one in self.cni_args))
 
     def attachment(self) -> NetworkAttachment:
