@@ -59,7 +59,7 @@ async def uncut(call: Callable[[], Awaitable[_T]]) -> _T:
         call: what to await.
 
     Raises:
-        BaseException: what the call raises, unless there was a cancellation to act upon.
+        BaseException: what the call raises; the cause of the cancellation if there is one, too.
     """
     if _in_asyncio_task():
         return await _in_own_task(call)
@@ -89,9 +89,7 @@ async def _in_own_task(call: Callable[[], Awaitable[_T]]) -> _T:
                 interruption = error
     if interruption is None:
         return task.result()
-    if not task.cancelled():
-        task.exception()  # or asyncio would complain that nobody has asked
-    raise interruption
+    raise interruption from None if task.cancelled() else task.exception()
 
 
 def _in_asyncio_task() -> bool:
@@ -102,16 +100,16 @@ def _in_asyncio_task() -> bool:
         return False
 
 
-async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float) -> None:
+async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float | None = None) -> None:
     """Await a call that a cancellation must not cut short; it is acted upon afterwards.
 
     Args:
         call: what to await.
-        within: seconds after which it is cut short all the same.
+        within: seconds after which it is cut short all the same, if any.
 
     Raises:
         TimeoutError: it was.
-        Exception: what the call raises.
+        Exception: what the call raises; the cause of the cancellation if there is one, too.
     """
 
     async def bounded() -> None:

@@ -10,6 +10,8 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
+import anyio
+
 from ._concurrently import AT_ONCE, run_all, to_the_end
 from .cache import NetworkAttachment
 from .chains import Chain, Chains, Progress
@@ -38,12 +40,14 @@ async def add_or_undo(chains: Chains, chain: Chain, rt: RuntimeConf, *, within: 
     progress = Progress()
     try:
         return await chains.add(chain, rt, progress)
+    except GeneratorExit:
+        raise  # nothing can be awaited any more; `recover` finds the record
     except BaseException as failure:
         # A plugin that was killed may have done all of its work.
         undone = await _on_the_way_out(
             lambda: chains.undo(chain, rt, progress), within, failure, f"rollback of {_name(rt)}"
         )
-        if undone and progress.is_new and isinstance(failure, CacheWriteError):
+        if undone and progress.key is not None and isinstance(failure, CacheWriteError):
             failure.result = None  # nothing is attached any more
         raise
 
@@ -67,6 +71,8 @@ async def attached(
     result = await add()
     try:
         yield result
+    except GeneratorExit:
+        raise  # nothing can be awaited any more
     except BaseException as failure:
         await _on_the_way_out(delete, within, failure, f"DEL of {_name(rt)}")
         raise
@@ -80,23 +86,33 @@ async def _on_the_way_out(
     try:
         await _bounded(call, within, what)
     except Exception as error:
-        _log.warning("%s failed: %s", what, error)
-        failure.add_note(f"{what} failed: {error}")
-        if isinstance(failure, CNIError):
-            failure.rollback_error = error
+        _add(error, failure, what)
         return False
+    except BaseException as interruption:
+        # Cancelled meanwhile, perhaps for the second time: that is what is raised.
+        if isinstance(interruption.__cause__, Exception):
+            _add(interruption.__cause__, failure, what)
+        raise
     return True
 
 
+def _add(error: Exception, failure: BaseException, what: str) -> None:
+    """Keep a second error with the first."""
+    _log.warning("%s failed: %s", what, error)
+    failure.add_note(f"{what} failed: {error}")
+    if isinstance(failure, CNIError):
+        failure.rollback_error = error
+
+
 async def _bounded(call: Callable[[], Awaitable[None]], within: float, what: str) -> None:
-    try:
-        await to_the_end(call, within=within)
-    except CNIError:
-        raise
-    except TimeoutError as error:
+    async def in_time() -> None:
+        with anyio.move_on_after(within):
+            return await call()
         raise PluginTimeoutError(
             f"{what} was not done in {within:g} s", command="DEL", retryable=True
-        ) from error
+        )
+
+    await to_the_end(in_time)
 
 
 def _name(rt: RuntimeConf) -> str:

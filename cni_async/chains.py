@@ -9,7 +9,7 @@ import msgspec
 
 from ._text import quote
 from .cache import AttachmentKey, attachment_key
-from .cache.attachments import Attachments
+from .cache.attachments import Attachments, Before
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import CacheError, CheckNotSupportedError, CNIError, ResultError, VersionError
 from .invoke import Args
@@ -52,10 +52,10 @@ class Progress:
     """How far an ADD has come, for those who may have to undo it.
 
     Attributes:
-        key: the attachment; None as long as nothing has happened.
+        key: the attachment; None as long as there is nothing to undo.
         begun: the plugins that were called, in order.
         result: what the last one that succeeded gave.
-        is_new: whether there was no such attachment before.
+        before: what there was of the attachment before.
     """
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ class Progress:
         self.key: AttachmentKey | None = None
         self.begun: list[NetworkConfig] = []
         self.result: Result | None = None
-        self.is_new = False
+        self.before = Before.NOTHING
 
 
 class Chains:
@@ -134,29 +134,29 @@ class Chains:
         if progress is None:
             await self._attachments.prepare(key, chain.raw, rt)
         else:
-            progress.key = key
-            progress.is_new = await self._attachments.is_new(key, chain.raw, rt)
-            if progress.is_new:
+            progress.before = await self._attachments.before(key, chain.raw, rt)
+            if progress.before is not Before.COMPLETED:
+                progress.key = key
                 await self._attachments.begin(key, chain.raw, rt)
 
     async def undo(self, chain: Chain, rt: RuntimeConf, progress: Progress) -> None:
         """Take back an ADD that did not come to its end: DEL in reverse order, forget.
 
         Plugins that were not called have nothing to take back, and the first of them may be the
-        one that is missing. An attachment that an earlier ADD completed is left alone.
+        one that is missing; after an earlier ADD that did not come to its end either, they may
+        have. An attachment that an earlier ADD completed is left alone.
         """
-        if progress.key is None or not progress.is_new:
+        if progress.key is None:
             return
-        result = progress.result
-        if result is not None:
-            try:
-                result = result.get_as_version(chain.cni_version)
-            except CNIError as error:
-                _log.warning("DEL of %s goes on without prevResult: %s", progress.key, error)
-                result = None
-        if not greater_than_or_equal_to(chain.cni_version, "0.4.0"):
-            result = None
-        await self._run_del(chain, progress.begun, result, rt)
+        plugins: Sequence[NetworkConfig] = progress.begun
+        if progress.before is Before.UNFINISHED:
+            if not plugins:
+                return  # what there is, is the earlier ADD's, and so recorded still
+            plugins = chain.plugins
+        result: Result | None = None
+        if progress.result is not None and greater_than_or_equal_to(chain.cni_version, "0.4.0"):
+            result = progress.result.get_as_version(chain.cni_version)
+        await self._run_del(chain, plugins, result, rt)
         await self._attachments.forget(progress.key, rt)
 
     async def check(self, chain: Chain, rt: RuntimeConf) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator, Hashable
 from contextlib import contextmanager
+from enum import Enum
 from functools import partial
 from typing import Final
 
@@ -17,6 +18,7 @@ from .files import FileCache
 from .record import (
     CNI_CACHE_V1,
     AttachmentKey,
+    Record,
     attachment_key,
     decode_record,
     encode_record,
@@ -28,6 +30,15 @@ from .store import CacheStore
 # Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,
 # so this is not cut short when the caller is cancelled; and a dead disk must not hold it for ever.
 _CACHE_WAIT: Final = 10.0
+
+
+class Before(Enum):
+    """What the cache knows of an attachment before an ADD."""
+
+    NOTHING = "nothing"
+    UNFINISHED = "unfinished"
+    """An ADD has begun, or a record is damaged: any plugin may have done something."""
+    COMPLETED = "completed"
 
 
 class Attachments:
@@ -63,8 +74,8 @@ class Attachments:
         with _unrecorded(key, None):
             await self.cache(rt).prepare(key)
 
-    async def is_new(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> bool:
-        """Tell, before any plugin runs, whether no ADD of the attachment was completed before.
+    async def before(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Before:
+        """Tell, before any plugin runs, how far an earlier ADD of the attachment came.
 
         Raises:
             ArgsError: a capability arg is no JSON value.
@@ -73,12 +84,14 @@ class Attachments:
         await self.prepare(key, config, rt)
         with _unrecorded(key, None):
             data = await self.cache(rt).load(key)
+        if data is None:
+            return Before.NOTHING
         try:
-            record = None if data is None else decode_record(data)
+            # A record of another kind is at least somebody's; the oldest are bare results.
+            unfinished = _is_unfinished(decode_record(data))
         except CorruptRecordError:
-            return True
-        # A record of another kind is at least somebody's; the oldest are results and nothing else.
-        return record is None or (record.kind == CNI_CACHE_V1 and not record.has_result)
+            unfinished = True
+        return Before.UNFINISHED if unfinished else Before.COMPLETED
 
     async def is_unfinished(self, network: str, rt: RuntimeConf) -> bool:
         """Tell whether there is a record of an ADD that has begun, and no more.
@@ -88,10 +101,7 @@ class Attachments:
             InvalidIdentifierError: a part of it has wrong characters.
         """
         data = await self.cache(rt).load(attachment_key(network, rt))
-        if data is None:
-            return False
-        record = decode_record(data)
-        return record.kind == CNI_CACHE_V1 and not record.has_result
+        return data is not None and _is_unfinished(decode_record(data))
 
     async def begin(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
         """Record that an ADD begins; if this process is killed, `recover` finds the attachment.
@@ -157,6 +167,10 @@ class Attachments:
             rt.cache_dir,
         )
         return record.config, added
+
+
+def _is_unfinished(record: Record) -> bool:
+    return record.kind == CNI_CACHE_V1 and not record.has_result
 
 
 async def _at_last(call: Callable[[], Awaitable[None]]) -> None:
