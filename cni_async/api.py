@@ -12,7 +12,7 @@ from typing import Final
 
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
-from .attachment import add_or_undo, added_with, attached, delete_all, runtime_of
+from .attachment import add_or_undo, added_with, attached, for_each, runtime_of
 from .cache import CacheStore, FileCache, NetworkAttachment
 from .cache.attachments import Attachments
 from .chains import Chain, Chains, at_least_1_1
@@ -371,7 +371,7 @@ class CNIConfig:
             else:
                 stale = stale_attachments(attachments, net.name, args)
                 words = "failed to delete stale attachment"
-                failures += await delete_all(stale, delete, words)
+                failures += await for_each(stale, delete, words)
             if at_least_1_1(net.cni_version):
                 failures += await gc_plugins(net, args, self._chains.run_networkwide)
         if failures:
@@ -398,31 +398,28 @@ class CNIConfig:
             CacheError: the cache cannot be listed.
         """
         cache_dir = os.fspath(cache_dir)
-        rt = RuntimeConf("", cache_dir=cache_dir)
-        scope = self._scope(rt)
+        scope = self._scope(RuntimeConf("", cache_dir=cache_dir))
         cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
-        found = [
+        unfinished = [
             one
             for one in await cache.attachments()
             if not one.completed and not self._locks.is_busy(scope, one.container_id)
         ]
-        if delete and (
-            failures := await delete_all(
-                found,
-                partial(self._del_unless_completed, cache_dir=cache_dir),
-                "failed to delete attachment",
-            )
-        ):
-            raise RecoveryError(failures)
-        return found
+        settled: set[int] = set()
 
-    async def _del_unless_completed(self, attachment: NetworkAttachment, *, cache_dir: str) -> None:
-        chain = Chain.of(_network_of(attachment))
-        rt = runtime_of(attachment, cache_dir)
-        async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
-            # Meanwhile its ADD may have come to its end after all, or somebody has deleted it.
-            if await self._attachments.is_unfinished(chain.name, rt):
-                await self._chains.delete(chain, rt)
+        async def look(one: NetworkAttachment) -> None:
+            rt = runtime_of(one, cache_dir)
+            async with self._locks.attachment(scope, one.network, one.container_id):
+                # Since the cache was read its ADD may have come to its end after all.
+                if not await self._attachments.is_unfinished(one.network, rt):
+                    settled.add(id(one))
+                elif delete:
+                    await self._chains.delete(Chain.of(_network_of(one)), rt)
+
+        failures = await for_each(unfinished, look, "failed to delete attachment")
+        if failures and delete:
+            raise RecoveryError(failures)
+        return [one for one in unfinished if id(one) not in settled]
 
     async def get_status_network_list(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready for ADD: STATUS of each plugin (GetStatusNetworkList).

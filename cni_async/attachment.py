@@ -145,16 +145,16 @@ def runtime_of(attachment: NetworkAttachment, cache_dir: str = "") -> RuntimeCon
     )
 
 
-async def delete_all(
+async def for_each(
     attachments: Iterable[NetworkAttachment],
-    delete: Callable[[NetworkAttachment], Awaitable[None]],
+    call: Callable[[NetworkAttachment], Awaitable[None]],
     words: str,
 ) -> list[CNIError]:
-    """DEL attachments, those of different containers at the same time; return the failures.
+    """Await a call for attachments, those of different containers at once; return the failures.
 
     Args:
-        attachments: what to delete.
-        delete: does one DEL.
+        attachments: one after the other for each container.
+        call: what to await.
         words: stand before the text of a failure, and before whose it is.
     """
     by_container: dict[str, list[NetworkAttachment]] = {}
@@ -165,15 +165,15 @@ async def delete_all(
         failures: list[CNIError] = []
         for one in group:
             try:
-                await delete(one)
+                await call(one)
             except CNIError as error:
                 failures.append(error.in_context(f"{words} {one.container_id} {one.ifname}: "))
         return failures
 
-    def call(group: list[NetworkAttachment]) -> Callable[[], Awaitable[list[CNIError]]]:
+    def all_of(group: list[NetworkAttachment]) -> Callable[[], Awaitable[list[CNIError]]]:
         return lambda: in_turn(group)
 
-    outcomes = await run_all([call(group) for group in by_container.values()], limit=AT_ONCE)
+    outcomes = await run_all([all_of(group) for group in by_container.values()], limit=AT_ONCE)
     failures: list[CNIError] = []
     for outcome in outcomes:
         failures += [outcome] if isinstance(outcome, CNIError) else outcome

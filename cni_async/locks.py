@@ -10,14 +10,13 @@ a byte of it, and the kernel drops the locks of a process that dies.
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import os
 import struct
 from collections import deque
-from collections.abc import AsyncGenerator, Hashable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator, Hashable
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from typing import Final
 
 import anyio
@@ -138,11 +137,8 @@ class Locks:
             return True
         if self._file is None:
             return False
-        file = _open(self._file)
-        try:
-            return not _try_lock(file, fcntl.F_WRLCK, _place(key))
-        finally:
-            _close(file)
+        with closing(_LockFile(self._file)) as file:
+            return file.is_locked(_place(key))
 
     @asynccontextmanager
     async def _hold(self, key: _Key, *, alone: bool) -> AsyncGenerator[None]:
@@ -174,73 +170,93 @@ def _gates() -> dict[_Key, _Gate]:
         return gates
 
 
-# The descriptors of lock files that are open now. Locks belong to what was opened, which a forked
-# child has too: it must not hold what its parent has died holding.
-_OPEN: Final = set[int]()
-
-
-def _close_in_child() -> None:
-    while _OPEN:
-        os.close(_OPEN.pop())
-
-
-os.register_at_fork(after_in_child=_close_in_child)
-
-
 @asynccontextmanager
 async def _held_in_file(path: str, place: int, *, alone: bool) -> AsyncGenerator[None]:
-    file = _open(path)
-    try:
+    with closing(_LockFile(path)) as file:
         # The byte before is the queue of one: without it those who share could follow each other
         # for ever, and a collection would never get its turn.
         await _lock(file, fcntl.F_WRLCK, place - 1)
         await _lock(file, fcntl.F_WRLCK if alone else fcntl.F_RDLCK, place)
-        _try_lock(file, fcntl.F_UNLCK, place - 1)
+        file.unlock(place - 1, 1)
         yield
-    finally:
-        # Unlocked even where a child, forked behind Python's back, has the descriptor still.
-        _try_lock(file, fcntl.F_UNLCK, place - 1, 2)
-        _close(file)
 
 
-async def _lock(file: int, how: int, place: int) -> None:
+async def _lock(file: _LockFile, how: int, place: int) -> None:
     tick = _FIRST_TICK
-    while not _try_lock(file, how, place):
+    while not file.try_lock(how, place):
         await anyio.sleep(tick)
         tick = min(2 * tick, _LAST_TICK)
 
 
-def _open(path: str) -> int:
-    try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    except OSError as error:
-        raise _lock_error(path, error) from error
-    _OPEN.add(file)
-    return file
+class _LockFile:
+    """A lock file, opened.
+
+    Its locks are of the kind that belongs to what was opened: two event loops of one process
+    exclude each other, and closing some other descriptor of the file unlocks nothing.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        with self._errors():
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        _OPEN.add(self)
+
+    def close(self) -> None:
+        if self in _OPEN:  # not in a forked child
+            # Unlocked even where a child, forked behind Python's back, has the descriptor still.
+            with suppress(CacheError):
+                self.unlock()
+            self.forget()
+
+    def forget(self) -> None:
+        """Close the descriptor; whoever has another of the same file keeps its locks."""
+        _OPEN.discard(self)
+        os.close(self._file)
+
+    def try_lock(self, how: int, place: int) -> bool:
+        """Lock a byte unless somebody else has it; tell whether that was so."""
+        with self._errors():
+            try:
+                self._call(fcntl.F_OFD_SETLK, how, place, 1)
+            except (BlockingIOError, PermissionError):
+                return False
+        return True
+
+    def is_locked(self, place: int) -> bool:
+        """Tell whether somebody else has a byte; it is not taken, even for a moment."""
+        with self._errors():
+            return self._call(fcntl.F_OFD_GETLK, fcntl.F_WRLCK, place, 1) != fcntl.F_UNLCK
+
+    def unlock(self, place: int = 0, length: int = 0) -> None:
+        """Unlock bytes; by default all."""
+        with self._errors():
+            self._call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place, length)
+
+    def _call(self, command: int, how: int, place: int, length: int) -> int:
+        wish = struct.pack("hhqqi", how, os.SEEK_SET, place, length, 0)  # struct flock
+        answer = fcntl.fcntl(self._file, command, wish)
+        found: int = struct.unpack_from("h", answer)[0]
+        return found
+
+    @contextmanager
+    def _errors(self) -> Generator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise CacheError(f"cannot lock {self._path}: {reason}", path=self._path) from error
 
 
-def _close(file: int) -> None:
-    _OPEN.discard(file)
-    os.close(file)
+# A forked child has what its parent had opened: it must not hold what that has died holding.
+_OPEN: Final = set[_LockFile]()
 
 
-def _try_lock(file: int, how: int, place: int, length: int = 1) -> bool:
-    """Lock a byte unless somebody else has it; tell whether that was so."""
-    # struct flock. Of the kind that belongs to the open file: two event loops of one process
-    # exclude each other, and closing some other descriptor of the file unlocks nothing.
-    wish = struct.pack("hhqqi", how, os.SEEK_SET, place, length, 0)
-    try:
-        fcntl.fcntl(file, fcntl.F_OFD_SETLK, wish)
-    except OSError as error:
-        if error.errno in {errno.EAGAIN, errno.EACCES}:
-            return False
-        raise _lock_error(f"lock file {file}", error) from error
-    return True
+def _forget_in_child() -> None:
+    for file in tuple(_OPEN):
+        file.forget()
 
 
-def _lock_error(path: str, error: OSError) -> CacheError:
-    reason = (error.strerror or str(error)).lower()
-    return CacheError(f"cannot lock {path}: {reason}", path=path)
+os.register_at_fork(after_in_child=_forget_in_child)
 
 
 def _place(key: _Key) -> int:
