@@ -588,6 +588,11 @@ async def test_item_96_a_directory_that_cannot_be_written(tmp_path: Path, exists
         assert await not_added(cache) == "permission denied"
 
 
+async def test_item_96_a_directory_where_the_record_should_be(cache: Cache) -> None:
+    cache.file.mkdir(parents=True)
+    assert await not_added(cache) == "is a directory"
+
+
 async def test_item_96_a_name_too_long(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     fits = AttachmentKey("n", "c" * (255 - len("n--eth0")), "eth0")
@@ -647,8 +652,14 @@ async def test_item_173_things_that_are_no_records(
             await cni.check_network_list(network("a"), RT)
         await cni.del_network_list(network("a"), RT)
         assert "prevResult" not in exec.calls[0].config
-        # Only a directory is left alone: who knows what is in it.
-        assert os.path.lexists(cache.file) == cache.file.is_dir()
+        assert not os.path.lexists(cache.file)
+
+
+async def test_a_directory_with_something_in_it_is_left_alone(cache: Cache) -> None:
+    inside = cache.file / "inside"
+    inside.mkdir(parents=True)
+    assert await refused(cache.remove(KEY)) == f"{cache.file}: directory not empty"
+    assert inside.is_dir()
 
 
 async def test_item_173_a_record_that_may_not_be_read(

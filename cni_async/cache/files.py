@@ -130,6 +130,8 @@ class FileCache:
             self._make_directories()
             if not os.access(self._results, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS):
                 raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+            if os.path.isdir(path):
+                raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
             self._check_owner(key)
 
     def _store(self, key: AttachmentKey, record: bytes) -> None:
@@ -173,6 +175,8 @@ class FileCache:
                 os.unlink(path)
             except FileNotFoundError:
                 return
+            except IsADirectoryError:
+                os.rmdir(path)  # as libcni does; it would be in the way of the next ADD
             self._sync_directory(self._results)
 
     def _attachments(self, container_id: str) -> list[NetworkAttachment]:
