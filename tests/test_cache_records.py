@@ -147,6 +147,15 @@ async def test_item_168_typed_capability_args() -> None:
     }
 
 
+@pytest.mark.anyio
+async def test_item_46_integral_floats_lose_their_point_in_records_too() -> None:
+    fake = runtime()
+    values = {"n": 1000.0, "list": [1e3, 1.5, {"x": -0.0}]}
+    await fake.cni.add_network_list(network("a"), RuntimeConf("c1", "", "eth0", (), values))
+    assert b'"capabilityArgs":{"list":[1000,1.5,{"x":' in fake.cache.records[KEY]
+    assert b'"n":1000}' in fake.cache.records[KEY]
+
+
 @pytest.mark.parametrize("netns", ["\ud800", "/run/\udce9"])
 def test_what_is_no_text_cannot_be_written(netns: str) -> None:
     with pytest.raises(ArgsError, match=r"surrogates"):
@@ -400,6 +409,16 @@ async def test_item_182_what_is_restored_and_what_stays_the_callers() -> None:
     record = v1(cniArgs=[["A", "1"]], capabilityArgs={"y": 2.5}, netns="/theirs")
     _, rt = await Kept(record).config(caller)
     assert rt == RuntimeConf("c1", "/mine", "eth0", (("A", "1"),), {"y": 2.5}, "/elsewhere")
+
+
+@pytest.mark.anyio
+async def test_item_182_no_args_are_some_args_too() -> None:
+    # libcni never writes this, but somebody may.
+    caller = RuntimeConf("c1", "", "eth0", [("K", "V")])
+    _, rt = await Kept(v1(cniArgs=[])).config(caller)
+    assert rt.args == ()
+    _, rt = await Kept(v1(cniArgs=None)).config(caller)
+    assert rt.args == [("K", "V")]
 
 
 @pytest.mark.anyio

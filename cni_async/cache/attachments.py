@@ -8,6 +8,8 @@ from enum import Enum
 from functools import partial
 from typing import Final
 
+import msgspec
+
 from cni_async._concurrently import to_the_end
 from cni_async._text import quote
 from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
@@ -162,7 +164,7 @@ class Attachments:
             rt.container_id,
             rt.netns or record.netns,
             rt.ifname,
-            record.arg_pairs or rt.args,
+            rt.args if record.cni_args is msgspec.UNSET else record.arg_pairs,
             record.capability_args,
             rt.cache_dir,
         )

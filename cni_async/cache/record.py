@@ -92,7 +92,9 @@ class Record(
     ifname: str = msgspec.field(name="ifName")
     network: str = msgspec.field(name="networkName")
     netns: str = ""
-    cni_args: Sequence[Sequence[str]] = msgspec.field(name="cniArgs", default=())
+    cni_args: Sequence[Sequence[str]] | msgspec.UnsetType = msgspec.field(
+        name="cniArgs", default=msgspec.UNSET
+    )
     capability_args: dict[str, Any] = msgspec.field(name="capabilityArgs", default={})
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
@@ -175,14 +177,16 @@ def encode_record(
         ifname=key.ifname,
         network=key.network,
         netns=rt.netns,
-        cni_args=tuple(rt.args),
-        capability_args=dict(rt.capability_args),
+        cni_args=tuple(rt.args) or msgspec.UNSET,
     )
     if result is not None:
         # To libcni it is a map here, so all of its keys are sorted.
         record.result = msgspec.Raw(_json.dumps(_json.loads(result.to_json().encode())))
     try:
-        _json.reject_non_finite(record.capability_args)
+        capability_args = dict(rt.capability_args)
+        _json.reject_non_finite(capability_args)
+        # There and back: integral floats lose their point, as in what plugins read.
+        record.capability_args = _json.loads(_ENCODER.encode(capability_args))
         return _ENCODER.encode(record)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise ArgsError(f"no JSON can be made of the runtime configuration: {error}") from error
