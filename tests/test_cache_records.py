@@ -312,11 +312,7 @@ async def test_results(record: bytes, version: str, result: dict[str, Any]) -> N
         pytest.param(
             b"{}", "no result in cache record net-c1-eth0: it is empty", id="177-empty-object"
         ),
-        pytest.param(
-            b"null",
-            "no result in cache record net-c1-eth0: the record is of type null, not object",
-            id="177-null",
-        ),
+        pytest.param(b"null", "no result in cache record net-c1-eth0: it is empty", id="177-null"),
         pytest.param(
             v1(kind="cniCacheV2", result=ADDRESS),
             "no result in cache record net-c1-eth0: the record has wrong kind: cniCacheV2",
@@ -380,7 +376,8 @@ async def test_item_174_a_result_that_cannot_be_converted() -> None:
         (b"asdf", "failed to unmarshal cached network \"net\" config: invalid character 'a' "
          "looking for beginning of value"),
         (b"", 'failed to unmarshal cached network "net" config: unexpected end of JSON input'),
-        (b"null", 'failed to unmarshal cached network "net" config: the record is of type null, '
+        (b"null", 'read cached network "net" config has wrong kind: '),
+        (b"[]", 'failed to unmarshal cached network "net" config: the record is of type array, '
          "not object"),
         (v1(kind="cniCacheV2"), 'read cached network "net" config has wrong kind: cniCacheV2'),
         (json.dumps(ADDRESS_040).encode(), 'read cached network "net" config has wrong kind: '),
@@ -393,7 +390,7 @@ async def test_item_174_a_result_that_cannot_be_converted() -> None:
         (v1(cniArgs=["A"]), 'failed to unmarshal cached network "net" config: Expected `array`, '
          "got `str` - at `$.cniArgs[0]`"),
     ],
-    ids=["garbage", "empty", "null", "kind", "legacy", "kind-type", "caps", "args", "pairs"],
+    ids=["garbage", "empty", "null", "array", "kind", "legacy", "kind-type", "caps", "args", "pairs"],
 )  # fmt: skip
 async def test_item_181_damaged_configurations(record: bytes, words: str) -> None:
     assert await Kept(record).no_config() == words

@@ -213,6 +213,8 @@ def _decode_patiently(data: bytes) -> Record:
         document = _json.loads(data)
     except _json.JSONError as error:
         raise CorruptRecordError(str(error)) from None
+    if document is None:
+        document = {}  # which to Go is the same
     if not _json.is_object(document):
         found = _json.kind(document)
         raise CorruptRecordError(f"the record is of type {found}, not object")
