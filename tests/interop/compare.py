@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pprint import pformat
 
-from . import ours
+from . import explained_chains, ours
+from .bench import Bench, Observed
 from .cases import COUNTS, DIFFERENCES
 from .explained import explain
 from .oracle import Oracle
@@ -40,6 +41,24 @@ def check(oracle: Oracle, question: Question, family: str) -> None:
     go, our = ask_both(oracle, question)
     COUNTS[family] += 1
     require_same(question, go, our, oracle)
+
+
+def check_chain(bench: Bench, question: Question, family: str) -> tuple[Observed, Observed]:
+    """Compare what both do with plugins and a cache, and return that.
+
+    Raises:
+        AssertionError: there is a difference that nobody chose.
+    """
+    go, our = bench.ask_go(question), bench.ask_ours(question)
+    COUNTS[family] += 1
+    anchors = explained_chains.explain(bench, question, go, our)
+    if anchors is None:
+        raise AssertionError(
+            f"libcni and cni_async differ:\n{pformat(question)}\n"
+            f"--- libcni\n{pformat(go)}\n--- cni_async\n{pformat(our)}"
+        )
+    DIFFERENCES.update(anchors)
+    return go, our
 
 
 def require_same(question: Question, go: Answer, our: Answer, oracle: Oracle | None = None) -> None:

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from .bench import Bench
 from .cases import COUNTS, DIFFERENCES, FULL_TOTAL, PROFILE
 from .oracle import Oracle, programs
+
+# What a worker of pytest-xdist tells the process that started it.
+_OUTPUT = "cni-async-interop"
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +20,12 @@ def oracle() -> Iterator[Oracle]:
     """Provide libcni's answers."""
     with Oracle(programs()) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def bench(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Bench:
+    """Provide a place with plugins and a cache."""
+    return Bench(oracle, tmp_path_factory.mktemp("bench"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -29,9 +40,20 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     terminalreporter.line(f"chosen differences met: {met or 'none'}")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Add up what a worker counted."""
+    counts, differences = getattr(node, "workeroutput", {}).get(_OUTPUT, ({}, {}))
+    COUNTS.update(counts)
+    DIFFERENCES.update(differences)
+
+
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a full run that was none."""
     config = session.config
+    if hasattr(config, "workeroutput"):
+        config.workeroutput[_OUTPUT] = dict(COUNTS), dict(DIFFERENCES)
+        return
     whole = not config.getoption("keyword") and not any(".py" in each for each in config.args)
     if PROFILE == "full" and whole and COUNTS.total() < FULL_TOTAL and not exitstatus:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED

@@ -58,7 +58,7 @@ def _with_text(form: Any, folder: str) -> Any:
             return form
 
 
-def _numbers(form: Any) -> Any:
+def without_precision(form: Any) -> Any:
     """Write integers as they are after a float64 held them."""
     match form:
         case ("integer", int(value)):
@@ -68,9 +68,9 @@ def _numbers(form: Any) -> Any:
                 r"(?<=: )-?\d{16,}(?=[,\n}]|\Z)", lambda found: _digits(int(found[0])), form
             )
         case tuple() | list():
-            return type(form)(_numbers(member) for member in form)
+            return type(form)(without_precision(member) for member in form)
         case dict():
-            return {key: _numbers(member) for key, member in form.items()}
+            return {key: without_precision(member) for key, member in form.items()}
         case _:
             return form
 
@@ -97,7 +97,7 @@ def _digits(value: int) -> str:
 
 def _big_integers(case: Case) -> Same | None:
     """Integers are the same up to the precision of a float64."""
-    rewritten = _numbers(case.go_form), _numbers(case.our_form)
+    rewritten = without_precision(case.go_form), without_precision(case.our_form)
     return rewritten if rewritten != (case.go_form, case.our_form) else None
 
 

@@ -15,7 +15,10 @@ from tests.support.require import require
 from .wire import Answer, Question, to_wire
 
 _HERE: Final = Path(__file__).parent
-_MODULES: Final = {"oracle": {"oracle": ".", "plugin": "./plugin"}, "oracle130": {"oracle130": "."}}
+_MODULES: Final = {
+    "oracle": {"oracle": ".", "plugin": "./plugin", "recorder": "./recorder"},
+    "oracle130": {"oracle130": "."},
+}
 
 
 class NoOracleError(Exception):
@@ -34,7 +37,7 @@ def programs() -> Path:
 def build() -> Path:
     """Build the programs unless they are; return the directory with all of them.
 
-    They are ``oracle``, ``oracle130`` and ``plugin``.
+    They are ``oracle``, ``oracle130``, ``plugin`` and ``recorder``.
 
     Raises:
         NoOracleError: they cannot be built here.
@@ -90,10 +93,12 @@ class Oracle:
 
     Attributes:
         plugin: an executable that answers as the variable CNI_ASYNC_ANSWER says.
+        recorder: one that remembers its calls, see `tests.interop.bench`.
     """
 
     def __init__(self, folder: Path) -> None:
         self.plugin = str(folder / "plugin")
+        self.recorder = str(folder / "recorder")
         self._programs = {name: Program(folder / name) for name in ("oracle", "oracle130")}
 
     def __enter__(self) -> Self:

@@ -49,14 +49,15 @@ def answer(question: Question) -> Answer:
     try:
         return Answer(_OPERATIONS[question.op](question.fields))
     except CNIError as error:
-        return Answer(error=_describe(error))
+        return Answer(error=describe(error))
     except ValueError as error:
         if question.op not in {"versions_starting_from", "plugin_supports"}:
             raise
         return Answer(error=Failure(str(error), "ValueError"))
 
 
-def _describe(error: CNIError) -> Failure:
+def describe(error: CNIError) -> Failure:
+    """Describe an error as the oracle does."""
     kind = next((name for type_, name in _KINDS.items() if isinstance(error, type_)), "")
     code = error.code if isinstance(error, PluginError) else 0
     msg = error.msg if isinstance(error, PluginError) else ""

@@ -30,22 +30,23 @@ def laid_out(question: Question) -> Iterator[tuple[Question, str]]:
             elif content is not None:
                 with open(path, "wb") as file:
                     file.write(content)
-        yield replace(question, fields=_replaced(dict(question.fields), ROOT, root)), root
+        yield replace(question, fields=replaced(dict(question.fields), ROOT, root)), root
 
 
 def without_root(answer: Answer, root: str) -> Answer:
     """Put the placeholder where the directory's name is."""
-    error = answer.error and Failure(**_replaced(vars(answer.error), root, ROOT))
-    return replace(answer, result=_replaced(answer.result, root, ROOT), error=error)
+    error = answer.error and Failure(**replaced(vars(answer.error), root, ROOT))
+    return replace(answer, result=replaced(answer.result, root, ROOT), error=error)
 
 
-def _replaced(value: Any, old: str, new: str) -> Any:
+def replaced(value: Any, old: str, new: str) -> Any:
+    """Replace a text in all strings of a value."""
     match value:
         case str():
             return value.replace(old, new)
         case list() | tuple():
-            return [_replaced(member, old, new) for member in value]
+            return [replaced(member, old, new) for member in value]
         case dict():
-            return {key: _replaced(member, old, new) for key, member in value.items()}
+            return {key: replaced(member, old, new) for key, member in value.items()}
         case _:
             return value

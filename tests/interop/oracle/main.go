@@ -37,24 +37,29 @@ type question struct {
 }
 
 type runtimeConf struct {
-	ContainerID    string                 `json:"containerID"`
-	NetNS          string                 `json:"netns"`
-	IfName         string                 `json:"ifname"`
-	Args           [][2]string            `json:"args"`
-	CapabilityArgs map[string]interface{} `json:"capabilityArgs"`
-	CacheDir       string                 `json:"cacheDir"`
+	ContainerID    string          `json:"containerID"`
+	NetNS          string          `json:"netns"`
+	IfName         string          `json:"ifname"`
+	Args           [][2]string     `json:"args"`
+	CapabilityArgs json.RawMessage `json:"capabilityArgs"`
+	CacheDir       string          `json:"cacheDir"`
 }
 
 func (r *runtimeConf) libcni() *libcni.RuntimeConf {
 	if r == nil {
 		return &libcni.RuntimeConf{}
 	}
+	var capabilityArgs map[string]interface{}
+	if r.CapabilityArgs != nil {
+		// What fails here would have failed when the question was read.
+		capabilityArgs, _ = callersValues(r.CapabilityArgs)
+	}
 	return &libcni.RuntimeConf{
 		ContainerID:    r.ContainerID,
 		NetNS:          r.NetNS,
 		IfName:         r.IfName,
 		Args:           r.Args,
-		CapabilityArgs: r.CapabilityArgs,
+		CapabilityArgs: capabilityArgs,
 		CacheDir:       r.CacheDir,
 	}
 }
@@ -66,7 +71,7 @@ var operations = map[string]operation{}
 func main() {
 	for _, group := range []map[string]operation{
 		confOperations, fileOperations, versionOperations, resultOperations, argsOperations,
-		execOperations, chainOperations,
+		execOperations, chainOperations, skelOperations,
 	} {
 		maps.Copy(operations, group)
 	}

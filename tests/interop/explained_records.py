@@ -1,0 +1,91 @@
+"""The chosen differences in what is done with records in the cache; see `explained_chains`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Final
+
+from .scene import Scene
+
+_READING: Final = frozenset({"check", "cached_result", "cached_config"})
+
+
+def _unwritable(scene: Scene) -> Scene | None:
+    """We try the cache before the first plugin."""
+    if scene.op != "add" or not scene.is_refusal:
+        return None
+    files = scene.question.files or {}
+    in_the_way = files.keys() & {"", "results"} or files.get(scene.record_name, b"") is None
+    words = f"failed to set network {json.dumps(scene.network['name'])} cached result: "
+    return scene.explained() if in_the_way and scene.our_text.startswith(words) else None
+
+
+def _foreign(scene: Scene) -> Scene | None:
+    """The record is of another attachment with the same file name: we leave it alone."""
+    if not scene.runtime or not scene.is_foreign:
+        return None
+    if scene.op == "del":
+        return _without_record(scene, kept=True)
+    refused = scene.is_refusal and " is of another attachment: " in scene.our_text
+    return scene.explained() if refused else None
+
+
+def _unreadable(scene: Scene) -> Scene | None:
+    """What cannot be read is not the same as nothing."""
+    files = scene.question.files or {}
+    if scene.op not in _READING or not scene.is_refusal:
+        return None
+    in_the_way = files.keys() & {"", "results"} or files.get(scene.record_name, b"") is None
+    reasons = ("not a directory", "not a regular file", "is a directory")
+    return scene.explained() if in_the_way and scene.our_text.endswith(reasons) else None
+
+
+def _no_result(scene: Scene) -> Scene | None:
+    """What libcni takes for an empty result is no record that it would read the rest of."""
+    if scene.op not in {"check", "cached_result"} or not scene.is_refusal:
+        return None
+    refused = "no result in cache record " in scene.our_text
+    unread = scene.read_by_go("cached_config").error is not None
+    return scene.explained() if refused and unread else None
+
+
+def _unusable(scene: Scene) -> Scene | None:
+    """DEL goes on without a record that cannot be used, and removes it when it is done."""
+    if scene.op != "del" or scene.record is None:
+        return None
+    if scene.read_by_us("cached_result").error is None:
+        return None
+    return _without_record(scene, kept=scene.ours.answer.error is not None)
+
+
+def _without_record(scene: Scene, *, kept: bool) -> Scene:
+    """See what libcni does without the record, which stays or not."""
+    files = dict(scene.question.files or {})
+    record = files.pop(scene.record_name)
+    changed = scene.with_go_asked(files=files)
+    if not kept:
+        return changed
+    cache = {**changed.go.cache, scene.record_name: record}
+    return replace(changed, go=replace(changed.go, cache=cache))
+
+
+def _netns(scene: Scene) -> Scene | None:
+    """We give back the netns that ADD had, where the caller gave none."""
+    result = scene.go.answer.result
+    if scene.op != "cached_config" or not result or result.get("netns") != "":
+        return None
+    assert scene.record is not None
+    record = {key.lower(): value for key, value in json.loads(scene.record).items()}
+    answer = replace(scene.go.answer, result={**result, "netns": record.get("netns") or ""})
+    return replace(scene, go=replace(scene.go, answer=answer))
+
+
+REWRITES: Final = (
+    ("unwritable-cache", _unwritable),
+    ("foreign-records", _foreign),
+    ("read-errors", _unreadable),
+    ("empty-results", _no_result),
+    ("unusable-records", _unusable),
+    ("cached-netns", _netns),
+)

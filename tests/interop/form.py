@@ -1,0 +1,119 @@
+"""What was observed of a chain, in the form in which Go's and ours have to be equal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from typing import Any, Final
+
+from .bench import Observed
+from .canonical import canonical, document
+from .wire import Answer, Failure, Question
+
+# What libcni puts around an error, or before one of its own.
+_WRAPPER: Final = re.compile(
+    r'(?:plugin type="(?:[^"\\]|\\.)*"(?: name="(?:[^"\\]|\\.)*")? failed \((?:add|delete)\): |'
+    r'failed to (?:get|set) network "(?:[^"\\]|\\.)*" cached result: |'
+    r'failed to convert cached result to config version "(?:[^"\\]|\\.)*": |'
+    r"failed to delete stale attachment \S* \S*: |"
+    r"failed to GC plugin \S+: )*",
+    re.DOTALL,
+)
+# Which file and which call of the system it was is not fixed.
+_SYSTEM: Final = re.compile(
+    r"(?:(?:open|mkdir|readdirent|fdopendir|read|write) )?(/[^:]*): (not a directory|is a directory)"
+)
+# The decoder's words where other errors follow them.
+_DECODER: Final = re.compile(
+    r"invalid character '(?:\\.|[^\\])' "
+    r"(?:looking for beginning of [\w ]+?|in literal \w+ \(expecting '.'\))(?=[\] ]|\Z)|"
+    r"unexpected end of JSON input"
+)
+_TYPE: Final = re.compile(
+    r"json: cannot unmarshal (\w+) into Go (?:value|struct field Error\.\w+) of type [\w.]+|"
+    r"(?:it|msg) is of type (\w+), not \w+"
+)
+_UNREADABLE: Final = re.compile(
+    r'(failed to unmarshal cached network "(?:[^"\\]|\\.)*" config: ).*', re.DOTALL
+)
+
+
+def form(question: Question, seen: Observed) -> dict[str, Any]:
+    """Reduce what was observed to what has to be the same."""
+    calls = [(call.plugin, dict(call.env), unordered(document(call.stdin))) for call in seen.calls]
+    return {
+        "outcome": _outcome(question, seen.answer),
+        "calls": _in_order(question, calls),
+        "cache": {
+            name: document(content) if isinstance(content, bytes) else content
+            for name, content in seen.cache.items()
+        },
+    }
+
+
+def _outcome(question: Question, answer: Answer) -> Any:
+    if answer.error is None:
+        if question.op == "validate":
+            return ("result", sorted(answer.result))  # libcni's order is random
+        if question.op in {"cached_config", "attachments"}:
+            return canonical(replace(answer, result=_read_back(answer.result or [])))
+        return canonical(answer)
+    if question.op == "gc":
+        # In any order, and of several causes libcni shows the code of one.
+        errors = [_error(Failure(line)) for line in answer.error.text.split("\n")]
+        return ("errors", sorted(error[1] for error in errors))
+    if question.op == "validate" and not question.fields["single"]:
+        return ("errors", _TYPE.sub(r"<type \1\2>", _DECODER.sub("<syntax>", answer.error.text)))
+    return _error(answer.error)
+
+
+def unordered(value: Any) -> Any:
+    """Forget the order of keys in a document: what libcni puts in stands in another one."""
+    match value:
+        case ("object", list(members)):
+            return {key: unordered(member) for key, member in members}
+        case list():
+            return list(map(unordered, value))
+        case _:
+            return value
+
+
+def _read_back(value: Any) -> Any:
+    """Show what the cache gave: libcni may have nil for what is empty, and has floats only."""
+    match value:
+        case {"args": _} | {"CniArgs": _}:
+            return {key: _read_back(each) or None for key, each in value.items()}
+        case dict():
+            return {key: _read_back(each) for key, each in value.items()}
+        case list():
+            return list(map(_read_back, value))
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+def _error(error: Failure) -> Any:
+    wrapper = _WRAPPER.match(error.text)
+    assert wrapper is not None
+    inner = replace(error, text=plain(error.text[wrapper.end() :]))
+    kind, text, *rest = canonical(Answer(error=inner))
+    return (kind, wrapper[0] + text, *rest)
+
+
+def plain(text: str) -> str:
+    """Leave out of an error's text what is not fixed."""
+    return _UNREADABLE.sub(r"\1<tail>", _SYSTEM.sub(r"\2", text))
+
+
+def _in_order(question: Question, calls: list[Any]) -> Any:
+    """Put calls into one order that may be made in any."""
+    match question.op:
+        case "validate":
+            return sorted({repr(call) for call in calls})
+        case "gc":
+            commands = [env["CNI_COMMAND"] for _, env, _ in calls]
+            assert commands == sorted(commands), commands  # all DEL before any GC
+            return sorted(calls, key=lambda call: call[1]["CNI_CONTAINERID"])
+        case _:
+            return calls

@@ -1,0 +1,139 @@
+"""An operation with what both did, as the explanations of differences look at it."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final, Self
+
+from .bench import Bench, Call, Observed
+from .case import Pairs, pairs
+from .form import form
+from .wire import Answer, Question, ask
+
+KNOWN: Final = frozenset({"", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"})
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An operation with what both did.
+
+    Attributes:
+        question: what was asked.
+        go: what libcni did; or would have done, had it been without the differences so far.
+        ours: what we did.
+        bench: where to try something else.
+        explain: explains the differences of another scene, if there are any.
+    """
+
+    question: Question
+    go: Observed
+    ours: Observed
+    bench: Bench
+    explain: Callable[[Bench, Question, Observed, Observed], list[str] | None]
+
+    @property
+    def op(self) -> str:
+        """The operation's name."""
+        return self.question.op
+
+    @property
+    def go_form(self) -> dict[str, Any]:
+        """What libcni did, in canonical form."""
+        return form(self.question, self.go)
+
+    @property
+    def our_form(self) -> dict[str, Any]:
+        """What we did, likewise."""
+        return form(self.question, self.ours)
+
+    @property
+    def same(self) -> bool:
+        """Tell whether nothing is left to explain."""
+        return self.go_form == self.our_form
+
+    @property
+    def our_text(self) -> str:
+        """The text of our error; empty where we have none."""
+        return self.ours.answer.error.text if self.ours.answer.error else ""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Tell whether we refused without having done a thing."""
+        untouched = dict(self.ours.cache) == dict(self.question.files or {})
+        return bool(self.our_text) and not self.ours.calls and untouched
+
+    @property
+    def network(self) -> Mapping[str, Any]:
+        """The network's document."""
+        found: Mapping[str, Any] = json.loads(self.question.fields["data"])
+        return found
+
+    @property
+    def runtime(self) -> Mapping[str, Any]:
+        """The runtime's side of the attachment."""
+        found: Mapping[str, Any] = self.question.fields.get("runtime", {})
+        return found
+
+    @property
+    def record_name(self) -> str:
+        """The attachment's file in the cache, as libcni finds it."""
+        parts = self.network["name"], self.runtime["containerID"], self.runtime["ifname"]
+        return posixpath.normpath("results/" + "-".join(parts))
+
+    @property
+    def record(self) -> bytes | None:
+        """What that file held before; None if it was not there, or no file."""
+        found = (self.question.files or {}).get(self.record_name)
+        return found if isinstance(found, bytes) else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether the record is another attachment's."""
+        found = None if self.record is None else pairs(self.record)
+        if not isinstance(found, Pairs):
+            return False
+        wanted = {
+            "networkName": self.network["name"],
+            "containerId": self.runtime["containerID"],
+            "ifName": self.runtime["ifname"],
+        }
+        named = {key: [each for each in found.all(key) if each] for key in wanted}
+        return any(values and values[-1] != wanted[key] for key, values in named.items())
+
+    def explained(self) -> Self:
+        """Leave nothing to explain."""
+        return replace(self, go=self.ours)
+
+    def with_go_asked(self, **changes: Any) -> Self:
+        """See what libcni does with other files, or with other fields."""
+        files = changes.pop("files", self.question.files)
+        fields = {**self.question.fields, **changes}
+        asked = replace(self.question, fields=fields, files=files)
+        return replace(self, go=self.bench.ask_go(asked))
+
+    def with_requests(self, change: Callable[[Call, dict[str, Any]], dict[str, Any]]) -> Self:
+        """Change what plugins of libcni read."""
+
+        def changed(call: Call) -> Call:
+            try:
+                request = json.loads(call.stdin)
+            except ValueError:
+                return call
+            return replace(call, stdin=json.dumps(change(call, request)).encode())
+
+        return replace(self, go=replace(self.go, calls=tuple(map(changed, self.go.calls))))
+
+    def say_of_go(self, op: str, **fields: Any) -> Answer:
+        """Ask libcni something that is about neither plugins nor the cache."""
+        return self.bench.oracle.answer(ask(op, **fields))
+
+    def read_by_go(self, op: str) -> Answer:
+        """Ask libcni to read the attachment's record, as it was before."""
+        return self.bench.ask_go(replace(self.question, op=op)).answer
+
+    def read_by_us(self, op: str) -> Answer:
+        """Read the attachment's record, as it was before."""
+        return self.bench.ask_ours(replace(self.question, op=op)).answer

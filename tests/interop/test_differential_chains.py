@@ -1,0 +1,56 @@
+"""Chains: what plugins see, what the caller gets, and what is in the cache afterwards."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from .bench import Bench, Cache
+from .cases import cases
+from .compare import check_chain
+from .strategies import chains, records
+from .wire import Question
+
+_READERS = ("cached_result", "cached_config", "check", "del")
+
+
+@cases(share=5)
+@given(data=st.data())
+def test_operations_one_after_the_other(bench: Bench, data: st.DataObject) -> None:
+    """Each finds the cache as libcni left it, or as we did: it has two writers."""
+    network = data.draw(chains.networks())
+    told = data.draw(chains.answers(chains.version_of(network)))
+    cache: Cache = data.draw(records.caches())
+    for _ in range(data.draw(st.integers(1, 3))):
+        question = data.draw(chains.operations(network, told, cache))
+        both = check_chain(bench, question, "chains")
+        cache = data.draw(st.sampled_from(both)).cache
+
+
+@cases(share=3)
+@given(data=st.data())
+def test_records_in_any_state(bench: Bench, data: st.DataObject) -> None:
+    network = data.draw(chains.networks())
+    told = data.draw(chains.answers(chains.version_of(network)))
+    cache = data.draw(records.caches(at_least_one=True))
+    ops = _READERS if network["single"] else (*_READERS, "attachments", "gc")
+    check_chain(bench, data.draw(chains.operations(network, told, cache, ops)), "cache records")
+
+
+@cases(share=2)
+@given(data=st.data())
+def test_what_one_adds_the_other_reads(bench: Bench, data: st.DataObject) -> None:
+    network = data.draw(chains.networks())
+    told = data.draw(chains.answers(chains.version_of(network)))
+    question = data.draw(chains.operations(network, told, {}, ("add",)))
+    both = check_chain(bench, question, "chains")
+    for observed in both:
+        for op in _READERS:
+            again = Question(op, question.fields, observed.cache)
+            check_chain(bench, again, "one cache, two writers")
+
+
+@cases(share=2)
+@given(chains.delegations())
+def test_delegation(bench: Bench, question: Question) -> None:
+    check_chain(bench, question, "delegation")
