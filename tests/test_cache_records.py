@@ -390,7 +390,9 @@ async def test_item_174_a_result_that_cannot_be_converted() -> None:
         (v1(cniArgs=["A"]), 'failed to unmarshal cached network "net" config: Expected `array`, '
          "got `str` - at `$.cniArgs[0]`"),
     ],
-    ids=["garbage", "empty", "null", "array", "kind", "legacy", "kind-type", "caps", "args", "pairs"],
+    ids=[
+        "garbage", "empty", "null", "array", "kind", "legacy", "kind-type", "caps", "args", "pairs"
+    ],
 )  # fmt: skip
 async def test_item_181_damaged_configurations(record: bytes, words: str) -> None:
     assert await Kept(record).no_config() == words

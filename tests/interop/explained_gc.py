@@ -12,7 +12,7 @@ from .wire import Answer, Failure, Question
 
 
 def _listing(scene: Scene) -> Scene | None:
-    """A cache that cannot be listed is an error, and plugins' GC runs all the same."""
+    """We say that the cache cannot be listed, and plugins' GC runs all the same."""
     if scene.op != "gc":
         return None
     listed = scene.bench.ask_go(_attachments(scene)).answer.error

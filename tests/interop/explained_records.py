@@ -22,7 +22,7 @@ def _unwritable(scene: Scene) -> Scene | None:
 
 
 def _foreign(scene: Scene) -> Scene | None:
-    """The record is of another attachment with the same file name: we leave it alone."""
+    """We leave a record alone that is of another attachment with the same file name."""
     if not scene.runtime or not scene.is_foreign:
         return None
     if scene.op == "del":
@@ -32,7 +32,7 @@ def _foreign(scene: Scene) -> Scene | None:
 
 
 def _unreadable(scene: Scene) -> Scene | None:
-    """What cannot be read is not the same as nothing."""
+    """We do not take what cannot be read for nothing."""
     files = scene.question.files or {}
     if scene.op not in _READING or not scene.is_refusal:
         return None
@@ -42,7 +42,7 @@ def _unreadable(scene: Scene) -> Scene | None:
 
 
 def _no_result(scene: Scene) -> Scene | None:
-    """What libcni takes for an empty result is no record that it would read the rest of."""
+    """We refuse what libcni takes for an empty result, and yet does not read the rest of."""
     if scene.op not in {"check", "cached_result"} or not scene.is_refusal:
         return None
     refused = "no result in cache record " in scene.our_text

@@ -21,7 +21,8 @@ _WRAPPER: Final = re.compile(
 )
 # Which file and which call of the system it was is not fixed.
 _SYSTEM: Final = re.compile(
-    r"(?:(?:open|mkdir|readdirent|fdopendir|read|write) )?(/[^:]*): (not a directory|is a directory)"
+    r"(?:(?:open|mkdir|readdirent|fdopendir|read|write) )?(/[^:]*): "
+    r"(not a directory|is a directory)"
 )
 # The decoder's words where other errors follow them.
 _DECODER: Final = re.compile(

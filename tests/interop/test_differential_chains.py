@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from .bench import Bench, Cache
 from .cases import cases
 from .compare import check_chain
+from .corpus.chains import CHAINS
+from .explained_chains import ANCHORS, explain
 from .strategies import chains, records
 from .wire import Question
 
@@ -54,3 +57,20 @@ def test_what_one_adds_the_other_reads(bench: Bench, data: st.DataObject) -> Non
 @given(chains.delegations())
 def test_delegation(bench: Bench, question: Question) -> None:
     check_chain(bench, question, "delegation")
+
+
+@pytest.mark.parametrize(
+    ("anchor", "question"),
+    [
+        pytest.param(anchor, question, id=f"{anchor}-{number}")
+        for anchor, questions in CHAINS.items()
+        for number, question in enumerate(questions)
+    ],
+)
+def test_each_chosen_difference(bench: Bench, anchor: str, question: Question) -> None:
+    go, ours = bench.ask_go(question), bench.ask_ours(question)
+    assert set(explain(bench, question, go, ours) or ()) == {anchor}
+
+
+def test_there_is_one_for_every_anchor() -> None:
+    assert CHAINS.keys() == ANCHORS

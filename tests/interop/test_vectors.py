@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import corpus, vectors
+from . import corpus, explained_chains, vectors
 from .canonical import canonical
 from .compare import our_answer, require_same
 from .explained import DIFFERENCES, explain
@@ -48,7 +48,9 @@ def test_every_chosen_difference_is_recorded() -> None:
     assert set(met) == {difference.anchor for difference in DIFFERENCES} - _NOT_RECORDED
 
 
-@pytest.mark.parametrize("anchor", sorted({difference.anchor for difference in DIFFERENCES}))
+@pytest.mark.parametrize(
+    "anchor", sorted({*explained_chains.ANCHORS, *(one.anchor for one in DIFFERENCES)})
+)
 def test_every_chosen_difference_has_its_row(anchor: str) -> None:
     rows = re.findall(rf'^\| <a id="{anchor}"></a>.*\|$', _ROWS, re.MULTILINE)
     assert len(rows) == 1

@@ -84,9 +84,7 @@ _capabilities = st.dictionaries(
 
 @st.composite
 def _plugins(draw: st.DrawFn, more: Mapping[str, Any]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in draw(st.lists(_members, max_size=3)):
-        found[key] = value
+    found = dict(draw(st.lists(_members, max_size=3)))
     if draw(st.booleans()):
         found["capabilities"] = draw(_capabilities)
     if draw(seldom(8)):
@@ -122,7 +120,7 @@ def version_of(fields: Fields) -> str:
 
 # What plugins do.
 
-_FAILURES: Final = (
+_FAILURES: Final[tuple[dict[str, Any], ...]] = (
     {"stdout": b'{"cniVersion":"1.0.0","code":11,"msg":"later"}', "code": 1},
     {"stdout": b'{"code":50,"msg":"not \\"ready\\"","details":"d\\u00e9"}', "code": 1},
     {"stdout": b'{"code":100,"msg":"own","details":""}', "stderr": b"words", "code": 2},
@@ -146,7 +144,7 @@ _FAILED_RESULTS: Final = (
     b'{"code":7,"msg":"exit 0 all the same"}',
     b'{"cniVersion":5,"dns":{}}',
 )
-_INFOS: Final = (
+_INFOS: Final[tuple[dict[str, Any], ...]] = (
     {"stdout": b'{"cniVersion":"1.0.0","supportedVersions":["0.4.0","1.0.0"]}'},
     {"stdout": b'{"cniVersion":"0.2.0"}'},
     {"stdout": b'{"cniVersion":"1.1.0","supportedVersions":["",".","1.1.0"]}'},
@@ -155,7 +153,8 @@ _INFOS: Final = (
     {"stdout": b'{"code":4,"msg":"unknown CNI_COMMAND: VERSION"}', "code": 1},
     {"stdout": b'{"code":4,"msg":"unknown CNI_COMMAND: VERSION","details":"x"}', "code": 1},
 )
-_failures = st.sampled_from(_FAILURES)
+_failures: SearchStrategy[dict[str, Any]] = st.sampled_from(_FAILURES)
+_infos: SearchStrategy[dict[str, Any]] = st.sampled_from(_INFOS)
 
 
 @st.composite
@@ -189,7 +188,7 @@ def answers(draw: st.DrawFn, version: str) -> Answers:
         if draw(seldom(8)):
             told[plugin][f"DEL {draw(st.sampled_from(CONTAINERS))}"] = draw(_failures)
         if draw(seldom(6)):
-            told[plugin]["VERSION"] = draw(st.one_of(st.sampled_from(_INFOS), _failures))
+            told[plugin]["VERSION"] = draw(st.one_of(_infos, _failures))
         if draw(seldom(10)):
             told[plugin]["CHECK"] = {"stdout": b"CHECK has no result", "stderr": b"words"}
     return told

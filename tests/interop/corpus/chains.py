@@ -1,0 +1,136 @@
+"""One operation for each chosen difference in what is done with plugins and the cache."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+from tests.interop.wire import Question
+
+_Cache = Mapping[str, bytes | str | None]
+
+_RESULT: Final = {"cniVersion": "1.0.0", "ips": [{"address": "10.0.0.2/24"}]}
+_LARGEST_MTU: Final = {"dst": "10.0.0.0/8", "mtu": 2**63 - 1}
+_NAME: Final = "results/net-c1-eth0"
+
+
+def _network(*plugins: str | Mapping[str, Any], version: str = "1.1.0", **more: Any) -> bytes:
+    objects = [{"type": each} if isinstance(each, str) else each for each in plugins or ("a",)]
+    document = {"cniVersion": version, "name": "net", **more, "plugins": objects}
+    return json.dumps(document).encode()
+
+
+def _record(**changes: Any) -> bytes:
+    whole = {
+        "kind": "cniCacheV1",
+        "containerId": "c1",
+        "config": base64.b64encode(_network("a", "b")).decode(),
+        "ifName": "eth0",
+        "networkName": "net",
+        "netns": "/run/netns/blue",
+        "result": _RESULT,
+    }
+    return json.dumps({**whole, **changes}).encode()
+
+
+def _prints(version: str) -> dict[str, Any]:
+    printed = json.dumps({**_RESULT, "cniVersion": version}).encode()
+    return {"a": {"ADD": {"stdout": printed}}}
+
+
+def _ask(
+    op: str,
+    data: bytes | None = None,
+    cache: _Cache | None = None,
+    *,
+    answers: Mapping[str, Any] | None = None,
+    runtime: Mapping[str, Any] | None = None,
+    **fields: Any,
+) -> Question:
+    usual = {"containerID": "c1", "netns": "/run/netns/blue", "ifname": "eth0"}
+    about = {} if op in {"gc", "status"} else {"runtime": {**usual, **_NOTHING, **(runtime or {})}}
+    asked = {"data": data or _network(), "single": False, "answers": answers or {}}
+    return Question(op, {**asked, **about, **fields}, cache or {})
+
+
+_NOTHING: Final[Mapping[str, Any]] = {"args": [], "capabilityArgs": {}}
+_WITH_RECORD: Final = {_NAME: _record()}
+_FAILS: Final = {"b": {"DEL": {"code": 1}}}
+
+# By anchor in docs/differences.md.
+CHAINS: Final[Mapping[str, list[Question]]] = {
+    "identifiers": [
+        _ask("check", runtime={"ifname": "a/b"}),
+        _ask("del", runtime={"containerID": "a/b"}),
+        _ask("del", runtime={"containerID": ""}),
+        _ask("cached_result", runtime={"ifname": "sixteen-letters-"}),
+    ],
+    "args-separators": [
+        _ask("add", runtime={"args": [["A", "b;c=d"]]}),
+        _ask("check", runtime={"args": [["A=", "b"]]}),
+    ],
+    "unknown-version": [_ask("add", _network(version="1.2.0"))],
+    "disabled-check": [
+        _ask("check", _network(version="0.3.1", disableCheck=True)),
+        _ask("check", _network(version="bad", disableCheck=True)),
+    ],
+    "unwritable-cache": [
+        _ask("add", cache={"": b""}),
+        _ask("add", cache={"results": b""}),
+        _ask("add", cache={_NAME: None}),
+    ],
+    "foreign-records": [
+        _ask(op, cache={_NAME: _record(containerId="c1-eth0", ifName="x")})
+        for op in ("add", "check", "del", "cached_result", "cached_config")
+    ],
+    "read-errors": [
+        _ask(op, cache={_NAME: None}) for op in ("check", "cached_result", "cached_config")
+    ],
+    "empty-results": [
+        _ask(op, cache={_NAME: content})
+        for op in ("check", "cached_result")
+        for content in (b"{}", b"null", _record(kind="cniCacheV2"), _record(config=5))
+    ],
+    "unusable-records": [
+        # libcni has removed it by the time a plugin fails,
+        _ask("del", _network("a", "b"), {_NAME: b"garbage"}, answers=_FAILS),
+        _ask("del", cache={_NAME: b"{}"}),  # reads an empty result in it,
+        # or gives up.
+        _ask("del", b'{"cniVersion":"1.0.0","name":"net","type":"a"}', {_NAME: b"x"}, single=True),
+    ],
+    "cached-netns": [_ask("cached_config", cache=_WITH_RECORD, runtime={"netns": ""})],
+    "gc-listing": [_ask("gc", cache={"results": b""}, valid=[])],
+    "nil-valid-attachments": [_ask("gc")],
+    "gc-configuration": [
+        _ask("gc", _network("c"), _WITH_RECORD, valid=[]),
+        _ask("gc", _network("c"), _WITH_RECORD, answers=_FAILS, noValid=True),
+    ],
+    "prev-result-version": [
+        _ask("add", _network("a", "b", version="1.0.0"), answers=_prints("0.4.0")),
+        _ask(
+            "add",
+            _network("a", "b", version="0.4.0"),
+            answers={**_prints("1.0.0"), "b": {"ADD": {"pass": True}}},
+        ),
+        _ask(
+            "add",
+            _network("a", "b", version="0.2.0"),
+            answers={"a": {"ADD": {"stdout": b'{"cniVersion":"1.0.0"}'}}},
+        ),
+    ],
+    "reserved-keys": [
+        _ask("add", _network({"type": "a", "cni.dev/x": 1})),
+        _ask("gc", _network({"type": "a", "CNI.dev/attachments": []}), valid=[]),
+        _ask("status", _network({"type": "a", "cni.dev/valid-attachments": []})),
+    ],
+    "case-variants": [
+        _ask("add", _network({"type": "a", "cniversion": "0.4.0", "Name": "x"})),
+        _ask("check", _network({"type": "a", "PREVRESULT": {}}), _WITH_RECORD),
+    ],
+    "big-integers": [
+        _ask("add", _network({"type": "a", "mtu": 2**53 + 1})),
+        _ask("check", cache={_NAME: _record(result={**_RESULT, "routes": [_LARGEST_MTU]})}),
+    ],
+}
