@@ -108,6 +108,7 @@ def _present_pythons() -> list[str]:
 PYTHONS = _present_pythons()
 # Tests wait for processes more than they compute. Each file stays in one worker.
 AT_ONCE = ("-n", "3", "--dist", "loadfile")
+SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
 RECORDED = PRIVATE / "recorded"  # what the coverage session adds up
 
 nox.needs_version = ">=2025.5.1"
@@ -119,6 +120,7 @@ nox.options.sessions = [
     "lint",
     "types",
     "tests",
+    "interop",
     "e2e",
     "bench-toy",
     "lowest",
@@ -175,6 +177,36 @@ def tests(session: nox.Session) -> None:
     """Run the tests that need neither root nor plugins, on every Python there is."""
     _install(session, "test")
     _pytest(session, *AT_ONCE, "-m", "not e2e")
+
+
+@nox.session(python=PYTHONS[-1])
+def interop(session: nox.Session) -> None:
+    """Compare with Go's libcni: its recorded answers, and with Go some thousand fixed cases."""
+    _install(session, "test")
+    # Without Go pytest skips what needs it, and says so; with CI set it fails.
+    _pytest(session, *SPREAD, "tests/interop", env={"CNI_ASYNC_INTEROP": "ci"})
+
+
+@nox.session(name="interop-full", python=PYTHONS[-1])
+def interop_full(session: nox.Session) -> None:
+    """Compare with Go's libcni in more than 20,000 cases, other ones each time."""
+    _install(session, "test")
+    env = {"CNI_ASYNC_INTEROP": "full"}
+    session.run("pytest", *SPREAD, *(session.posargs or ["tests/interop"]), env=env)
+
+
+@nox.session(name="record-vectors", python=PYTHONS[-1])
+def record_vectors(session: nox.Session) -> None:
+    """Write down what Go's libcni answers, for machines without Go."""
+    _install(session, "test")
+    session.run("python", "-m", "tests.interop.record", *session.posargs)
+
+
+@nox.session(python=PYTHONS[-1])
+def mutations(session: nox.Session) -> None:
+    """Break rules on purpose, and see that the comparison with Go's libcni notices each."""
+    _install(session, "test")
+    session.run("python", "-m", "tests.interop.mutations", *session.posargs)
 
 
 @nox.session(python=PYTHONS[-1])
@@ -240,7 +272,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Put together what tests and e2e recorded, and enforce the bound of pyproject.toml."""
+    """Put together what the tests recorded, and enforce the bound of pyproject.toml."""
     session.install(*dependency_groups(PYPROJECT, "coverage"))
     recorded = sorted(str(each) for each in RECORDED.glob("*/data.*"))
     env = {"COVERAGE_FILE": str(RECORDED / "data")}

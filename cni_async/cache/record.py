@@ -213,8 +213,8 @@ def _decode_patiently(data: bytes) -> Record:
         document = _json.loads(data)
     except _json.JSONError as error:
         raise CorruptRecordError(str(error)) from None
-    if document is None:
-        document = {}  # which to Go is the same
+    if document is None:  # which to Go is an empty object
+        return Record(kind="", container_id="", config=None, ifname="", network="")
     if not _json.is_object(document):
         found = _json.kind(document)
         raise CorruptRecordError(f"the record is of type {found}, not object")

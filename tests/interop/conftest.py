@@ -51,8 +51,9 @@ def pytest_testnodedown(node: Any) -> None:
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Fail a full run that was none."""
     config = session.config
-    if hasattr(config, "workeroutput"):
-        config.workeroutput[_OUTPUT] = dict(COUNTS), dict(DIFFERENCES)
+    output: dict[str, Any] | None = getattr(config, "workeroutput", None)
+    if output is not None:
+        output[_OUTPUT] = dict(COUNTS), dict(DIFFERENCES)
         return
     whole = not config.getoption("keyword") and not any(".py" in each for each in config.args)
     if PROFILE == "full" and whole and COUNTS.total() < FULL_TOTAL and not exitstatus:

@@ -37,7 +37,7 @@ class Mutation:
     module: str
     old: str
     new: str
-    tests: tuple[str, ...] = ("tests/interop",)
+    tests: tuple[str, ...]
 
 
 MUTATIONS: Final = {
@@ -45,9 +45,13 @@ MUTATIONS: Final = {
         "cni_async.runtime",
         "for key, value in (capability_args or {}).items() if declared.get(key)",
         "for key, value in (capability_args or {}).items()",
+        ("tests/interop/test_differential_chains.py",),
     ),
     "DEL in list order": Mutation(
-        "cni_async.api", "for plugin in reversed(plugins):", "for plugin in plugins:"
+        "cni_async.api",
+        "for plugin in reversed(plugins):",
+        "for plugin in plugins:",
+        ("tests/interop/test_differential_chains.py",),
     ),
     "an unknown key is lost": Mutation(
         "cni_async.conf.parse",
@@ -58,7 +62,10 @@ MUTATIONS: Final = {
         ("tests/interop/test_differential_conf.py", "tests/interop/test_vectors.py"),
     ),
     "containerID instead of containerId": Mutation(
-        "cni_async.cache.record", 'field(name="containerId")', 'field(name="containerID")'
+        "cni_async.cache.record",
+        'field(name="containerId")',
+        'field(name="containerID")',
+        ("tests/interop/test_differential_chains.py",),
     ),
     "a big integer is a float": Mutation(
         "cni_async._json",

@@ -98,9 +98,13 @@ def _written(document: Any) -> bytes:
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> dict[str, Any]:
+def networks(
+    draw: st.DrawFn,
+    names: SearchStrategy[str] = _names,
+    versions: SearchStrategy[str] = _versions,
+) -> dict[str, Any]:
     """Make a network: the fields of a question with a list, or with a single plugin."""
-    version, name = draw(_versions), draw(_names)
+    version, name = draw(versions), draw(names)
     if draw(seldom(4)):
         single = draw(_plugins({"name": name, "cniVersion": version}))
         return {"data": _written(single), "single": True}
@@ -110,6 +114,11 @@ def networks(draw: st.DrawFn) -> dict[str, Any]:
     size = draw(st.sampled_from([1, 2, 2, 3]))
     document["plugins"] = [draw(_plugins({})) for _ in range(size)]
     return {"data": _written(document), "single": False}
+
+
+def sound_networks() -> SearchStrategy[dict[str, Any]]:
+    """Make a network with a name and a version that are ones."""
+    return networks(st.sampled_from(NETWORKS), st.sampled_from(VERSIONS))
 
 
 def version_of(fields: Fields) -> str:
@@ -212,8 +221,16 @@ _odd_args = st.sampled_from(
 
 
 @st.composite
-def runtimes(draw: st.DrawFn) -> dict[str, Any]:
+def runtimes(draw: st.DrawFn, *, sound: bool) -> dict[str, Any]:
     """Make the runtime's side of an attachment."""
+    if sound:
+        return {
+            "containerID": draw(st.sampled_from(CONTAINERS)),
+            "netns": "/run/netns/blue",
+            "ifname": draw(st.sampled_from(INTERFACES)),
+            "args": draw(args),
+            "capabilityArgs": draw(capability_args),
+        }
     return {
         "containerID": draw(_containers),
         "netns": draw(netns),
@@ -245,7 +262,13 @@ _FOR_LISTS: Final = (*_FOR_BOTH, "gc", "gc", "status", "version_info", "attachme
 
 @st.composite
 def operations(
-    draw: st.DrawFn, network: Fields, told: Answers, cache: Cache, ops: tuple[str, ...] = ()
+    draw: st.DrawFn,
+    network: Fields,
+    told: Answers,
+    cache: Cache,
+    ops: tuple[str, ...] = (),
+    *,
+    sound: bool = False,
 ) -> Question:
     """Ask for something to be done with a network."""
     op = draw(st.sampled_from(ops or (_FOR_BOTH if network["single"] else _FOR_LISTS)))
@@ -263,7 +286,7 @@ def operations(
         case "attachments":
             fields["text"] = draw(st.sampled_from(["", "", *CONTAINERS, "c", "-"]))
         case _:
-            fields["runtime"] = draw(runtimes())
+            fields["runtime"] = draw(runtimes(sound=sound))
             if draw(seldom(8)):
                 # libcni's deprecated way to say where attachments are remembered.
                 fields["runtime"]["cacheDir"] = f"{ROOT}/cache"

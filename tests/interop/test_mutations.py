@@ -1,0 +1,23 @@
+"""The rules that are broken on purpose: what breaks them still fits the code."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from .mutations import MUTATIONS, Mutation
+
+_ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=list(MUTATIONS))
+def test_each_rule_is_where_it_is_broken(mutation: Mutation) -> None:
+    spec = find_spec(mutation.module)
+    assert spec is not None
+    assert spec.origin is not None
+    source = Path(spec.origin).read_text()
+    assert source.count(mutation.old) == 1
+    compile(source.replace(mutation.old, mutation.new), spec.origin, "exec")
+    assert all((_ROOT / path).is_file() for path in mutation.tests)
