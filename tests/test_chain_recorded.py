@@ -17,6 +17,7 @@ from cni_async import (
     GCArgs,
     GCAttachment,
     PluginError,
+    ResultError,
     RuntimeConf,
     ValidationError,
     conf_list_from_bytes,
@@ -233,6 +234,33 @@ async def test_items_90_and_113_a_chain_that_breaks_in_the_middle(chain: Chain) 
     chain.recorder.forget()
     await chain.cni.del_network_list(NET, RT)
     assert chain.recorder.order() == ["firewall DEL", "tuning DEL", "bridge DEL"]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"ips": [{"address": "10.0.0.1"}]},
+        {"ips": [{}]},
+        {"ips": [None]},
+        {"ips": 5},
+        {"ips": [{"address": "10.0.0.1/24", "interface": "0"}]},
+        {"interfaces": [{"name": 5}]},
+        {"routes": [{"dst": "10.0.0.0/8", "gw": "10.0.0.x"}]},
+        {"routes": [{"dst": "10.0.0.0/8", "mtu": 1.5}]},
+        {"dns": {"nameservers": "10.0.0.1"}},
+        {"cniVersion": 5, "ips": [{"address": 5}]},
+    ],
+    ids=str,
+)
+async def test_items_261_to_266_a_malformed_member_of_a_result_breaks_the_chain(
+    chain: Chain, members: dict[str, Any]
+) -> None:
+    printed = {"cniVersion": "1.1.0", **members}
+    chain.recorder.plugin("tuning", {"ADD": Answer(stdout=printed)})
+    with pytest.raises(ResultError, match=r'^plugin type="tuning" failed \(add\): '):
+        await chain.cni.add_network_list(NET, RT)
+    assert chain.recorder.order() == ["bridge ADD", "tuning ADD"]
+    assert chain.records() == []
 
 
 async def test_items_194_and_195_the_environment_is_ours_and_cni(

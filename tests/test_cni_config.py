@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 
-from cni_async import CNIConfig, FileCache, MemoryCache, PluginTimeoutError, RuntimeConf
+from cni_async import (
+    AggregateError,
+    CNIConfig,
+    FileCache,
+    GCArgs,
+    GCAttachment,
+    MemoryCache,
+    PluginTimeoutError,
+    RuntimeConf,
+)
 from cni_async.testing import FakeCall, FakeExec
-from tests.support.chains import RT, network, runtime, single
+from tests.support.chains import RT, Blocker, network, runtime, single
 from tests.support.recorder import Answer, Recorder
 
 
@@ -53,6 +63,44 @@ async def test_item_348_without_an_executor_plugins_are_processes(
     impatient = CNIConfig(recorder.path, cache_dir=tmp_path, timeout=0.2, grace=0.1)
     with pytest.raises(PluginTimeoutError, match=r"timed out after 0\.2 s"):
         await impatient.del_network(single(), RT)
+
+
+_NET = network("a")
+_IMPATIENT: dict[str, tuple[str, Callable[[CNIConfig], Awaitable[object]]]] = {
+    "add": ("ADD", lambda cni: cni.add_network_list(_NET, RT)),
+    "check": ("CHECK", lambda cni: cni.check_network_list(_NET, RT)),
+    "del": ("DEL", lambda cni: cni.del_network_list(_NET, RT)),
+    "gc": ("GC", lambda cni: cni.gc_network_list(_NET, GCArgs([GCAttachment("c1", "eth0")]))),
+    "gc-del": ("DEL", lambda cni: cni.gc_network_list(_NET, GCArgs())),
+    "status": ("STATUS", lambda cni: cni.get_status_network_list(_NET)),
+    "validate": ("VERSION", lambda cni: cni.validate_network_list(_NET)),
+    "version": ("VERSION", lambda cni: cni.get_version_info("a")),
+    "single-add": ("ADD", lambda cni: cni.add_network(single(), RT)),
+    "single-check": ("CHECK", lambda cni: cni.check_network(single(), RT)),
+    "single-del": ("DEL", lambda cni: cni.del_network(single(), RT)),
+    "single-validate": ("VERSION", lambda cni: cni.validate_network(single())),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("command", "call"), _IMPATIENT.values(), ids=list(_IMPATIENT))
+async def test_item_230_every_operation_has_the_deadline(
+    command: str, call: Callable[[CNIConfig], Awaitable[object]]
+) -> None:
+    fake = runtime()
+    await fake.added()
+    records = dict(fake.cache.records)
+    exec = FakeExec({("a", command): Blocker()})
+    cni = CNIConfig(["/bin"], exec=exec, cache=fake.cache, timeout=0.05)
+    with pytest.raises((PluginTimeoutError, AggregateError)) as caught:
+        await call(cni)
+    error: Exception = caught.value
+    if isinstance(error, AggregateError):
+        error = error.errors[0]
+    assert isinstance(error, PluginTimeoutError)
+    assert (error.plugin, error.command, error.retryable) == ("a", command, True)
+    assert "netplugin failed with no error message: timed out after 0.05 s" in str(error)
+    assert fake.cache.records == records
 
 
 @pytest.mark.anyio
