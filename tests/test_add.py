@@ -277,7 +277,7 @@ async def test_item_102_a_deadline() -> None:
 async def test_item_352_a_plugin_of_the_first_hour(version: str) -> None:
     fake = runtime({("a", "ADD"): b'{"ip4":{"ip":"10.0.0.1/24"}}'})
     result = await fake.cni.add_network_list(network("a", "a", version=version), RT)
-    assert as_dict(result)["cniVersion"] == version or "0.1.0"
+    assert as_dict(result)["cniVersion"] == (version or "0.1.0")
     assert [config["cniVersion"] for config in fake.configs("ADD")] == [version, version]
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from cni_async import (
     GCArgs,
     GCAttachment,
     MemoryCache,
+    PluginInfo,
     PluginTimeoutError,
     RuntimeConf,
 )
@@ -101,6 +102,38 @@ async def test_item_230_every_operation_has_the_deadline(
     assert (error.plugin, error.command, error.retryable) == ("a", command, True)
     assert "netplugin failed with no error message: timed out after 0.05 s" in str(error)
     assert fake.cache.records == records
+
+
+class Translated(FakeExec):
+    """An executor that finds, runs and understands plugins in its own way."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.paths: list[str] = []
+
+    async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
+        return f"image:{'+'.join(paths)}/{plugin}"
+
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
+        self.paths.append(plugin_path)
+        await super().exec_plugin(plugin_path, stdin_data, environ)
+        return b"{}"
+
+    def decode(self, data: bytes) -> PluginInfo:
+        return PluginInfo((data.decode(), "1.1.0"), "decoded")
+
+
+@pytest.mark.anyio
+async def test_item_348_an_executor_of_ones_own_decides_all_three() -> None:
+    exec = Translated()
+    cni = CNIConfig(["/a", "/b"], exec=exec, cache=MemoryCache())
+    await cni.add_network_list(network("p"), RT)
+    assert await cni.get_version_info("p") == PluginInfo(("{}", "1.1.0"), "decoded")
+    assert await cni.validate_network_list(network("p")) == []
+    assert exec.paths == ["image:/a+/b/p"] * 3
+    assert [call.command for call in exec.calls] == ["ADD", "VERSION", "VERSION"]
 
 
 @pytest.mark.anyio

@@ -1,5 +1,6 @@
 """Conversions among the seven versions (checklist 271-289). The texts are what Go's build wrote."""
 
+import copy
 import itertools
 import json
 from ipaddress import IPv6Interface, ip_interface
@@ -121,6 +122,15 @@ def test_nothing_is_shared(source: str, target: str) -> None:  # 276, 279, 287
     converted = result.get_as_version(target)
     assert len(parts(result)) > 5
     assert parts(result).isdisjoint(parts(converted))
+
+
+@pytest.mark.parametrize("source", VERSIONS)
+def test_copies_share_nothing(source: str) -> None:  # 270
+    result = result_of(source, EXPECTED[FAMILY[source], FAMILY[source]])
+    duplicate = copy.deepcopy(result)
+    assert duplicate == result
+    assert len(parts(result)) > 5
+    assert parts(result).isdisjoint(parts(duplicate))
 
 
 @pytest.mark.parametrize("source", VERSIONS)
