@@ -16,7 +16,6 @@ from tests.support.go_names import GO_NAMES
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
-DIFFERENCES = (ROOT / "docs" / "differences.md").read_text()
 
 
 def resolve(name: str) -> Any:
@@ -53,16 +52,6 @@ def test_name_exists_and_readme_tells_which_to_await(go: str, names: tuple[str, 
 @pytest.mark.parametrize("path", sorted(set(re.findall(r"\]\((?!http)([^)#]+)", README))))
 def test_readme_links_lead_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
-
-
-def test_every_difference_has_its_test() -> None:
-    rows = re.findall(r"^\|.*\|$", DIFFERENCES, re.MULTILINE)
-    rows = [row for row in rows if not re.match(r"\| (libcni|cnitool) \||\|-", row)]
-    assert len(rows) > 40
-    for row in rows:
-        path = re.search(r"`(tests/[\w/]+\.py)` \|$", row)
-        assert path, f"no test named: {row}"
-        assert (ROOT / path[1]).exists(), row
 
 
 @pytest.mark.parametrize(
