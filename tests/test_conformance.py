@@ -1,0 +1,125 @@
+"""The documents on conformance are complete, and every test that they name exists."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from typing import Final, NamedTuple
+
+ROOT: Final = Path(__file__).parents[1]
+DOCS: Final = ROOT / "docs"
+
+# The items of our list of libcni's observable behaviours, and its sections.
+ITEMS: Final = range(1, 366)
+SECTIONS: Final = [
+    *"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
+    *("AA", "BB", "CC", "DD", "EE", "FF", "GG", "HH"),
+]
+
+TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
+ANCHOR: Final = re.compile(r'<a id="([\w-]+)"></a>')
+
+
+class Item(NamedTuple):
+    """A row of docs/conformance.md."""
+
+    number: str
+    behaviour: str
+    status: str
+    evidence: str
+
+
+def rows(text: str) -> Iterator[list[str]]:
+    """Return the cells of each row of each table, without the headings."""
+    lines = text.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        is_heading = following.startswith("|-")
+        if line.startswith("|") and not line.startswith("|-") and not is_heading:
+            yield [cell.strip() for cell in line[1:-1].split("|")]
+
+
+CONFORMANCE: Final = (DOCS / "conformance.md").read_text()
+DIFFERENCES: Final = [*rows((DOCS / "differences.md").read_text())]
+
+
+def items() -> list[Item]:
+    return [Item(*cells) for cells in rows(CONFORMANCE)]
+
+
+@cache
+def declared_in(path: str) -> frozenset[str]:
+    """Return the names of a module's tests, those in classes as ``Class::test_name``."""
+    if not (ROOT / path).is_file():
+        return frozenset()
+    module = ast.parse((ROOT / path).read_text())
+    groups = [("", module.body)]
+    groups += [
+        (f"{node.name}::", node.body) for node in module.body if isinstance(node, ast.ClassDef)
+    ]
+    return frozenset(
+        prefix + node.name
+        for prefix, body in groups
+        for node in body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+    )
+
+
+def names_tests(evidence: str) -> bool:
+    """Tell whether this is a list of tests, all of which exist."""
+    parts = evidence.split(", ")
+    found = [TEST.fullmatch(part) for part in parts]
+    return len(set(parts)) == len(parts) and all(
+        one is not None and one[2] in declared_in(one[1]) for one in found
+    )
+
+
+def test_every_item_has_one_row() -> None:
+    assert [item.number for item in items()] == [str(number) for number in ITEMS]
+    assert re.findall(r"^## (\w+)\. ", CONFORMANCE, re.MULTILINE) == SECTIONS
+
+
+def test_every_behaviour_is_told_briefly() -> None:
+    assert not [item for item in items() if not 5 < len(item.behaviour) <= 100]
+
+
+def test_every_status_is_one_of_three() -> None:
+    known = re.compile(r"same|not applicable|\[better\]\(differences\.md#[\w-]+\)")
+    assert not [item for item in items() if not known.fullmatch(item.status)]
+
+
+def test_every_item_names_tests_or_says_why_not() -> None:
+    assert not [
+        item
+        for item in items()
+        if (item.status == "not applicable") != (not names_tests(item.evidence))
+    ]
+    reasons = [item for item in items() if item.status == "not applicable"]
+    assert not [item for item in reasons if len(item.evidence) < 5 or "::" in item.evidence]
+
+
+def test_every_better_item_leads_to_its_difference() -> None:
+    targets = {found[1] for cells in DIFFERENCES if (found := ANCHOR.match(cells[0]))}
+    links = {
+        item.number: found[1]
+        for item in items()
+        if (found := re.search(r"differences\.md#([\w-]+)", item.status))
+    }
+    assert links
+    assert not {number: link for number, link in links.items() if link not in targets}
+
+
+def test_every_difference_can_be_linked_to() -> None:
+    anchors = [ANCHOR.match(cells[0]) for cells in DIFFERENCES]
+    names = [found[1] for found in anchors if found]
+    assert len(names) == len(set(names)) == len(DIFFERENCES) > 50
+
+
+def test_every_difference_says_what_it_is_and_names_its_tests() -> None:
+    for libcni, ours, _why, evidence in DIFFERENCES:
+        assert ANCHOR.sub("", libcni)
+        assert ours
+        assert names_tests(evidence), evidence
