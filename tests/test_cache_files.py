@@ -709,6 +709,15 @@ async def test_items_188_and_190_listing(cache: Cache, caplog: pytest.LogCapture
     assert "net-c1-gone" not in caplog.text
 
 
+async def test_item_188_names_that_are_no_text_are_sorted_bytewise(cache: Cache) -> None:
+    for number, name in enumerate([b"\xff", "\U0001f600".encode(), b"a"]):
+        key = AttachmentKey("net", f"c{number}", "eth0")
+        await cache.store(key, record(key))
+        file = cache.results / key.file_name
+        os.rename(file, os.path.join(os.fsencode(cache.results), name))
+    assert [one.container_id for one in await cache.attachments()] == ["c2", "c1", "c0"]
+
+
 async def test_a_thousand_attachments(tmp_path: Path) -> None:
     cache = Cache(tmp_path, durable=False)
     for number in range(1000):

@@ -201,6 +201,14 @@ async def test_item_53_listing(tmp_path: Path) -> None:
     assert await conf_files("", [".conf"]) == []
 
 
+async def test_item_53_sorted_by_name(tmp_path: Path) -> None:
+    # So many that no file system has them in this order by chance.
+    names = [f"{number:02}.conf" for number in range(30)]
+    for name in sorted(names, key=lambda name: name[::-1]):
+        single(tmp_path / name, "n")
+    assert await conf_files(tmp_path, [".conf"]) == [str(tmp_path / name) for name in names]
+
+
 async def test_item_53_a_relative_directory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
