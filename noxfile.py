@@ -8,6 +8,7 @@ Needs only Python 3.11+ and pip. Without nox this file first installs one for it
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -258,8 +259,8 @@ def _bench(session: nox.Session, *args: str) -> None:
             session.run(*make, str(oldest), external=True)
         pythons.append(str(oldest / "bin" / "python"))
         session.run(pythons[-1], "-m", "pip", "install", "--quiet", package, external=True)
-    command = f"python3 noxfile.py -s {session.name.rpartition('-')[0]} -- {' '.join(args)}"
-    env = {"CNI_ASYNC_BENCH": command.removesuffix(" -- ")}
+    command = shlex.join(["python3", "noxfile.py", "-s", "bench", *(["--", *args] if args else [])])
+    env = {"CNI_ASYNC_BENCH": command}
     session.run("python", "-m", "tests.benchmarks", "--python", *pythons, *args, env=env)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import shlex
+import signal
 import sys
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 def main(arguments: list[str]) -> None:
     """Do what the command line says."""
     options = _options(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # not without cleaning up
     size: Size = options.size or "full"
     command = os.environ.get("CNI_ASYNC_BENCH") or shlex.join(
         ["python", "-m", "tests.benchmarks", *arguments]

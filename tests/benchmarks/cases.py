@@ -9,7 +9,9 @@ from typing import Final, Literal
 Size = Literal["full", "quick", "toy"]
 
 # How many times each side does each case, in turn with the others.
-ROUNDS: Final[Mapping[Size, int]] = {"full": 7, "quick": 3, "toy": 1}
+ROUNDS: Final[Mapping[Size, int]] = {"full": 5, "quick": 3, "toy": 1}
+# Older Pythons take part in the first of them only.
+ROUNDS_OF_OLDER: Final = 3
 
 # What trio may take for what asyncio takes 1 for.
 TRIO_AT_MOST: Final = 1.25
@@ -89,7 +91,7 @@ def _parsing(name: str, title: str, at_most: float) -> Case:
 
 
 def _one(name: str, title: str, target: Target | None, **same: int) -> Case:
-    sizes = _sizes({"adds": 200}, {"adds": 60}, {"adds": 5}, **same)
+    sizes = _sizes({"adds": 100}, {"adds": 60}, {"adds": 5}, **same)
     return Case(name, "one", {"add": Row(name, title, target)}, sizes)
 
 
@@ -114,7 +116,7 @@ def _list(label: str, records: int, quick: int, toy: int) -> Case:
         {"records": quick, "times": 2, "milliseconds": 300},
         {"records": toy, "times": 1, "milliseconds": 30},
     )
-    return Case(f"list-{label}", "list", rows, sizes, most_rounds=5)
+    return Case(f"list-{label}", "list", rows, sizes, most_rounds=3)
 
 
 def _floor(in_flight: int) -> Case:
@@ -139,7 +141,7 @@ _REAL: Final = Case(
         ),
     },
     _sizes({"containers": 100}, {"containers": 24}, {"containers": 2}, in_flight=8),
-    most_rounds=5,
+    most_rounds=3,
 )
 _GC: Final = Case(
     "gc",
@@ -168,7 +170,7 @@ _FLAT: Final = Case(
         {"few": 1000, "many": 20_000, "pairs": 100},
         {"few": 10, "many": 300, "pairs": 3},
     ),
-    most_rounds=5,
+    most_rounds=3,
 )
 _STALL: Final = Case(
     "stall",

@@ -15,7 +15,7 @@ from typing import Any, Final
 from tests.support import go_programs
 
 from . import machine
-from .cases import Case, Size
+from .cases import ROUNDS_OF_OLDER, Case, Size
 from .figures import Measured
 from .scratch import LeftOutError, Scratch
 from .table import BACKENDS, GO, Results
@@ -32,6 +32,7 @@ class Side:
     name: str
     command: Sequence[str]
     backend: str = ""
+    most_rounds: int = 1000
 
 
 def programs() -> Path:
@@ -67,7 +68,7 @@ class Runner:
         facts = machine.describe(scratch.path)
         facts |= self._answer(self._go, {"case": "about"})["about"]
         self._pythons: list[str] = []
-        for python in pythons:
+        for place, python in enumerate(pythons):
             command = [python, "-m", "tests.benchmarks.ours"]
             about = self._answer(Side("", command, "asyncio"), {"case": "about"})["about"]
             full = about.pop("Python")
@@ -75,7 +76,12 @@ class Runner:
             facts[f"Python {full}"] = ", ".join(map(" ".join, about.items()))
             self._pythons.append(version)
             self._sides += [
-                Side(f"{version} {backend}", command, backend)
+                Side(
+                    f"{version} {backend}",
+                    command,
+                    backend,
+                    ROUNDS_OF_OLDER if place else Side.most_rounds,
+                )
                 for backend in BACKENDS
                 if backend in backends and (backend == "asyncio" or backend in about)
             ]
@@ -104,7 +110,8 @@ class Runner:
                 try:
                     # There and back again: whoever comes last comes first the next time.
                     for side in sides if turn % 2 == 0 else reversed(sides):
-                        self._measure(case, side, size, results)
+                        if turn < side.most_rounds:
+                            self._measure(case, side, size, results)
                 except LeftOutError as error:
                     if os.environ.get("CI"):
                         raise RuntimeError(f"{case.name}: {error}; in CI it has to be") from None
