@@ -441,15 +441,30 @@ async def test_item_185_values_are_json() -> None:
 
 
 @pytest.mark.anyio
+async def test_item_165_a_record_of_another_attachment() -> None:
+    """One whose names make the same file name."""
+    fake = runtime()
+    theirs = {"networkName": "net-c1", "containerId": "c2", "ifName": "x"}
+    mine = RuntimeConf("c1-c2", ifname="x")
+    fake.cache.records[AttachmentKey("net", "c1-c2", "x")] = v1(result=ADDRESS, **theirs)
+    words = "cache record net-c1-c2-x is of another attachment: network"
+    with pytest.raises(ForeignRecordError, match=rf"^{words}"):
+        await fake.cni.get_network_list_cached_result(network("a"), mine)
+    with pytest.raises(ForeignRecordError, match=rf"^{words}"):
+        await fake.cni.get_network_cached_config(single("a"), mine)
+
+
+@pytest.mark.anyio
 @pytest.mark.parametrize(
     "theirs", [{"networkName": "n"}, {"containerId": "c"}, {"ifName": "e"}, {"IFNAME": "e"}]
 )
-async def test_item_165_a_record_of_another_attachment(theirs: dict[str, Any]) -> None:
+async def test_a_record_that_nobody_has_written_under_this_name(theirs: dict[str, Any]) -> None:
+    """It is damaged, and not another's whom nobody could ever make give up the name."""
     kept = Kept(v1(result=ADDRESS, **theirs))
-    words = "cache record net-c1-eth0 is of another attachment: network"
-    with pytest.raises(ForeignRecordError, match=rf"^{words}"):
+    words = "cache record net-c1-eth0 says of itself: network"
+    with pytest.raises(CorruptRecordError, match=rf"^{words}"):
         await kept.cni.get_network_list_cached_result(kept.net, BARE)
-    with pytest.raises(ForeignRecordError, match=rf"^{words}"):
+    with pytest.raises(CorruptRecordError, match=words):
         await kept.cni.get_network_cached_config(kept.one, BARE)
 
 

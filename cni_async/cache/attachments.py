@@ -89,8 +89,10 @@ class Attachments:
         if data is None:
             return Before.NOTHING
         try:
+            record = decode_record(data)
+            record.check_owner(key)
             # A record of another kind is at least somebody's; the oldest are bare results.
-            unfinished = _is_unfinished(decode_record(data))
+            unfinished = _is_unfinished(record)
         except CorruptRecordError:
             unfinished = True
         return Before.UNFINISHED if unfinished else Before.COMPLETED

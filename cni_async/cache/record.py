@@ -103,16 +103,21 @@ class Record(
 
         Raises:
             ForeignRecordError: it is not.
+            CorruptRecordError: it names an attachment that has no record under this file name.
         """
         mine = (key.network, key.container_id, key.ifname)
         theirs = (self.network, self.container_id, self.ifname)
         # Go lists records that lack an ID, so they are somebody's; take them for ours.
-        if any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True)):
-            network, container_id, ifname = map(quote, theirs)
-            raise ForeignRecordError(
-                f"cache record {key.file_name} is of another attachment: network {network}, "
-                f"container ID {container_id}, interface {ifname}"
-            )
+        if not any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True)):
+            return
+        network, container_id, ifname = map(quote, theirs)
+        words = f"network {network}, container ID {container_id}, interface {ifname}"
+        if AttachmentKey(*theirs).file_name != key.file_name:
+            # Nobody wrote that here: a damaged one must not keep its name taken for ever.
+            raise CorruptRecordError(f"cache record {key.file_name} says of itself: {words}")
+        raise ForeignRecordError(
+            f"cache record {key.file_name} is of another attachment: {words}"
+        )
 
     @property
     def arg_pairs(self) -> tuple[tuple[str, str], ...]:
