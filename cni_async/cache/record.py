@@ -115,9 +115,7 @@ class Record(
         if AttachmentKey(*theirs).file_name != key.file_name:
             # Nobody wrote that here: a damaged one must not keep its name taken for ever.
             raise CorruptRecordError(f"cache record {key.file_name} says of itself: {words}")
-        raise ForeignRecordError(
-            f"cache record {key.file_name} is of another attachment: {words}"
-        )
+        raise ForeignRecordError(f"cache record {key.file_name} is of another attachment: {words}")
 
     @property
     def arg_pairs(self) -> tuple[tuple[str, str], ...]:
