@@ -26,6 +26,7 @@ from cni_async.invoke import (
     exec_plugin_without_result,
     get_version_info,
 )
+from cni_async.invoke.args import BuiltArgs
 from cni_async.invoke.caller import PluginCaller
 from cni_async.testing import FakeCall, FakeExec
 from tests.support.recorder import Answer, Recorder
@@ -317,8 +318,8 @@ async def test_caller(recorder: Recorder) -> None:
     path = await caller.find("bridge")
     assert path == str(recorder.folder / "bridge")
     config = b'{"cniVersion": "1.0.0"}'
-    assert (await caller.add("bridge", path, config, ARGS)).version == "1.0.0"
-    await caller.run("bridge", path, config, Args(command="DEL"))
+    assert (await caller.add("bridge", path, config, BuiltArgs.of(ARGS))).version == "1.0.0"
+    await caller.run("bridge", path, config, BuiltArgs.of(Args(command="DEL")))
     assert (await caller.version("bridge")).cni_version == "1.1.0"
     assert recorder.order() == ["bridge ADD", "bridge DEL", "bridge VERSION"]
 
@@ -341,10 +342,10 @@ async def test_caller_tells_who_failed() -> None:
     )
     caller = PluginCaller(["/bin"], exec, timeout=None)
     with pytest.raises(PluginError) as caught:
-        await caller.add("bridge", "/bin/bridge", b"{}", ARGS)
+        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS))
     assert (caught.value.plugin, caught.value.command) == ("bridge", "ADD")
     with pytest.raises(PluginError) as caught:
-        await caller.run("bridge", "/bin/bridge", b"{}", Args(command="DEL"))
+        await caller.run("bridge", "/bin/bridge", b"{}", BuiltArgs.of(Args(command="DEL")))
     assert (caught.value.plugin, caught.value.command) == ("p", "c")
     with pytest.raises(CNIError, match=r"^no$"):
         await caller.version("bridge")
@@ -360,8 +361,10 @@ async def test_caller_s_deadline(command: str) -> None:
 
     caller = PluginCaller(["/bin"], FakeExec({("bridge", command): hang}), timeout=0.05)
     calls: dict[str, Callable[[], Awaitable[object]]] = {
-        "ADD": lambda: caller.add("bridge", "/bin/bridge", b"{}", ARGS),
-        "DEL": lambda: caller.run("bridge", "/bin/bridge", b"{}", Args(command="DEL")),
+        "ADD": lambda: caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS)),
+        "DEL": lambda: caller.run(
+            "bridge", "/bin/bridge", b"{}", BuiltArgs.of(Args(command="DEL"))
+        ),
         "VERSION": lambda: caller.version("bridge"),
     }
     with anyio.fail_after(20), pytest.raises(PluginTimeoutError) as caught:
@@ -380,7 +383,7 @@ async def test_somebody_else_s_deadline() -> None:
 
     caller = PluginCaller(["/bin"], FakeExec({("bridge", "ADD"): fail}), timeout=20)
     with pytest.raises(TimeoutError, match="theirs"):
-        await caller.add("bridge", "/bin/bridge", b"{}", ARGS)
+        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS))
 
 
 async def test_environment_of_a_call(recorder: Recorder) -> None:
