@@ -1,91 +1,95 @@
 """CNI for asyncio and trio: what Go's libcni does, in Python.
 
 Everything that most programs need is here; `cni_async.invoke`, `.types`, `.version`,
-`.capabilities` and `.testing` have the rest.
+`.capabilities` and `.testing` have the rest. Each name is imported when it is first asked for, as
+anyio does it, too: a program that starts often need not pay for what it does not use.
 """
 
-from . import capabilities, errors, invoke, types, version
-from .api import (
-    CNIConfig,
-)
-from .cache import (
-    CACHE_DIR,
-    CNI_CACHE_V1,
-    AttachmentKey,
-    CacheStore,
-    FileCache,
-    MemoryCache,
-    NetworkAttachment,
-)
-from .conf import (
-    NetworkConfig,
-    NetworkConfigList,
-    conf_files,
-    conf_from_bytes,
-    conf_from_file,
-    conf_list_from_bytes,
-    conf_list_from_conf,
-    conf_list_from_file,
-    inject_conf,
-    load_conf,
-    load_conf_list,
-    load_network_conf,
-    network_conf_from_bytes,
-    network_conf_from_file,
-    network_plugin_conf_from_bytes,
-    network_plugin_confs_from_files,
-)
-from .errors import (
-    AggregateError,
-    ArgsError,
-    CacheError,
-    CacheWriteError,
-    CheckNotSupportedError,
-    CNIError,
-    ConfigError,
-    CorruptRecordError,
-    ErrorCode,
-    ForeignRecordError,
-    GCError,
-    IncompatibleVersionError,
-    InvalidIdentifierError,
-    NoConfigsFoundError,
-    NotFoundError,
-    OutputLimitError,
-    PluginError,
-    PluginNotFoundError,
-    PluginTimeoutError,
-    RecoveryError,
-    ResultError,
-    UnsupportedVersionError,
-    ValidationError,
-    VersionError,
-)
-from .invoke import (
-    DefaultExec,
-    Exec,
-    RawExec,
-)
-from .protocol import (
-    CNI,
-)
-from .runtime import (
-    GCArgs,
-    RuntimeConf,
-)
-from .types import (
-    DNS,
-    IPAM,
-    GCAttachment,
-    NetConf,
-    Result,
-    Route,
-    create_result,
-    create_result_from_bytes,
-)
-from .version import (
-    PluginInfo,
-)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from . import capabilities, errors, invoke, types, version
+    from .api import (
+        CNIConfig,
+    )
+    from .cache import (
+        CACHE_DIR,
+        CNI_CACHE_V1,
+        AttachmentKey,
+        CacheStore,
+        FileCache,
+        MemoryCache,
+        NetworkAttachment,
+    )
+    from .conf import (
+        NetworkConfig,
+        NetworkConfigList,
+        conf_files,
+        conf_from_bytes,
+        conf_from_file,
+        conf_list_from_bytes,
+        conf_list_from_conf,
+        conf_list_from_file,
+        inject_conf,
+        load_conf,
+        load_conf_list,
+        load_network_conf,
+        network_conf_from_bytes,
+        network_conf_from_file,
+        network_plugin_conf_from_bytes,
+        network_plugin_confs_from_files,
+    )
+    from .errors import (
+        AggregateError,
+        ArgsError,
+        CacheError,
+        CacheWriteError,
+        CheckNotSupportedError,
+        CNIError,
+        ConfigError,
+        CorruptRecordError,
+        ErrorCode,
+        ForeignRecordError,
+        GCError,
+        IncompatibleVersionError,
+        InvalidIdentifierError,
+        NoConfigsFoundError,
+        NotFoundError,
+        OutputLimitError,
+        PluginError,
+        PluginNotFoundError,
+        PluginTimeoutError,
+        RecoveryError,
+        ResultError,
+        UnsupportedVersionError,
+        ValidationError,
+        VersionError,
+    )
+    from .invoke import (
+        DefaultExec,
+        Exec,
+        RawExec,
+    )
+    from .protocol import (
+        CNI,
+    )
+    from .runtime import (
+        GCArgs,
+        RuntimeConf,
+    )
+    from .types import (
+        DNS,
+        IPAM,
+        GCAttachment,
+        NetConf,
+        Result,
+        Route,
+        create_result,
+        create_result_from_bytes,
+    )
+    from .version import (
+        PluginInfo,
+    )
 
 __all__ = [
     "CACHE_DIR",
@@ -157,3 +161,101 @@ __all__ = [
     "types",
     "version",
 ]
+
+_SUBMODULES = ("capabilities", "errors", "invoke", "types", "version")
+_HOMES = {
+    "api": ("CNIConfig",),
+    "cache": (
+        "CACHE_DIR",
+        "CNI_CACHE_V1",
+        "AttachmentKey",
+        "CacheStore",
+        "FileCache",
+        "MemoryCache",
+        "NetworkAttachment",
+    ),
+    "conf": (
+        "NetworkConfig",
+        "NetworkConfigList",
+        "conf_files",
+        "conf_from_bytes",
+        "conf_from_file",
+        "conf_list_from_bytes",
+        "conf_list_from_conf",
+        "conf_list_from_file",
+        "inject_conf",
+        "load_conf",
+        "load_conf_list",
+        "load_network_conf",
+        "network_conf_from_bytes",
+        "network_conf_from_file",
+        "network_plugin_conf_from_bytes",
+        "network_plugin_confs_from_files",
+    ),
+    "errors": (
+        "AggregateError",
+        "ArgsError",
+        "CacheError",
+        "CacheWriteError",
+        "CheckNotSupportedError",
+        "CNIError",
+        "ConfigError",
+        "CorruptRecordError",
+        "ErrorCode",
+        "ForeignRecordError",
+        "GCError",
+        "IncompatibleVersionError",
+        "InvalidIdentifierError",
+        "NoConfigsFoundError",
+        "NotFoundError",
+        "OutputLimitError",
+        "PluginError",
+        "PluginNotFoundError",
+        "PluginTimeoutError",
+        "RecoveryError",
+        "ResultError",
+        "UnsupportedVersionError",
+        "ValidationError",
+        "VersionError",
+    ),
+    "invoke": (
+        "DefaultExec",
+        "Exec",
+        "RawExec",
+    ),
+    "protocol": ("CNI",),
+    "runtime": (
+        "GCArgs",
+        "RuntimeConf",
+    ),
+    "types": (
+        "DNS",
+        "IPAM",
+        "GCAttachment",
+        "NetConf",
+        "Result",
+        "Route",
+        "create_result",
+        "create_result_from_bytes",
+    ),
+    "version": ("PluginInfo",),
+}
+
+if not TYPE_CHECKING:  # type checkers would take any name for one of ours
+    from importlib import import_module as _import_module
+
+    _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+    def __getattr__(name: str) -> object:
+        """Import a name, or a public module, on first use."""
+        if name in _SUBMODULES:
+            return _import_module(f".{name}", __name__)
+        if name not in _HOME_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        value = getattr(_import_module(f".{_HOME_OF[name]}", __name__), name)
+        globals()[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        """List what can be imported."""
+        return sorted({*globals(), *__all__})

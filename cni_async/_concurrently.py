@@ -1,8 +1,9 @@
 """Do things at once whose order does not matter, or to the end whatever happens meanwhile."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+import sys
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 import anyio
 
@@ -79,7 +80,7 @@ async def _in_own_task(call: Callable[[], Awaitable[_T]]) -> _T:
     async def run() -> _T:
         return await call()
 
-    task = asyncio.get_running_loop().create_task(run())
+    task = _started(run())
     interruption: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not task.done():
@@ -90,6 +91,13 @@ async def _in_own_task(call: Callable[[], Awaitable[_T]]) -> _T:
     if interruption is None:
         return task.result()
     raise interruption from None if task.cancelled() else task.exception()
+
+
+def _started(coroutine: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+    loop = asyncio.get_running_loop()
+    if sys.version_info >= (3, 12):  # at once, not in the event loop's next turn
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)
 
 
 def _in_asyncio_task() -> bool:

@@ -35,6 +35,7 @@ from cni_async import (
     InvalidIdentifierError,
     RuntimeConf,
 )
+from cni_async.cache import files
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, Operation, address, as_dict, network, operations
 from tests.support.require import require
@@ -731,26 +732,56 @@ async def test_a_thousand_attachments(tmp_path: Path) -> None:
     assert elapsed < 2  # a tenth of this, mostly
 
 
-async def test_one_visit_to_a_thread_for_each_operation(
-    cache: Cache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    visits: list[object] = []
+Visits = list[str]
+
+
+@pytest.fixture
+def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
+    """The functions that worker threads were given."""
+    names: Visits = []
     run_sync = to_thread.run_sync
 
     async def count(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
-        visits.append(function)
+        names.append(function.__name__)
         return await run_sync(function, *args, **options)
 
     monkeypatch.setattr(to_thread, "run_sync", count)
-    for call in (
-        cache.prepare(KEY),
-        cache.store(KEY, record()),
-        cache.load(KEY),
-        cache.attachments(),
-        cache.remove(KEY),
-    ):
-        await call
-    assert len(visits) == 5
+    return names
+
+
+async def use(cache: FileCache) -> None:
+    await cache.prepare(KEY)
+    await cache.store(KEY, record())
+    await cache.load(KEY)
+    await cache.attachments()
+    await cache.remove(KEY)
+
+
+async def test_what_waits_for_the_disk_visits_a_thread(tmp_path: Path, visits: Visits) -> None:
+    await use(FileCache(tmp_path / "cache"))
+    assert visits == ["_prepare", "_store", "_attachments", "_remove"]
+
+
+async def test_what_does_not_wait_for_the_disk_visits_none(tmp_path: Path, visits: Visits) -> None:
+    await use(FileCache(tmp_path / "cache", durable=False))
+    assert visits == ["_prepare", "_attachments"]
+
+
+async def test_a_slow_disk_is_given_to_a_thread_for_a_while(
+    tmp_path: Path, visits: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FileCache(tmp_path / "cache", durable=False)
+    await cache.prepare(KEY)
+    visits.clear()
+    monkeypatch.setattr(files, "_SLOW", -1.0)
+    await cache.load(KEY)
+    await cache.store(KEY, record())
+    assert visits == ["_store"]
+    monkeypatch.setattr(files, "_SLOW_FOR", -1.0)
+    cache = FileCache(tmp_path / "cache", durable=False)
+    await cache.load(KEY)
+    await cache.remove(KEY)
+    assert visits == ["_store"]
 
 
 # -- identifiers

@@ -6,6 +6,8 @@ import ast
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
@@ -109,10 +111,30 @@ def test_all_is_sorted_and_complete(module: ModuleType) -> None:
 
 
 def test_the_package_exports_what_it_imports() -> None:
-    tree = ast.parse((PACKAGE / "__init__.py").read_text())
-    imports = [node for node in tree.body if isinstance(node, ast.ImportFrom)]
-    imported = {alias.asname or alias.name for node in imports for alias in node.names}
-    assert imported == set(cni_async.__all__)
+    """What type checkers see imported is what an attribute's first use imports."""
+    imports = [
+        node
+        for node in ast.walk(ast.parse((PACKAGE / "__init__.py").read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    imported = [(node.module, alias.name) for node in imports for alias in node.names]
+    assert sorted(name for _, name in imported) == sorted(cni_async.__all__)
+    for home, name in imported:
+        theirs = importlib.import_module(f"cni_async.{home or name}")
+        assert getattr(cni_async, name) is (theirs if home is None else getattr(theirs, name))
+    assert set(cni_async.__all__) <= set(dir(cni_async))
+
+
+def test_the_package_has_nothing_else() -> None:
+    with pytest.raises(AttributeError, match=r"^module 'cni_async' has no attribute 'Nothing'$"):
+        cni_async.Nothing  # type: ignore[attr-defined]  # noqa: B018
+    assert not hasattr(cni_async, "__wrapped__")
+
+
+def test_nothing_is_imported_before_it_is_used() -> None:
+    script = "import cni_async, sys; print([name for name in sys.modules if 'cni_async.' in name])"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert said.stdout.strip() == b"[]"
 
 
 @pytest.mark.parametrize(("name", "value"), exported(), ids=[name for name, _ in exported()])
