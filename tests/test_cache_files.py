@@ -737,7 +737,7 @@ Visits = list[str]
 
 @pytest.fixture
 def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
-    """The functions that worker threads were given."""
+    """Return the functions that worker threads are given, as they are given them."""
     names: Visits = []
     run_sync = to_thread.run_sync
 

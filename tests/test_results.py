@@ -21,7 +21,6 @@ from cni_async.types import (
     v040,
     v100,
 )
-from cni_async.types._result import BaseResult
 from cni_async.types.create import result_from_plugin
 
 
@@ -132,11 +131,6 @@ def test_0_2_0() -> None:  # 248, 256
 def test_the_protocol_fits(result: Result) -> None:
     assert isinstance(result, Result)
     assert not isinstance("1.0.0", Result)
-
-
-def test_the_base_is_no_result() -> None:
-    with pytest.raises(NotImplementedError):
-        BaseResult().to_json()
 
 
 def test_lists_are_not_shared() -> None:

@@ -20,6 +20,7 @@ from cni_async.errors import (
 )
 from cni_async.runtime import RuntimeConf
 from cni_async.types import Result, create_result_from_bytes
+from cni_async.types._result import sorted_json
 from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
 
 CNI_CACHE_V1: Final = "cniCacheV1"
@@ -184,7 +185,7 @@ def encode_record(
     )
     if result is not None:
         # To libcni it is a map here, so all of its keys are sorted.
-        record.result = msgspec.Raw(_json.dumps(_json.loads(result.to_json().encode())))
+        record.result = msgspec.Raw(sorted_json(result))
     try:
         capability_args = dict(rt.capability_args)
         _json.reject_non_finite(capability_args)

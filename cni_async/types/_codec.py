@@ -1,12 +1,11 @@
-"""Tables that say how the structs of a result are read from JSON and written to it.
+"""Tables that say how the structs of a result are read from JSON that msgspec would not read.
 
-A table states, for each key in the order of libcni's declarations, the attribute it belongs to,
-how it is read, and when it is left out. Reading is as strict as Go's typed decoding: keys match in
-any letter case, the last one wins, and a value of another type is an error.
+A table states, for each key, the attribute it belongs to and how it is read. Reading is as strict
+as Go's typed decoding, and as patient: keys match in any letter case, the last one wins, unknown
+ones are left out, and a value of another type is an error that says where.
 """
 
 from collections.abc import Callable, Iterable
-from operator import attrgetter
 from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 import msgspec
@@ -14,7 +13,7 @@ import msgspec
 from cni_async import _json
 from cni_async.errors import ResultError
 
-from .common import DNS, Route, format_cidr, format_ip, parse_cidr, parse_ip
+from .common import DNS, Route, parse_cidr, parse_ip
 
 T = TypeVar("T", bound=msgspec.Struct)
 
@@ -29,9 +28,6 @@ class Field(NamedTuple):
         attribute: of the struct.
         read: makes the attribute's value of the decoded one; gets the attributes so far, too.
         reads_null: null is for `read` to judge; otherwise it leaves the attribute as it was.
-        write: from the attribute's value to what JSON knows.
-        always: written even where it is empty.
-        zero_is_empty: left out for any empty value, not only for None.
         required: the key has to be there.
     """
 
@@ -39,18 +35,15 @@ class Field(NamedTuple):
     attribute: str
     read: Callable[[Any, dict[str, Any]], Any]
     reads_null: bool = False
-    write: Callable[[Any], Any] | None = None
-    always: bool = False
-    zero_is_empty: bool = True
     required: bool = False
 
 
 class Codec(Generic[T]):
-    """Reads and writes one kind of struct.
+    """Reads one kind of struct.
 
     Args:
         struct: makes it; gets what was read as keyword arguments.
-        fields: its keys, in the order in which they are written.
+        fields: its keys.
     """
 
     def __init__(self, struct: Callable[..., T], *fields: Field) -> None:
@@ -63,10 +56,6 @@ class Codec(Generic[T]):
             for field in fields
             for key in (field.key, _json.fold(field.key))
         }
-        self._writers = tuple(
-            (field.key, field.write, field.always, field.zero_is_empty) for field in fields
-        )
-        self._attributes = attrgetter(*(field.attribute for field in fields))
 
     def read(self, value: Any, former: T | None = None) -> T:
         """Make the struct of a decoded object.
@@ -98,15 +87,6 @@ class Codec(Generic[T]):
                 raise _Fault("result key ", " is missing", f".{field.key}")
         return self._struct(**found)
 
-    def write(self, struct: T) -> dict[str, Any]:
-        """Make the object that stands for the struct in JSON."""
-        wire: dict[str, Any] = {}
-        values = self._attributes(struct)
-        for value, (key, write, always, zero_is_empty) in zip(values, self._writers, strict=True):
-            if value or always or (value is not None and not zero_is_empty):
-                wire[key] = value if write is None else write(value)
-        return wire
-
     def decode(self, document: Any) -> T:
         """Make the struct of a whole document.
 
@@ -119,9 +99,9 @@ class Codec(Generic[T]):
             raise ResultError(fault.text()) from None
 
 
-def text(key: str, attribute: str = "", *, always: bool = False) -> Field:
-    """Describe a string, left out where it is empty unless `always`."""
-    return Field(key, attribute or key, _read_string, always=always)
+def text(key: str, attribute: str = "") -> Field:
+    """Describe a string."""
+    return Field(key, attribute or key, _read_string)
 
 
 def integer(key: str, attribute: str = "") -> Field:
@@ -131,22 +111,22 @@ def integer(key: str, attribute: str = "") -> Field:
 
 def nullable_integer(key: str) -> Field:
     """Describe an integer that may be missing and whose zero is a value."""
-    return Field(key, key, _read_nullable_integer, True, zero_is_empty=False)
+    return Field(key, key, _read_nullable_integer, True)
 
 
 def cidr(key: str) -> Field:
     """Describe an address with a prefix, which has to be there."""
-    return Field(key, key, _read_cidr, True, format_cidr, always=True, required=True)
+    return Field(key, key, _read_cidr, True, required=True)
 
 
 def gateway(key: str) -> Field:
     """Describe an address that may be missing."""
-    return Field(key, key, _read_gateway, True, format_ip)
+    return Field(key, key, _read_gateway, True)
 
 
 def dns() -> Field:
-    """Describe the DNS settings, written even where they are empty; a repeated key adds to them."""
-    return Field("dns", "dns", _read_dns, write=DNS_SETTINGS.write, always=True)
+    """Describe the DNS settings; a repeated key adds to them."""
+    return Field("dns", "dns", _read_dns)
 
 
 def object_or_none(key: str, codec: Codec[Any]) -> Field:
@@ -155,16 +135,12 @@ def object_or_none(key: str, codec: Codec[Any]) -> Field:
     def read(value: Any, _found: dict[str, Any]) -> Any:
         return None if value is None else codec.read(value)
 
-    return Field(key, key, read, True, codec.write)
+    return Field(key, key, read, True)
 
 
 def objects(key: str, codec: Codec[Any]) -> Field:
     """Describe a list of objects, none of which may be null."""
-
-    def write(structs: Iterable[Any]) -> list[dict[str, Any]]:
-        return [codec.write(struct) for struct in structs]
-
-    return _list(key, codec.read, write)
+    return _list(key, codec.read)
 
 
 def strings(key: str) -> Field:
@@ -173,12 +149,10 @@ def strings(key: str) -> Field:
     def read_member(value: Any) -> str:
         return "" if value is None else _read_string(value)
 
-    return _list(key, read_member, list)
+    return _list(key, read_member)
 
 
-def _list(
-    key: str, read_member: Callable[[Any], Any], write: Callable[[Iterable[Any]], list[Any]]
-) -> Field:
+def _list(key: str, read_member: Callable[[Any], Any]) -> Field:
     def read(value: Any, _found: dict[str, Any]) -> list[Any]:
         if value is None:
             return []
@@ -194,7 +168,7 @@ def _list(
                 raise
         return members
 
-    return Field(key, key, read, True, write)
+    return Field(key, key, read, True)
 
 
 def _read_string(value: Any, _found: dict[str, Any] | None = None) -> str:

@@ -9,12 +9,16 @@ import msgspec
 from cni_async import _json
 from cni_async.errors import ResultError
 
+from . import _wire
 from .common import DNS, Result, Route
 
-_encode: Final = msgspec.json.Encoder().encode
 
-
-class BaseResult(msgspec.Struct):
+class BaseResult(
+    msgspec.Struct,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename={"cni_version": "cniVersion"},
+):
     """What the results of all families can do."""
 
     newest_version: ClassVar[str]
@@ -47,15 +51,30 @@ class BaseResult(msgspec.Struct):
         Raises:
             ResultError: it holds what JSON or plugins could not read: a zone, half a character.
         """
-        wire = self._wire()
-        try:
-            data = _json.dumps(wire) if self.sorts_keys else _encode(wire)
-        except ValueError as error:
-            raise ResultError(f"cannot write result: {error}") from None
+        data = _encode(self, _wire.SORTED if self.sorts_keys else _wire.AS_DECLARED)
         return (data if indent is None else _json.indent(data, indent)).decode()
 
-    def _wire(self) -> dict[str, Any]:
-        raise NotImplementedError
+    def _as_written(self) -> object:
+        """Return what is written in its place."""
+        return self
+
+
+def sorted_json(result: Result) -> bytes:
+    """Write a result with the keys of all its objects sorted, whatever its family does.
+
+    Raises:
+        ResultError: it holds what JSON or plugins could not read.
+    """
+    if isinstance(result, BaseResult):
+        return _encode(result, _wire.SORTED)
+    return _json.dumps(_json.loads(result.to_json().encode()))  # somebody else's
+
+
+def _encode(result: BaseResult, encoder: msgspec.json.Encoder) -> bytes:
+    try:
+        return encoder.encode(result._as_written())
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ResultError(f"cannot write result: {error}") from None
 
 
 R = TypeVar("R", bound=BaseResult)

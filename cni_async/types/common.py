@@ -1,6 +1,7 @@
 """What all families of results share: addresses, routes, DNS settings, the Result protocol."""
 
 import re
+from abc import ABC
 from functools import lru_cache
 from ipaddress import (
     IPv4Address,
@@ -8,14 +9,31 @@ from ipaddress import (
     IPv6Address,
     IPv6Interface,
 )
-from typing import Final, Protocol, TypeAlias, runtime_checkable
+from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec
 
 from cni_async.errors import ResultError
 
-IPAddress: TypeAlias = IPv4Address | IPv6Address
-CIDR: TypeAlias = IPv4Interface | IPv6Interface
+if TYPE_CHECKING:
+    IPAddress: TypeAlias = IPv4Address | IPv6Address
+    CIDR: TypeAlias = IPv4Interface | IPv6Interface
+else:
+    # msgspec wants one class for them, not two, to read a struct with addresses by itself.
+
+    class IPAddress(ABC):  # noqa: B024 - it is for isinstance()
+        """An IPv4Address or an IPv6Address."""
+
+    class CIDR(ABC):  # noqa: B024
+        """An IPv4Interface or an IPv6Interface."""
+
+    for _cls in (IPv4Address, IPv6Address):
+        IPAddress.register(_cls)
+    for _cls in (IPv4Interface, IPv6Interface):
+        CIDR.register(_cls)
+
+# Go's int on every machine that plugins run on.
+Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
 # int() would take signs, spaces, underscores and other digits too.
 _PREFIX: Final = re.compile(r"0*([0-9]{1,3})")
@@ -139,7 +157,7 @@ def _interface(address: IPAddress, prefix: int) -> CIDR:
     return IPv4Interface((plain, prefix))
 
 
-class DNS(msgspec.Struct):
+class DNS(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """Settings of a DNS resolver (types.DNS; CNI specification, section "Success").
 
     Attributes:
@@ -159,7 +177,7 @@ class DNS(msgspec.Struct):
         return not (self.nameservers or self.domain or self.search or self.options)
 
 
-class Route(msgspec.Struct):
+class Route(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """A route that a plugin made or wants made (types.Route).
 
     Attributes:
@@ -174,11 +192,11 @@ class Route(msgspec.Struct):
 
     dst: CIDR
     gw: IPAddress | None = None
-    mtu: int = 0
-    advmss: int = 0
-    priority: int = 0
-    table: int | None = None
-    scope: int | None = None
+    mtu: Int64 = 0
+    advmss: Int64 = 0
+    priority: Int64 = 0
+    table: Int64 | None = None
+    scope: Int64 | None = None
 
     def __str__(self) -> str:
         gw, table, scope = (

@@ -7,7 +7,7 @@ from cni_async._text import plain_list, quote
 from cni_async.errors import ResultError, VersionError
 from cni_async.version import version_of
 
-from . import v020, v040, v100
+from . import _wire, v020, v040, v100
 from ._result import BaseResult, convert
 from .common import Result
 from .netconf import NetConf
@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 _FAMILIES: Final = {
-    version: (family.SUPPORTED_VERSIONS, family.CODEC)
+    version: (family.SUPPORTED_VERSIONS, family.Result, family.CODEC)
     for family in (v020, v040, v100)
     for version in family.SUPPORTED_VERSIONS
 }
@@ -55,7 +55,7 @@ def create_result_from_bytes(data: bytes) -> Result:
     """
     try:
         document = _json.loads_document(data)
-        return _from_document(version_of(document), document)
+        return _usual(document) or _from_document(version_of(document), document)
     except _json.JSONError as error:
         raise ResultError(f"decoding version from network config: {error}") from None
     except VersionError as error:
@@ -125,10 +125,20 @@ def _require_known(version: str) -> None:
         raise ResultError(f"unsupported CNI result version {quote(version)}")
 
 
+def _usual(document: Any) -> BaseResult | None:
+    """Read a document that spells its keys, its version's too, as everybody does."""
+    version = document.get("cniVersion") if _json.is_object(document) else None
+    if not version or not isinstance(version, str) or version not in _FAMILIES:
+        return None
+    return _wire.read(document, _FAMILIES[version][1])
+
+
 def _from_document(version: str, document: Any) -> BaseResult:
     _require_known(version)
-    supported, codec = _FAMILIES[version]
-    result: BaseResult = codec.decode({} if document is None else document)
+    supported, struct, codec = _FAMILIES[version]
+    result: BaseResult | None = _wire.read(document, struct)
+    if result is None:
+        result = codec.decode({} if document is None else document)
     if result.cni_version not in supported:
         raise ResultError(
             f"result type supports {plain_list(supported)} "

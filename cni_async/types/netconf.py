@@ -7,7 +7,6 @@ import msgspec
 from cni_async import _json
 from cni_async.errors import ConfigError
 
-from ._codec import DNS_SETTINGS
 from .common import DNS, Result
 
 
@@ -73,7 +72,7 @@ class NetConf(msgspec.Struct):
             "type": self.type,
             "capabilities": dict(sorted(self.capabilities.items())),
             "ipam": {"type": self.ipam.type} if self.ipam.type else {},
-            "dns": DNS_SETTINGS.write(self.dns),
+            "dns": self.dns,
             "prevResult": self.raw_prev_result,
             "cni.dev/valid-attachments": self.valid_attachments,
         }

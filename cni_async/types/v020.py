@@ -1,6 +1,6 @@
 """Results of CNI 0.1.0 and 0.2.0: at most one address of each kind (types/020)."""
 
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 import msgspec
 
@@ -14,7 +14,7 @@ IMPLEMENTED_SPEC_VERSION: Final = "0.2.0"
 SUPPORTED_VERSIONS: Final = ("", "0.1.0", "0.2.0")
 
 
-class IPConfig(msgspec.Struct):
+class IPConfig(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """An address and what belongs to it (types020.IPConfig).
 
     Attributes:
@@ -43,9 +43,6 @@ class Result(BaseResult):
     ip4: IPConfig | None = None
     ip6: IPConfig | None = None
     dns: DNS = msgspec.field(default_factory=DNS)
-
-    def _wire(self) -> dict[str, Any]:
-        return CODEC.write(self)
 
 
 _IP_CONFIG: Final = _codec.Codec(

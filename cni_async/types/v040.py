@@ -10,14 +10,14 @@ from cni_async.errors import ResultError
 
 from . import _codec, v020
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
-from .common import CIDR, DNS, IPAddress, Route, is_ipv4
+from .common import CIDR, DNS, Int64, IPAddress, Route, format_cidr, format_ip, is_ipv4
 from .common import Result as AnyResult
 
 IMPLEMENTED_SPEC_VERSION: Final = "0.4.0"
 SUPPORTED_VERSIONS: Final = ("0.3.0", "0.3.1", "0.4.0")
 
 
-class Interface(msgspec.Struct):
+class Interface(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """A network interface (types040.Interface).
 
     Attributes:
@@ -26,12 +26,12 @@ class Interface(msgspec.Struct):
         sandbox: the network namespace; empty for the host's.
     """
 
-    name: str = ""
+    name: str = msgspec.field(default_factory=str)  # which makes that it is always written
     mac: str = ""
     sandbox: str = ""
 
 
-class IPConfig(msgspec.Struct):
+class IPConfig(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """An address (types040.IPConfig).
 
     Attributes:
@@ -44,7 +44,7 @@ class IPConfig(msgspec.Struct):
     version: str
     address: CIDR
     gateway: IPAddress | None = None
-    interface: int | None = None
+    interface: Int64 | None = None
 
 
 class Result(BaseResult):
@@ -60,25 +60,38 @@ class Result(BaseResult):
 
     newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
 
-    interfaces: list[Interface] = msgspec.field(default_factory=list[Interface])
-    ips: list[IPConfig] = msgspec.field(default_factory=list[IPConfig])
-    routes: list[Route] = msgspec.field(default_factory=list[Route])
+    interfaces: list[Interface] = []
+    ips: list[IPConfig] = []
+    routes: list[Route] = []
     dns: DNS = msgspec.field(default_factory=DNS)
 
-    def _wire(self) -> dict[str, Any]:
-        return CODEC.write(self)
+    def _as_written(self) -> object:
+        in_gos_order: Any = copy(self)
+        in_gos_order.ips = [_in_gos_order(config) for config in self.ips]
+        return in_gos_order
+
+
+def _in_gos_order(config: IPConfig) -> dict[str, object]:
+    """Return what is written of an address: what has to be there does not come first in Go."""
+    fields: dict[str, object] = {"version": config.version}
+    if config.interface is not None:
+        fields["interface"] = config.interface
+    fields["address"] = format_cidr(config.address)
+    if config.gateway is not None:
+        fields["gateway"] = format_ip(config.gateway)
+    return fields
 
 
 _INTERFACE: Final = _codec.Codec(
     Interface,
-    _codec.text("name", always=True),
+    _codec.text("name"),
     _codec.text("mac"),
     _codec.text("sandbox"),
 )
 
 _IP_CONFIG: Final = _codec.Codec(
     partial(IPConfig, version=""),
-    _codec.text("version", always=True),
+    _codec.text("version"),
     _codec.nullable_integer("interface"),
     _codec.cidr("address"),
     _codec.gateway("gateway"),

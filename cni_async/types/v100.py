@@ -7,14 +7,19 @@ import msgspec
 
 from . import _codec, v020, v040
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
-from .common import CIDR, DNS, IPAddress, Route, is_ipv4
+from .common import CIDR, DNS, Int64, IPAddress, Route, is_ipv4
 from .common import Result as AnyResult
 
 IMPLEMENTED_SPEC_VERSION: Final = "1.1.0"
 SUPPORTED_VERSIONS: Final = ("1.0.0", "1.1.0")
 
 
-class Interface(msgspec.Struct):
+class Interface(
+    msgspec.Struct,
+    omit_defaults=True,
+    forbid_unknown_fields=True,
+    rename={"socket_path": "socketPath", "pci_id": "pciID"},
+):
     """A network interface (types100.Interface).
 
     Attributes:
@@ -26,15 +31,15 @@ class Interface(msgspec.Struct):
         pci_id: of the device behind it.
     """
 
-    name: str = ""
+    name: str = msgspec.field(default_factory=str)  # which makes that it is always written
     mac: str = ""
-    mtu: int = 0
+    mtu: Int64 = 0
     sandbox: str = ""
     socket_path: str = ""
     pci_id: str = ""
 
 
-class IPConfig(msgspec.Struct):
+class IPConfig(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """An address (types100.IPConfig).
 
     Attributes:
@@ -45,7 +50,7 @@ class IPConfig(msgspec.Struct):
 
     address: CIDR
     gateway: IPAddress | None = None
-    interface: int | None = None
+    interface: Int64 | None = None
 
 
 class Result(BaseResult):
@@ -62,21 +67,22 @@ class Result(BaseResult):
     newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
     sorts_keys: ClassVar[bool] = True
 
-    interfaces: list[Interface] = msgspec.field(default_factory=list[Interface])
-    ips: list[IPConfig] = msgspec.field(default_factory=list[IPConfig])
-    routes: list[Route] = msgspec.field(default_factory=list[Route])
+    interfaces: list[Interface] = []
+    ips: list[IPConfig] = []
+    routes: list[Route] = []
     dns: DNS = msgspec.field(default_factory=DNS)
 
-    def _wire(self) -> dict[str, Any]:
-        wire = CODEC.write(self)
-        if not wire["dns"]:
-            del wire["dns"]
-        return wire
+    def _as_written(self) -> object:
+        if not self.dns.is_empty():
+            return self
+        without_dns: Any = copy(self)
+        without_dns.dns = msgspec.UNSET
+        return without_dns
 
 
 _INTERFACE: Final = _codec.Codec(
     Interface,
-    _codec.text("name", always=True),
+    _codec.text("name"),
     _codec.text("mac"),
     _codec.integer("mtu"),
     _codec.text("sandbox"),
