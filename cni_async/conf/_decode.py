@@ -202,39 +202,18 @@ _NETWORK: Final = _Shape(
 )
 
 
-class _Usual(msgspec.Struct):
-    """What most configurations have, for msgspec to read in half the time."""
-
-    cni_version: str = msgspec.field(default="", name="cniVersion")
-    name: str = ""
-    type: str = ""
-    capabilities: dict[str, bool] = msgspec.field(default_factory=dict[str, bool])
-    ipam: IPAM = msgspec.field(default_factory=IPAM)
-    dns: DNS = msgspec.field(default_factory=DNS)
-    raw_prev_result: dict[str, Any] | None = msgspec.field(default=None, name="prevResult")
-
-
 def _usual(document: Any) -> NetConf | None:
     """Read a plain dict with nothing odd in it; None for all others, malformed ones included."""
     if not _json.is_object(document) or "cni.dev/valid-attachments" in document:
         return None
-    for shape, value in (
-        (_NETWORK, document),
-        (_IPAM, document.get("ipam")),
-        (_DNS, document.get("dns")),
+    ipam, dns = document.get("ipam"), document.get("dns")
+    if (
+        _NETWORK.has_variants(document)
+        or (ipam and _json.is_object(ipam) and _IPAM.has_variants(ipam))
+        or (dns and _json.is_object(dns) and _DNS.has_variants(dns))
     ):
-        if _json.is_object(value) and shape.has_variants(value):
-            return None
+        return None
     try:
-        usual = msgspec.convert(document, _Usual)
+        return msgspec.convert(document, NetConf)
     except msgspec.ValidationError:
         return None
-    return NetConf(
-        usual.cni_version,
-        usual.name,
-        usual.type,
-        usual.capabilities,
-        usual.ipam,
-        usual.dns,
-        usual.raw_prev_result,
-    )

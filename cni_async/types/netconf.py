@@ -32,7 +32,15 @@ class GCAttachment(msgspec.Struct, frozen=True):
     ifname: str
 
 
-class NetConf(msgspec.Struct):
+class NetConf(
+    msgspec.Struct,
+    rename={
+        "cni_version": "cniVersion",
+        "raw_prev_result": "prevResult",
+        "prev_result": "",  # read from no document: what is there is refused, for want of a hook
+        "valid_attachments": "cni.dev/valid-attachments",
+    },
+):
     """A plugin's configuration, as far as libcni looks into it (types.NetConf).
 
     Attributes:
