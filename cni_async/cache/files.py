@@ -215,7 +215,8 @@ class FileCache:
                     # Before they are sorted: of ten thousand a container has one or two.
                     part = f"-{container_id}-"
                     names = [name for name in names if part in name]
-                names.sort(key=os.fsencode)
+                # libcni's order is that of bytes.
+                names.sort(key=None if "".join(names).isascii() else os.fsencode)
                 return list_attachments(_records(directory, names), container_id)
             finally:
                 os.close(directory)
