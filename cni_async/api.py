@@ -10,6 +10,8 @@ from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
 
+import anyio
+
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
 from .attachment import add_or_undo, added_with, attached, for_each, runtime_of
@@ -59,6 +61,7 @@ class CNIConfig:
         rollback: bool = False,
         cleanup_timeout: float = DEFAULT_CLEANUP_TIMEOUT,
         lock_file: str | os.PathLike[str] | None = None,
+        limiter: anyio.CapacityLimiter | None = None,
     ) -> None:
         """Say where plugins are and how they may behave (NewCNIConfigWithCacheDir).
 
@@ -78,6 +81,8 @@ class CNIConfig:
             lock_file: keep the order of operations also among processes that name the same file,
                 e.g. /run/cni-async.lock. It is made where it is missing, and must not lie in the
                 cache's results directory.
+            limiter: how many plugins may run at once; by default there are 100 in an event loop,
+                for all that run in it. What an `exec` of your own runs is its own affair.
 
         Raises:
             TypeError: `path` is one string.
@@ -88,7 +93,7 @@ class CNIConfig:
         if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
         # Made in any case, as it checks the numbers.
-        default = default_exec(timeout=timeout, grace=grace)
+        default = default_exec(timeout=timeout, grace=grace, limiter=limiter)
         self.path: tuple[str, ...] = tuple(os.fspath(directory) for directory in path)
         self._plugins = PluginCaller(
             self.path,

@@ -188,7 +188,15 @@ async def test_item_233_flood_does_not_stop_for_sigterm(scripts: Scripts, stream
     """Its grace is not a licence to fill our memory."""
     path = scripts.sh(f"trap '' TERM; yes > /dev/{stream}")
     with anyio.fail_after(SOON):
-        outcome = await run_process(path, b"", None, timeout=None, grace=0.1, max_output=100000)
+        outcome = await run_process(
+            path,
+            b"",
+            None,
+            timeout=None,
+            grace=0.1,
+            max_output=100000,
+            limiter=anyio.CapacityLimiter(1),
+        )
     assert outcome.flooded
     assert outcome.returncode == -signal.SIGKILL
     assert len(outcome.stdout) + len(outcome.stderr) == 100000

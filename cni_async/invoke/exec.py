@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 import anyio
+import anyio.lowlevel
 import anyio.to_thread
 
 from cni_async import version
@@ -25,6 +26,10 @@ _BUSY_BUDGET: Final = 5.0
 _BUSY_FIRST_PAUSE: Final = 0.01
 _BUSY_LAST_PAUSE: Final = 1.0
 _STDERR_TAIL: Final = 64 * 1024
+# Each takes up to nine file descriptors, and a process usually has 1024.
+_PLUGINS_AT_ONCE: Final = 100
+# Of the running event loop.
+_LIMITER: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("cni_async.plugins")
 
 
 class Exec(Protocol):
@@ -90,6 +95,7 @@ class RawExec:
         timeout: float | None = None,
         grace: float = DEFAULT_GRACE,
         max_output: int = DEFAULT_MAX_OUTPUT,
+        limiter: anyio.CapacityLimiter | None = None,
     ) -> None:
         """Set the bounds of every call.
 
@@ -98,6 +104,7 @@ class RawExec:
             timeout: seconds that a plugin may take; None for as long as it likes.
             grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
             max_output: bytes that a plugin may write to stdout, and to stderr.
+            limiter: how many plugins may run at once; by default there are 100 in an event loop.
         """
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be positive, not {timeout}")
@@ -107,6 +114,7 @@ class RawExec:
         self._timeout = timeout
         self._grace = grace
         self._max_output = max_output
+        self._limiter = limiter
 
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
@@ -156,6 +164,7 @@ class RawExec:
                     timeout=self._timeout,
                     grace=self._grace,
                     max_output=self._max_output,
+                    limiter=self._limiter or _usual_limiter(),
                 )
             except OSError as error:
                 if error.errno != errno.ETXTBSY or anyio.current_time() >= deadline:
@@ -213,14 +222,28 @@ class DefaultExec(RawExec):
         return version.decode_plugin_info(data)
 
 
-def default_exec(*, timeout: float | None = None, grace: float = DEFAULT_GRACE) -> DefaultExec:
+def default_exec(
+    *,
+    timeout: float | None = None,
+    grace: float = DEFAULT_GRACE,
+    limiter: anyio.CapacityLimiter | None = None,
+) -> DefaultExec:
     """Return libcni's default: plugins' stderr goes to this process's stderr.
 
     Args:
         timeout: seconds that a plugin may take; None for as long as it likes.
         grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
+        limiter: how many plugins may run at once; by default there are 100 in an event loop.
     """
-    return DefaultExec(stderr=ProcessStderr(), timeout=timeout, grace=grace)
+    return DefaultExec(stderr=ProcessStderr(), timeout=timeout, grace=grace, limiter=limiter)
+
+
+def _usual_limiter() -> anyio.CapacityLimiter:
+    try:
+        return _LIMITER.get()
+    except LookupError:
+        _LIMITER.set(limiter := anyio.CapacityLimiter(_PLUGINS_AT_ONCE))
+        return limiter
 
 
 def _told(error: PluginError, path: str, environ: Mapping[str, str] | None) -> PluginError:

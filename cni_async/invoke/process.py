@@ -66,6 +66,7 @@ async def run_process(
     timeout: float | None,
     grace: float,
     max_output: int,
+    limiter: anyio.CapacityLimiter,
 ) -> Outcome:
     """Run an executable, without arguments and without a shell, to its end.
 
@@ -76,12 +77,24 @@ async def run_process(
         timeout: seconds after which it is ended.
         grace: seconds between SIGTERM and SIGKILL.
         max_output: bytes it may print on stdout, and on stderr, before it is ended.
+        limiter: how many may run at once; its time begins when it may.
 
     Raises:
         OSError, ValueError: it could not be started.
     """
-    # Not only if cancelled: asyncio.timeout(0) and the like want to act before anything starts.
-    await anyio.lowlevel.checkpoint()
+    # A checkpoint, too: asyncio.timeout(0) and the like want to act before anything starts.
+    async with limiter:
+        return await _run(path, stdin_data, environ, timeout, grace, max_output)
+
+
+async def _run(
+    path: str,
+    stdin_data: bytes,
+    environ: Mapping[str, str] | None,
+    timeout: float | None,
+    grace: float,
+    max_output: int,
+) -> Outcome:
     with closing(Pipes(stdin_data, max_output)) as pipes:
         process = await _start(path, environ, pipes, grace)
         timed_out = flooded = survived = False

@@ -1,0 +1,139 @@
+"""How many plugins run at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import pytest
+
+from cni_async import CNIConfig, MemoryCache, RuntimeConf
+from cni_async.errors import PluginTimeoutError
+from cni_async.invoke import RawExec
+from cni_async.invoke import exec as exec_module
+from tests.support.chains import network
+from tests.support.scripts import Scripts
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+class Crowd:
+    """Plugins that say that they run, and go on when they may."""
+
+    def __init__(self, scripts: Scripts, runner: RawExec) -> None:
+        self._folder = scripts.folder
+        self._runner = runner
+        self._path = scripts.sh(
+            f"""
+            touch {self._folder}/ran.$$
+            until [ -e {self._folder}/end ]; do sleep 0.01; done
+            """
+        )
+
+    @property
+    def ran(self) -> int:
+        """How many have started."""
+        return len(list(self._folder.glob("ran.*")))
+
+    def end(self) -> None:
+        (self._folder / "end").touch()
+
+    async def call(self) -> None:
+        await self._runner.exec_plugin(self._path, b"", None)
+
+
+async def until_waiting(limiter: anyio.CapacityLimiter, count: int) -> None:
+    with anyio.fail_after(20):
+        while limiter.statistics().tasks_waiting < count:
+            await anyio.sleep(0.01)
+
+
+async def until_ran(crowd: Crowd, count: int) -> None:
+    with anyio.fail_after(20):
+        while crowd.ran < count:
+            await anyio.sleep(0.01)
+
+
+async def test_no_more_than_allowed(scripts: Scripts) -> None:
+    limiter = anyio.CapacityLimiter(2)
+    crowd = Crowd(scripts, RawExec(limiter=limiter))
+    async with anyio.create_task_group() as group:
+        for _ in range(5):
+            group.start_soon(crowd.call)
+        await until_waiting(limiter, 3)
+        await until_ran(crowd, 2)
+        assert crowd.ran == 2
+        crowd.end()
+    assert crowd.ran == 5
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_the_usual_limit_is_the_event_loops(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes an executor shares it; its descriptors fit the usual 1024."""
+    assert exec_module._PLUGINS_AT_ONCE * 9 < 1024
+    monkeypatch.setattr(exec_module, "_LIMITER", anyio.lowlevel.RunVar("test"))
+    monkeypatch.setattr(exec_module, "_PLUGINS_AT_ONCE", 1)
+    one, other = Crowd(scripts, RawExec()), Crowd(scripts, exec_module.default_exec())
+    async with anyio.create_task_group() as group:
+        group.start_soon(one.call)
+        await until_ran(one, 1)
+        group.start_soon(other.call)
+        await until_waiting(exec_module._usual_limiter(), 1)
+        assert other.ran == 1
+        other.end()
+    assert other.ran == 2
+
+
+async def test_cancelled_while_waiting(scripts: Scripts) -> None:
+    """Nothing has been started, and nobody's place is taken."""
+    limiter = anyio.CapacityLimiter(1)
+    crowd = Crowd(scripts, RawExec(limiter=limiter))
+    async with anyio.create_task_group() as group:
+        group.start_soon(crowd.call)
+        await until_ran(crowd, 1)
+        async with anyio.create_task_group() as impatient:
+            impatient.start_soon(crowd.call)
+            await until_waiting(limiter, 1)
+            impatient.cancel_scope.cancel()
+        assert limiter.statistics().tasks_waiting == 0
+        crowd.end()
+    assert crowd.ran == 1
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_waiting_does_not_count(scripts: Scripts) -> None:
+    """A plugin's time begins when it runs."""
+    limiter = anyio.CapacityLimiter(1)
+    runner = RawExec(limiter=limiter, timeout=0.5, grace=0)
+    hanging = scripts.sh("exec sleep 60", "hanging")
+    quick = scripts.sh("exit 0", "quick")
+
+    async def hang() -> None:
+        with pytest.raises(PluginTimeoutError):
+            await runner.exec_plugin(hanging, b"", None)
+
+    async with anyio.create_task_group() as group, limiter:
+        for _ in range(3):
+            group.start_soon(hang)
+        await until_waiting(limiter, 3)
+        group.start_soon(runner.exec_plugin, quick, b"", None)
+        await until_waiting(limiter, 4)
+    assert limiter.borrowed_tokens == 0
+
+
+async def test_a_runtimes_limit(scripts: Scripts) -> None:
+    limiter = anyio.CapacityLimiter(1)
+    scripts.sh("printf '{}'", "p")
+    cni = CNIConfig([str(scripts.folder)], cache=MemoryCache(), limiter=limiter)
+    async with limiter, anyio.create_task_group() as group:
+        group.start_soon(cni.add_network_list, network("p"), RuntimeConf("c", "/ns", "eth0"))
+        await until_waiting(limiter, 1)
+        group.cancel_scope.cancel()
