@@ -11,6 +11,8 @@ from .errors import CNIError
 
 _T = TypeVar("_T")
 
+_EAGER: Final = sys.version_info >= (3, 12)
+
 # Plugins at a time: they mostly wait for the kernel and for each other's locks.
 AT_ONCE: Final = 8
 
@@ -51,26 +53,34 @@ async def run_all(
     return [outcomes[index] for index in range(len(calls))]
 
 
-async def uncut(call: Callable[[], Awaitable[_T]]) -> _T:
+async def uncut(
+    call: Callable[[], Awaitable[_T]], *, begun: Callable[[], None] | None = None
+) -> _T:
     """Await a call that no cancellation cuts short; it is acted upon afterwards.
 
     The call has to be bounded in time by itself.
 
     Args:
         call: what to await.
+        begun: is called in the turn of the event loop after the one in which the call has come
+            to wait for something, if that can be known, and once it has ended if not.
 
     Raises:
         BaseException: what the call raises; the cause of the cancellation if there is one, too.
     """
     if _in_asyncio_task():
-        return await _in_own_task(call)
+        return await _in_own_task(call, begun)
     result: list[_T] = []
-    with anyio.CancelScope(shield=True):
-        result.append(await call())
+    try:
+        with anyio.CancelScope(shield=True):
+            result.append(await call())
+    finally:
+        if begun is not None:
+            begun()
     return result[0]
 
 
-async def _in_own_task(call: Callable[[], Awaitable[_T]]) -> _T:
+async def _in_own_task(call: Callable[[], Awaitable[_T]], begun: Callable[[], None] | None) -> _T:
     """Do `uncut` on asyncio, where task.cancel() cuts through anyio's shield.
 
     It only reaches the waiting for another task. A task group would do too, but every plugin that
@@ -81,6 +91,8 @@ async def _in_own_task(call: Callable[[], Awaitable[_T]]) -> _T:
         return await call()
 
     task = _started(run())
+    if begun is not None and _EAGER:
+        task.get_loop().call_soon(begun)
     interruption: asyncio.CancelledError | None = None
     with anyio.CancelScope(shield=True):
         while not task.done():
@@ -88,6 +100,8 @@ async def _in_own_task(call: Callable[[], Awaitable[_T]]) -> _T:
                 await asyncio.wait((task,))
             except asyncio.CancelledError as error:
                 interruption = error
+    if begun is not None and not _EAGER:
+        begun()
     if interruption is None:
         return task.result()
     raise interruption from None if task.cancelled() else task.exception()

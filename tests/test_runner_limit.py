@@ -1,17 +1,21 @@
-"""How many plugins run at once."""
+"""How many plugins run at once, and how many of them start in one turn of the event loop."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import anyio
+import anyio.abc
 import anyio.lowlevel
 import pytest
 
 from cni_async import CNIConfig, MemoryCache, RuntimeConf
-from cni_async.errors import PluginTimeoutError
+from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec
 from cni_async.invoke import exec as exec_module
+from cni_async.testing import FakeCall, FakeExec
 from tests.support.chains import network
 from tests.support.scripts import Scripts
 
@@ -137,3 +141,72 @@ async def test_a_runtimes_limit(scripts: Scripts) -> None:
         group.start_soon(cni.add_network_list, network("p"), RuntimeConf("c", "/ns", "eth0"))
         await until_waiting(limiter, 1)
         group.cancel_scope.cancel()
+
+
+# Starts in a turn of the event loop
+
+
+async def test_starts_do_not_follow_each_other_at_once(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each stalls the event loop: not more than two in one of its turns."""
+    turn = 0
+    turns: list[int] = []
+    open_process = anyio.open_process
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await anyio.lowlevel.checkpoint()
+
+    async def note_turn(*args: Any, **options: Any) -> anyio.abc.Process:
+        turns.append(turn)
+        return await open_process(*args, **options)
+
+    monkeypatch.setattr(anyio, "open_process", note_turn)
+    path = scripts.sh("exit 0")
+    async with anyio.create_task_group() as counting:
+        counting.start_soon(count_turns)
+        async with anyio.create_task_group() as group:
+            for _ in range(12):
+                group.start_soon(RawExec().exec_plugin, path, b"", None)
+        counting.cancel_scope.cancel()
+    assert len(turns) == 12
+    assert max(Counter(turns).values()) <= 2
+
+
+async def test_a_start_that_fails_gives_up_its_turn(scripts: Scripts) -> None:
+    path = scripts.sh("exit 0")
+    for _ in range(5):
+        with pytest.raises(PluginError):
+            await RawExec().exec_plugin("/no/such/plugin", b"", None)
+    with anyio.fail_after(20):
+        await RawExec().exec_plugin(path, b"", None)
+
+
+async def test_operations_do_not_all_begin_in_one_turn() -> None:
+    """What each does before it waits adds up to a stall, too."""
+    turn = 0
+    turns: list[int] = []
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await anyio.lowlevel.checkpoint()
+
+    def note_turn(_: FakeCall) -> bytes:
+        turns.append(turn)
+        return b"{}"
+
+    cni = CNIConfig(["/bin"], exec=FakeExec({("p", "ADD"): note_turn}), cache=MemoryCache())
+    async with anyio.create_task_group() as counting:
+        counting.start_soon(count_turns)
+        async with anyio.create_task_group() as group:
+            for number in range(50):
+                rt = RuntimeConf(f"c{number}", "/ns", "eth0")
+                group.start_soon(cni.add_network_list, network("p"), rt)
+        counting.cancel_scope.cancel()
+    assert len(turns) == 50
+    assert max(Counter(turns).values()) <= 16
