@@ -29,6 +29,7 @@ LAYERS: Final = [
     ["types"],
     ["capabilities", "version", "validate"],
     ["_concurrently"],
+    ["_uncut"],
     ["_json", "errors"],
     ["_text"],
 ]

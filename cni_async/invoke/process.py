@@ -24,7 +24,7 @@ import anyio.lowlevel
 import anyio.to_thread
 import msgspec
 
-from cni_async._concurrently import uncut
+from cni_async._uncut import uncut
 
 from .pipes import OutputLimit, Pipes
 
@@ -148,7 +148,7 @@ async def _start(
     turn = _turn()
     await turn.acquire()
     try:
-        process = await uncut(start, begun=turn.release)
+        process = await uncut(start(), begun=turn.release)
     except BaseException:
         if process is not None:
             await _terminate(process, pipes, grace)

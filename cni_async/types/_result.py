@@ -72,7 +72,7 @@ def sorted_json(result: Result) -> bytes:
 
 def _encode(result: BaseResult, encoder: msgspec.json.Encoder) -> bytes:
     try:
-        return encoder.encode(result._as_written())
+        return encoder.encode(result._as_written())  # pyright: ignore[reportPrivateUsage]
     except (TypeError, ValueError, OverflowError) as error:
         raise ResultError(f"cannot write result: {error}") from None
 

@@ -8,6 +8,7 @@ from cni_async.errors import ResultError, VersionError
 from cni_async.version import version_of
 
 from . import _wire, v020, v040, v100
+from ._codec import Codec
 from ._result import BaseResult, convert
 from .common import Result
 from .netconf import NetConf
@@ -20,7 +21,7 @@ __all__ = [
     "result_from_plugin",
 ]
 
-_FAMILIES: Final = {
+_FAMILIES: Final[dict[str, tuple[tuple[str, ...], type[BaseResult], Codec[Any]]]] = {
     version: (family.SUPPORTED_VERSIONS, family.Result, family.CODEC)
     for family in (v020, v040, v100)
     for version in family.SUPPORTED_VERSIONS
@@ -136,9 +137,9 @@ def _usual(document: Any) -> BaseResult | None:
 def _from_document(version: str, document: Any) -> BaseResult:
     _require_known(version)
     supported, struct, codec = _FAMILIES[version]
-    result: BaseResult | None = _wire.read(document, struct)
-    if result is None:
-        result = codec.decode({} if document is None else document)
+    result: BaseResult = _wire.read(document, struct) or codec.decode(
+        {} if document is None else document
+    )
     if result.cni_version not in supported:
         raise ResultError(
             f"result type supports {plain_list(supported)} "
