@@ -31,6 +31,14 @@ def _foreign(scene: Scene) -> Scene | None:
     return scene.explained() if refused else None
 
 
+def _misnamed(scene: Scene) -> Scene | None:
+    """We do not believe a record that says of itself to be one of another file name."""
+    if scene.op not in _READING or not scene.runtime or not scene.is_misnamed:
+        return None
+    refused = scene.is_refusal and " says of itself: " in scene.our_text
+    return scene.explained() if refused else None
+
+
 def _unreadable(scene: Scene) -> Scene | None:
     """We do not take what cannot be read for nothing."""
     files = scene.question.files or {}
@@ -84,6 +92,7 @@ def _netns(scene: Scene) -> Scene | None:
 REWRITES: Final = (
     ("unwritable-cache", _unwritable),
     ("foreign-records", _foreign),
+    ("misnamed-records", _misnamed),
     ("read-errors", _unreadable),
     ("empty-results", _no_result),
     ("unusable-records", _unusable),

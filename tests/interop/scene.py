@@ -80,8 +80,9 @@ class Scene:
     @property
     def record_name(self) -> str:
         """The attachment's file in the cache, as libcni finds it."""
-        parts = self.network["name"], self.runtime["containerID"], self.runtime["ifname"]
-        return posixpath.normpath("results/" + "-".join(parts))
+        return self._file_name(
+            (self.network["name"], self.runtime["containerID"], self.runtime["ifname"])
+        )
 
     @property
     def record(self) -> bytes | None:
@@ -90,18 +91,32 @@ class Scene:
         return found if isinstance(found, bytes) else None
 
     @property
-    def is_foreign(self) -> bool:
-        """Tell whether the record is another attachment's."""
+    def owner(self) -> tuple[str, str, str] | None:
+        """What the record says of whose it is; None if that is the attachment, or it is silent."""
         found = None if self.record is None else pairs(self.record)
         if not isinstance(found, Pairs):
-            return False
-        wanted = {
-            "networkName": self.network["name"],
-            "containerId": self.runtime["containerID"],
-            "ifName": self.runtime["ifname"],
-        }
-        named = {key: [each for each in found.all(key) if each] for key in wanted}
-        return any(values and values[-1] != wanted[key] for key, values in named.items())
+            return None
+        keys = "networkName", "containerId", "ifName"
+        mine = self.network["name"], self.runtime["containerID"], self.runtime["ifname"]
+        named = [[each for each in found.all(key) if each] for key in keys]
+        network, container_id, ifname = (values[-1] if values else "" for values in named)
+        theirs = network, container_id, ifname
+        other = any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True))
+        return theirs if other else None
+
+    @property
+    def is_foreign(self) -> bool:
+        """Tell whether the record is of another attachment with the same file name."""
+        return self.owner is not None and self._file_name(self.owner) == self.record_name
+
+    @property
+    def is_misnamed(self) -> bool:
+        """Tell whether the record is under a name that is not its own."""
+        return self.owner is not None and self._file_name(self.owner) != self.record_name
+
+    @staticmethod
+    def _file_name(parts: tuple[str, str, str]) -> str:
+        return posixpath.normpath("results/" + "-".join(map(str, parts)))
 
     def explained(self) -> Self:
         """Leave nothing to explain."""

@@ -82,8 +82,17 @@ CHAINS: Final[Mapping[str, list[Question]]] = {
         _ask("add", cache={_NAME: None}),
     ],
     "foreign-records": [
-        _ask(op, cache={_NAME: _record(containerId="c1-eth0", ifName="x")})
+        _ask(
+            op,
+            cache={"results/net-b-c1-eth0": _record(networkName="net-b")},
+            runtime={"containerID": "b-c1"},
+        )
         for op in ("add", "check", "del", "cached_result", "cached_config")
+    ],
+    "misnamed-records": [
+        _ask(op, cache={_NAME: _record(**{key: "other"})})
+        for op in ("check", "cached_result", "cached_config")
+        for key in ("networkName", "containerId", "ifName")
     ],
     "read-errors": [
         _ask(op, cache={_NAME: None}) for op in ("check", "cached_result", "cached_config")

@@ -88,10 +88,22 @@ func ask(line []byte) (interface{}, error) {
 		return nil, loop.Misuse{Problem: "unknown op " + q.Op}
 	}
 	for key, value := range q.Env {
-		os.Setenv(key, value)
-		defer os.Unsetenv(key)
+		defer setenv(key, value)()
 	}
 	return op(context.Background(), q)
+}
+
+// setenv sets a variable; the function it returns makes it what it was.
+func setenv(key, value string) func() {
+	former, was := os.LookupEnv(key)
+	os.Setenv(key, value)
+	return func() {
+		if was {
+			os.Setenv(key, former)
+		} else {
+			os.Unsetenv(key)
+		}
+	}
 }
 
 func describe(err error) *loop.Failure {

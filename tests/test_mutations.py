@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from .mutations import MUTATIONS, Mutation
+from tests.interop.mutations import MUTATIONS, Mutation
 
-_ROOT = Path(__file__).parents[2]
+_ROOT = Path(__file__).parents[1]
 
 
 @pytest.mark.parametrize("mutation", MUTATIONS.values(), ids=list(MUTATIONS))
