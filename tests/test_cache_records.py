@@ -275,6 +275,41 @@ ADDRESS_040 = {"cniVersion": "0.4.0", "ips": [{"version": "4", "address": "1.2.3
             ADDRESS,
             id="nulls",
         ),
+        pytest.param(
+            v1(result=ADDRESS)[:-1] + b',"kind":null}', "1.0.0", ADDRESS, id="null-takes-no-text"
+        ),
+        pytest.param(
+            v1(result=ADDRESS)[:-1] + b',"future":1,"result":null}',
+            "1.0.0",
+            {"cniVersion": "1.0.0"},
+            id="null-takes-a-result",
+        ),
+        pytest.param(
+            v1(result=1).replace(b'"result": 1', b'"result":{"cniVersion":"1.1.0","routes":%s}')
+            % b'[{"dst":"1.0.0.0/8","mtu":15e2}]',
+            "1.1.0",
+            {"cniVersion": "1.1.0", "routes": [{"dst": "1.0.0.0/8", "mtu": 1500}]},
+            id="numbers-without-their-point",
+        ),
+        pytest.param(
+            v1(result={"cniVersion": "1.0.0", "DNS": {"domain": "a"}, "dns": {"domain": "b"}}),
+            "1.0.0",
+            {"cniVersion": "1.0.0", "dns": {"domain": "b"}},
+            id="spellings-in-order",
+        ),
+        pytest.param(
+            v1(result={"cniVersion": "1.0.0", "dns": {"domain": "b"}, "DNS": {"domain": "a"}}),
+            "1.0.0",
+            {"cniVersion": "1.0.0", "dns": {"domain": "b"}},
+            id="spellings-sorted",
+        ),
+        pytest.param(
+            v1(result=1).replace(b'"result": 1', b'"result":{"cniVersion":"1.0.0",%s}')
+            % b'"dns":{"domain":"a"},"dns":{"search":["b"]}',
+            "1.0.0",
+            {"cniVersion": "1.0.0", "dns": {"search": ["b"]}},
+            id="a-key-of-the-result-twice",
+        ),
     ],
 )
 async def test_results(record: bytes, version: str, result: dict[str, Any]) -> None:
@@ -438,6 +473,16 @@ async def test_item_185_values_are_json() -> None:
     values = {"n": 12345678901234567890, "f": 1.5, "l": [None, True, {"s": "\u00e9"}]}
     _, rt = await Kept(v1(capabilityArgs=values)).config()
     assert rt.capability_args == values
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("more", ["", ', "future": 1'], ids=["fast", "patiently"])
+async def test_of_repeated_keys_the_last_one_counts(more: str) -> None:
+    first = v1(result={**ADDRESS, "dns": {"domain": "a"}}, capabilityArgs={"a": 1})[:-1].decode()
+    kept = Kept(f'{first}{more}, "result": {{}}, "capabilityArgs": {{"b": 2}}}}'.encode())
+    assert await kept.result() == {"cniVersion": "1.0.0"}
+    _, rt = await kept.config()
+    assert rt.capability_args == {"b": 2}
 
 
 @pytest.mark.anyio

@@ -21,6 +21,7 @@ from cni_async.errors import (
 from cni_async.runtime import RuntimeConf
 from cni_async.types import Result, create_result_from_bytes
 from cni_async.types._result import sorted_json
+from cni_async.types.create import create_result_from_map
 from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
 
 CNI_CACHE_V1: Final = "cniCacheV1"
@@ -147,6 +148,8 @@ class Record(
 _DECODER: Final = msgspec.json.Decoder(Record)
 # Go sorts the keys of maps, and of maps only.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+# What null takes away; anything else stays as an earlier key of the same name said.
+_NILABLE: Final = frozenset({"config", "cni_args", "capability_args", "result"})
 _FIELDS: Final = {
     "kind": "kind",
     "containerid": "container_id",
@@ -214,12 +217,12 @@ def decode_record(data: bytes) -> Record:
 
 def _decode_patiently(data: bytes) -> Record:
     try:
-        document = _json.loads(data)
+        document = _json.loads_pairs(data)
     except _json.JSONError as error:
         raise CorruptRecordError(str(error)) from None
     if document is None:  # which to Go is an empty object
         return Record(kind="", container_id="", config=None, ifname="", network="")
-    if not _json.is_object(document):
+    if not isinstance(document, _json.Pairs):
         found = _json.kind(document)
         raise CorruptRecordError(f"the record is of type {found}, not object")
     fields: dict[str, Any] = {
@@ -229,9 +232,12 @@ def _decode_patiently(data: bytes) -> Record:
         "ifname": "",
         "network": "",
     }
-    fields.update(
-        (name, value) for name, value in _json.fields(document, _FIELDS) if value is not None
-    )
+    for name, value in _json.fields(document, _FIELDS):
+        if value is not None:
+            fields[name] = _json.plain(value)
+        elif name in _NILABLE:
+            fields.pop(name, None)
+    fields.setdefault("config", None)
     if "result" in fields:
         fields["result"] = msgspec.Raw(_json.dumps(fields["result"]))
     pairs = fields.get("cni_args")
@@ -301,7 +307,7 @@ def _stored_result(data: bytes, key: AttachmentKey) -> Result:
         if record is not None and record.kind == CNI_CACHE_V1:
             record.check_owner(key)
             # Go writes no result where there is none, and reads that as an empty one.
-            return create_result_from_bytes(bytes(record.result or b"null"))
+            return create_result_from_map(bytes(record.result or b"null"))
         if _is_bare_result(data):
             return create_result_from_bytes(data)
     except (ResultError, VersionError) as error:

@@ -1,5 +1,6 @@
 """Results from bytes: what a plugin printed, what the cache holds, what a prevResult says."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from cni_async import _json
@@ -54,13 +55,22 @@ def create_result_from_bytes(data: bytes) -> Result:
     Raises:
         ResultError: the document is malformed or its version unknown.
     """
-    try:
-        document = _json.loads_document(data)
-        return _usual(document) or _from_document(version_of(document), document)
-    except _json.JSONError as error:
-        raise ResultError(f"decoding version from network config: {error}") from None
-    except VersionError as error:
-        raise ResultError(str(error)) from None
+    return _from_own_version(data, _json.loads_document)
+
+
+def create_result_from_map(data: bytes) -> Result:
+    """Read a result that libcni keeps as a map before it reads it (create.CreateFromBytes).
+
+    So 1.0 is 1 in it, of equal keys the last one is all there is, and of spellings of one key
+    the last in the alphabet wins, not in the document.
+
+    Args:
+        data: the document; one without a version is 0.1.0.
+
+    Raises:
+        ResultError: the document is malformed or its version unknown.
+    """
+    return _from_own_version(data, lambda data: _json.loads_typed(_json.dumps(_json.loads(data))))
 
 
 def result_from_plugin(config_version: str, stdout: bytes) -> Result:
@@ -119,6 +129,16 @@ def parse_prev_result(conf: NetConf) -> None:
 
 def _is_version(key: str) -> bool:
     return _json.fold(key) == "cniversion"
+
+
+def _from_own_version(data: bytes, load: Callable[[bytes], Any]) -> Result:
+    try:
+        document = load(data)
+        return _usual(document) or _from_document(version_of(document), document)
+    except _json.JSONError as error:
+        raise ResultError(f"decoding version from network config: {error}") from None
+    except VersionError as error:
+        raise ResultError(str(error)) from None
 
 
 def _require_known(version: str) -> None:

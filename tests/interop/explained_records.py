@@ -4,11 +4,61 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
+from .case import Pairs, fold
 from .scene import Scene
 
+# What Go merges with what an earlier key of the same name said.
+_MERGED: Final = frozenset(map(fold, ("result", "capabilityArgs")))
 _READING: Final = frozenset({"check", "cached_result", "cached_config"})
+
+
+def _repeated(scene: Scene) -> Scene | None:
+    """Of repeated keys in a record the last one counts."""
+    files = dict(scene.question.files or {})
+    changed = {
+        name: _without_repetition(content)
+        for name, content in files.items()
+        if isinstance(content, bytes)
+    }
+    changed = {name: content for name, content in changed.items() if content is not None}
+    if not changed:
+        return None
+    after = scene.with_go_asked(files={**files, **changed})
+    cache = {
+        name: files[name] if name in changed and content == changed[name] else content
+        for name, content in after.go.cache.items()
+    }
+    return replace(after, go=replace(after.go, cache=cache))
+
+
+def _without_repetition(record: bytes) -> bytes | None:
+    """Leave the last of repeated keys in a record; None if there is nothing to leave out."""
+    try:
+        found = json.loads(record.decode("utf-8", "surrogateescape"), object_pairs_hook=Pairs)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(found, Pairs):
+        return None
+    last = {fold(key): place for place, (key, _) in enumerate(found)}
+    kept = Pairs(
+        (key, value)
+        for place, (key, value) in enumerate(found)
+        if fold(key) not in _MERGED or last[fold(key)] == place
+    )
+    return None if kept == found else _as_json(kept).encode()
+
+
+def _as_json(value: Any) -> str:
+    match value:
+        case Pairs():
+            members = (f"{json.dumps(key)}:{_as_json(member)}" for key, member in value)
+            return f"{{{','.join(members)}}}"
+        case list():
+            return f"[{','.join(map(_as_json, value))}]"
+        case _:
+            return json.dumps(value)
 
 
 def _unwritable(scene: Scene) -> Scene | None:
@@ -90,6 +140,7 @@ def _netns(scene: Scene) -> Scene | None:
 
 
 REWRITES: Final = (
+    ("repeated-arrays", _repeated),
     ("unwritable-cache", _unwritable),
     ("foreign-records", _foreign),
     ("misnamed-records", _misnamed),

@@ -67,9 +67,14 @@ class Scene:
 
     @property
     def network(self) -> Mapping[str, Any]:
-        """The network's document."""
-        found: Mapping[str, Any] = json.loads(self.question.fields["data"])
-        return found
+        """The network's document; of a single plugin with the version and the name that count."""
+        found: dict[str, Any] = json.loads(self.question.fields["data"])
+        if not self.question.fields.get("single"):
+            return found
+        return {
+            **found,
+            **{key: Pairs(found.items()).all(key)[-1] for key in ("name", "cniVersion")},
+        }
 
     @property
     def runtime(self) -> Mapping[str, Any]:

@@ -89,6 +89,10 @@ CHAINS: Final[Mapping[str, list[Question]]] = {
         )
         for op in ("add", "check", "del", "cached_result", "cached_config")
     ],
+    "repeated-arrays": [
+        _ask(op, cache={_NAME: _record()[:-1] + b',"result":{"cniVersion":"1.0.0"}}'})
+        for op in ("check", "del", "cached_result")
+    ],
     "misnamed-records": [
         _ask(op, cache={_NAME: _record(**{key: "other"})})
         for op in ("check", "cached_result", "cached_config")

@@ -174,7 +174,7 @@ def _results(draw: st.DrawFn, version: str) -> dict[str, Any]:
     )
     match kind:
         case "own":
-            return {"stdout": draw(printed(usual))}
+            return {"stdout": draw(printed(usual, laced=draw(seldom(4))))}
         case "pass":
             return {"pass": True}
         case "none":

@@ -119,12 +119,21 @@ def objects(*members: Member, max_size: int = 3) -> Document:
     return st.lists(st.one_of(*members), max_size=max_size).map(object_)
 
 
-anything: Document = st.recursive(
-    scalars,
-    lambda inner: st.one_of(
-        arrays(inner), st.lists(st.tuples(strings, inner), max_size=3).map(object_)
+# Deeper than any configuration, and far from where Python's recursion ends.
+_DEEP: Final = 100
+_deep: Document = st.sampled_from(
+    [b"[" * _DEEP + b"]" * _DEEP, b'{"a":' * _DEEP + b"1" + b"}" * _DEEP]
+)
+anything: Document = mostly(
+    st.recursive(
+        scalars,
+        lambda inner: st.one_of(
+            arrays(inner), st.lists(st.tuples(strings, inner), max_size=3).map(object_)
+        ),
+        max_leaves=5,
     ),
-    max_leaves=5,
+    _deep,
+    one_in=50,
 )
 
 

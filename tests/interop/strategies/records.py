@@ -10,7 +10,17 @@ from typing import Any, Final
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from .documents import mostly, seldom
+from .documents import (
+    Document,
+    anything,
+    mostly,
+    object_,
+    objects,
+    seldom,
+    spelled,
+    string,
+    strings,
+)
 from .results import VERSIONS, sound
 
 NETWORKS: Final = ("net", "a", "a-b")
@@ -67,9 +77,15 @@ _configs: SearchStrategy[bytes | None] = st.sampled_from(
 _MAPPED: Final = re.compile(rb'"::ffff:[^"/]*/(?:\d|[1-8]\d|9[0-5])"')
 
 
-def printed(version: str) -> SearchStrategy[bytes]:
-    """Make a result as a plugin prints it."""
-    return sound(version).filter(lambda data: not _MAPPED.search(data))
+# Likewise: what no float64 holds.
+_HUGE: Final = re.compile(rb"\de\+?[3-9]\d\d|\d{300}", re.IGNORECASE)
+
+
+def printed(version: str, *, laced: bool = False) -> SearchStrategy[bytes]:
+    """Make a result as a plugin prints it, or as one could."""
+    return sound(version, laced=laced).filter(
+        lambda data: not (_MAPPED.search(data) or _HUGE.search(data))
+    )
 
 
 @st.composite
@@ -141,12 +157,37 @@ _ODD_FIELDS: Final[tuple[tuple[str, Any], ...]] = (
 )
 
 
+_arguments = objects(
+    st.tuples(
+        st.sampled_from(["portMappings", "mac", "other", "é"]).map(string),
+        anything.filter(lambda data: not _HUGE.search(data)),
+    )
+)
+
+
+@st.composite
+def _written(draw: st.DrawFn, record: dict[str, Any]) -> bytes:
+    """Write a record token by token: repeated keys, odd numbers, odd UTF-8, an odd spelling."""
+    pairs = [(spelled(key), json.dumps(value).encode()) for key, value in record.items()]
+    result = st.sampled_from(VERSIONS).flatmap(lambda version: printed(version, laced=True))
+    good: dict[str, Document] = {
+        "netns": strings,
+        "result": result,
+        "capabilityArgs": _arguments,
+        "unknown": anything,
+    }
+    keys = draw(st.lists(st.sampled_from(["result", *sorted(good)]), min_size=1, max_size=3))
+    pairs.extend((spelled(key), draw(good[key])) for key in keys)
+    return object_((draw(key), value) for key, value in draw(st.permutations(pairs)))
+
+
 @st.composite
 def _odd_records(draw: st.DrawFn, record: dict[str, Any]) -> bytes:
     whole = json.dumps(record, ensure_ascii=False).encode("utf-8", "surrogatepass")
     how = draw(
         st.sampled_from(
             ["cut", "flip", "empty", "field", "field", "drop", "legacy", "spelling", "other"]
+            + ["written"] * 3
         )
     )
     match how:
@@ -166,7 +207,11 @@ def _odd_records(draw: st.DrawFn, record: dict[str, Any]) -> bytes:
             return json.dumps(
                 {name: value for name, value in record.items() if name != key}
             ).encode()
+        case "written":
+            return draw(_written(record))
         case "legacy":  # a cache from before libcni 0.8
+            if draw(st.booleans()):
+                return draw(printed(draw(st.sampled_from(VERSIONS)), laced=True))
             legacy = draw(_stored_results())
             if draw(seldom(4)):
                 legacy["cniVersion"] = draw(st.sampled_from(["", "0.4567.0", "bad"]))

@@ -24,6 +24,7 @@ from .documents import (
     object_,
     objects,
     or_odd,
+    spelled,
     string,
     strings,
 )
@@ -204,12 +205,40 @@ def readings(draw: st.DrawFn) -> Question:
     return ask(op, data=data)
 
 
+# Numbers that a float64 holds and an int64 does not.
+_NO_INTEGERS: Final = (b"1.0", b"15e2", b"-0", b"1.5", b"1e21", b"9007199254740993.0")
+# What Go merges where it is there twice, member by member.
+_MERGED: Final = frozenset({"ips", "routes", "interfaces", "ip4", "ip6", "dns"})
+
+
+def _laced(found: dict[str, bytes], good: dict[str, Document]) -> Document:
+    """Write an object with some keys twice or spelled in another way, and unknown ones."""
+    again = st.sampled_from(sorted(found)).flatmap(
+        lambda key: st.tuples(
+            spelled(key),
+            st.just(found[key]) if key in _MERGED else st.one_of(st.just(found[key]), good[key]),
+        )
+    )
+    more = st.lists(st.one_of(again, _unknown) if found else _unknown, max_size=2)
+    usual = [(string(key), value) for key, value in found.items()]
+    return st.builds(
+        lambda before, after: object_([*before, *usual, *after]), mostly(st.just([]), more, 8), more
+    )
+
+
 @st.composite
-def sound(draw: st.DrawFn, version: str) -> bytes:
-    """Make a result with nothing wrong in it, so that it can be converted."""
+def sound(draw: st.DrawFn, version: str, *, laced: bool = False) -> bytes:
+    """Make a result with nothing wrong in it, so that it can be converted.
+
+    Args:
+        version: which.
+        laced: have repeated and unknown keys in it, and numbers that are no integers.
+    """
 
     def objects_of(*required: tuple[str, Document], **optional: Document) -> Document:
         needed = st.fixed_dictionaries(dict(required), optional=optional)
+        if laced:
+            return needed.flatmap(lambda found: _laced(found, {**dict(required), **optional}))
         return needed.map(
             lambda found: object_((string(key), value) for key, value in found.items())
         )
@@ -217,6 +246,8 @@ def sound(draw: st.DrawFn, version: str) -> bytes:
     number = st.one_of(st.integers(-2, 9), st.sampled_from([2**31, 2**53, 2**63 - 1])).map(
         b"%d".__mod__
     )
+    if laced:
+        number = mostly(number, st.sampled_from(_NO_INTEGERS))
     cidr, ip, text = _good_cidrs.map(string), _good_ips.map(string), strings
     dns = objects_of(
         nameservers=arrays(text), domain=text, search=arrays(text), options=arrays(text)
