@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
-from .case import Pairs, fold
+from .case import Pairs, fold, pairs
 from .scene import Scene
 
 # What Go merges with what an earlier key of the same name said.
@@ -134,8 +134,8 @@ def _netns(scene: Scene) -> Scene | None:
     if scene.op != "cached_config" or not result or result.get("netns") != "":
         return None
     assert scene.record is not None
-    record = {key.lower(): value for key, value in json.loads(scene.record).items()}
-    answer = replace(scene.go.answer, result={**result, "netns": record.get("netns") or ""})
+    netns = [value for value in pairs(scene.record).all("netns") if value is not None]
+    answer = replace(scene.go.answer, result={**result, "netns": ["", *netns][-1]})
     return replace(scene, go=replace(scene.go, answer=answer))
 
 

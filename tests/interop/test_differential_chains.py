@@ -12,6 +12,7 @@ from .compare import check_chain
 from .corpus.chains import CHAINS
 from .explained_chains import ANCHORS, explain
 from .strategies import chains, records
+from .strategies.results import VERSIONS
 from .wire import Question
 
 _READERS = ("cached_result", "cached_config", "check", "del")
@@ -38,6 +39,17 @@ def test_records_in_any_state(bench: Bench, data: st.DataObject) -> None:
     cache = data.draw(records.caches(at_least_one=True))
     ops = _READERS if network["single"] else (*_READERS, "attachments", "gc")
     check_chain(bench, data.draw(chains.operations(network, told, cache, ops)), "cache records")
+
+
+@cases(share=4)
+@given(data=st.data())
+def test_records_token_by_token(bench: Bench, data: st.DataObject) -> None:
+    """Repeated and misspelled keys, odd numbers and odd UTF-8: both of our readers' business."""
+    network = data.draw(chains.networks(st.just("net"), st.sampled_from(VERSIONS)))
+    op = data.draw(st.sampled_from(["cached_result"] * 4 + ["cached_config", "check", "del"]))
+    runtime = {"containerID": "c1", "netns": "", "ifname": "eth0", "args": [], "capabilityArgs": {}}
+    cache: Cache = data.draw(records.odd_caches())
+    check_chain(bench, Question(op, {**network, "runtime": runtime}, cache), "cache records")
 
 
 @cases(share=2)

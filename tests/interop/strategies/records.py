@@ -157,10 +157,11 @@ _ODD_FIELDS: Final[tuple[tuple[str, Any], ...]] = (
 )
 
 
+_anything = anything.filter(lambda data: not _HUGE.search(data))
 _arguments = objects(
     st.tuples(
         st.sampled_from(["portMappings", "mac", "other", "é"]).map(string),
-        anything.filter(lambda data: not _HUGE.search(data)),
+        _anything,
     )
 )
 
@@ -174,7 +175,7 @@ def _written(draw: st.DrawFn, record: dict[str, Any]) -> bytes:
         "netns": strings,
         "result": result,
         "capabilityArgs": _arguments,
-        "unknown": anything,
+        "unknown": _anything,
     }
     keys = draw(st.lists(st.sampled_from(["result", *sorted(good)]), min_size=1, max_size=3))
     pairs.extend((spelled(key), draw(good[key])) for key in keys)
@@ -245,3 +246,11 @@ def caches(draw: st.DrawFn, *, at_least_one: bool = False) -> Cache:
             content = None
         found[f"results/{network}-{container}-{ifname}"] = content
     return found
+
+
+@st.composite
+def odd_caches(draw: st.DrawFn) -> Cache:
+    """Make a cache directory with one record, of the usual attachment, that no writer writes."""
+    record = draw(_records("net", "c1", "eth0"))
+    legacy = st.sampled_from(VERSIONS).flatmap(lambda version: printed(version, laced=True))
+    return {"results/net-c1-eth0": draw(mostly(_written(record), legacy, 6))}
