@@ -73,6 +73,7 @@ def test_booleans(text: str, flag: bool) -> None:  # 316
         ("IgnoreUnknown=1;K=a=b", 'ARGS: invalid pair "K=a=b"'),  # 319
         # 315
         ("Unk=1;NAME=a;Foo=2", 'ARGS: unknown args ["Unk=1" "Foo=2"]'),
+        ("Unk=1", 'ARGS: unknown args ["Unk=1"]'),
         ("name=a", 'ARGS: unknown args ["name=a"]'),  # 314
         ("__class__=a", 'ARGS: unknown args ["__class__=a"]'),
         ("IgnoreUnknown=1;Unk=1;IgnoreUnknown=0", 'ARGS: unknown args ["Unk=1"]'),

@@ -239,6 +239,11 @@ def test_item_28_order_of_checks() -> None:
             '{"a":123456789012345678901234567890,"type":"t"}',
             id="45-beyond-64-bits",
         ),
+        pytest.param(  # which another reader reads
+            '{"type":"t","x":"\\ud800","a":12345678901234567890,"b":1234567890123456789.0}',
+            '{"a":12345678901234567890,"b":1234567890123456789,"type":"t","x":"\ufffd"}',
+            id="45-beside-odd-text",
+        ),
         pytest.param(
             '{"type":"t","a":1500.0,"b":1e3,"c":1.5,"d":-0.25e1}',
             '{"a":1500,"b":1000,"c":1.5,"d":-2.5,"type":"t"}',
