@@ -73,7 +73,6 @@ def test_booleans(text: str, flag: bool) -> None:  # 316
         ("IgnoreUnknown=1;K=a=b", 'ARGS: invalid pair "K=a=b"'),  # 319
         # 315
         ("Unk=1;NAME=a;Foo=2", 'ARGS: unknown args ["Unk=1" "Foo=2"]'),
-        ("Unk=1", 'ARGS: unknown args ["Unk=1"]'),
         ("name=a", 'ARGS: unknown args ["name=a"]'),  # 314
         ("__class__=a", 'ARGS: unknown args ["__class__=a"]'),
         ("IgnoreUnknown=1;Unk=1;IgnoreUnknown=0", 'ARGS: unknown args ["Unk=1"]'),
@@ -103,10 +102,11 @@ def test_booleans(text: str, flag: bool) -> None:  # 316
         ),
     ],
 )
-def test_errors(text: str, message: str) -> None:
+@pytest.mark.parametrize("before", ["", "NAME=x;"], ids=["alone", "after-a-known-one"])
+def test_errors(text: str, message: str, before: str) -> None:
     args = Args()
     with pytest.raises(ArgsError) as caught:
-        load_args("NAME=x;" + text, args)
+        load_args(before + text, args)
     assert str(caught.value) == message
     assert args == Args()
 
