@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from typing import Any, Final
 
-from .case import Pairs, fold, pairs
+from .case import Pairs, fold
 from .scene import Scene
 
 # What Go merges with what an earlier key of the same name said.
@@ -35,11 +36,8 @@ def _repeated(scene: Scene) -> Scene | None:
 
 def _without_repetition(record: bytes) -> bytes | None:
     """Leave the last of repeated keys in a record; None if there is nothing to leave out."""
-    try:
-        found = json.loads(record.decode("utf-8", "surrogateescape"), object_pairs_hook=Pairs)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(found, Pairs):
+    found = _members(record)
+    if found is None:
         return None
     last = {fold(key): place for place, (key, _) in enumerate(found)}
     kept = Pairs(
@@ -48,6 +46,15 @@ def _without_repetition(record: bytes) -> bytes | None:
         if fold(key) not in _MERGED or last[fold(key)] == place
     )
     return None if kept == found else _as_json(kept).encode()
+
+
+def _members(record: bytes) -> Pairs | None:
+    """Read a record; what Go reads as U+FFFD is half a character in it, one for each byte."""
+    try:
+        found = json.loads(record.decode("utf-8", "surrogateescape"), object_pairs_hook=Pairs)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, Pairs) else None
 
 
 def _as_json(value: Any) -> str:
@@ -134,8 +141,11 @@ def _netns(scene: Scene) -> Scene | None:
     if scene.op != "cached_config" or not result or result.get("netns") != "":
         return None
     assert scene.record is not None
-    netns = [value for value in pairs(scene.record).all("netns") if value is not None]
-    answer = replace(scene.go.answer, result={**result, "netns": ["", *netns][-1]})
+    members = _members(scene.record)
+    assert members is not None
+    said = [value for value in members.all("netns") if value is not None]
+    netns = re.sub("[\ud800-\udfff]", "\ufffd", ["", *said][-1])
+    answer = replace(scene.go.answer, result={**result, "netns": netns})
     return replace(scene, go=replace(scene.go, answer=answer))
 
 
