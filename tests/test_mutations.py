@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.interop.mutations import MUTATIONS, Mutation
+from tests.interop.mutations import MUTATIONS, Mutation, run_broken
 
 _ROOT = Path(__file__).parents[1]
 
@@ -21,3 +21,10 @@ def test_each_rule_is_where_it_is_broken(mutation: Mutation) -> None:
     assert source.count(mutation.old) == 1
     compile(source.replace(mutation.old, mutation.new), spec.origin, "exec")
     assert all((_ROOT / path).is_file() for path in mutation.tests)
+
+
+def test_a_broken_rule_is_noticed() -> None:
+    """One that needs no Go for that; the session `mutations` goes through all of them."""
+    done = run_broken("an unknown key is lost", ["tests/test_vectors.py"])
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "libcni and cni_async differ" in done.stdout
