@@ -104,7 +104,13 @@ CHAINS: Final[Mapping[str, list[Question]]] = {
     "empty-results": [
         _ask(op, cache={_NAME: content})
         for op in ("check", "cached_result")
-        for content in (b"{}", b"null", _record(kind="cniCacheV2"), _record(config=5))
+        for content in (
+            b"{}",
+            b"null",
+            _record(kind="cniCacheV2"),
+            _record(config=5),
+            _record(result=[]),
+        )
     ],
     "unusable-records": [
         # libcni has removed it by the time a plugin fails,
