@@ -41,7 +41,7 @@ def cases(share: float = 1) -> Callable[[F], F]:
     )
 
     def decorate(test: F) -> F:
-        decorated: F = pytest.mark.timeout(120 if PROFILE == "ci" else 3600)(ours(test))
+        decorated: F = pytest.mark.timeout(300 if PROFILE == "ci" else 3600)(ours(test))
         return decorated
 
     return decorate

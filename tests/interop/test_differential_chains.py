@@ -59,9 +59,13 @@ def test_what_one_adds_the_other_reads(bench: Bench, data: st.DataObject) -> Non
     told = data.draw(chains.answers(chains.version_of(network)))
     question = data.draw(chains.operations(network, told, {}, ("add",)))
     both = check_chain(bench, question, "chains")
+    fields = {key: value for key, value in question.fields.items() if key != "runtime"}
     for observed in both:
-        for op in _READERS:
-            again = Question(op, question.fields, observed.cache)
+        asked = [Question(op, question.fields, observed.cache) for op in _READERS]
+        if not network["single"]:
+            asked.append(Question("attachments", {**fields, "text": ""}, observed.cache))
+            asked.append(Question("gc", {**fields, "valid": []}, observed.cache))
+        for again in asked:
             check_chain(bench, again, "one cache, two writers")
 
 
