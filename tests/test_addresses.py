@@ -166,6 +166,11 @@ def test_what_is_written_can_be_read(cidr: CIDR) -> None:
             "Priority:0 Table:<nil> Scope:<nil>}",
         ),
         (
+            Route(parse_cidr("::ffff:10.0.0.0/104")),
+            "{Dst:{IP:10.0.0.0 Mask:ff000000} GW:<nil> MTU:0 AdvMSS:0 Priority:0 Table:<nil> "
+            "Scope:<nil>}",
+        ),
+        (
             Route(ip_interface("0.0.0.0/0"), table=0, scope=-3),
             "{Dst:{IP:0.0.0.0 Mask:00000000} GW:<nil> MTU:0 AdvMSS:0 Priority:0 Table:0 Scope:-3}",
         ),

@@ -53,6 +53,18 @@ def _mapped_prefix(case: Case) -> Same | None:
     return SAME if mapped and int(found[2]) < 96 and case.go_text != case.our_text else None
 
 
+# An IPv4 address with the mask of an IPv6 one.
+_IPV6_MASK: Final = re.compile(r"(?<={Dst:{IP:)(\d+(?:\.\d+){3}) Mask:f{24}(?=[0-9a-f]{8}})")
+
+
+def _mapped_mask(case: Case) -> Same | None:
+    """To us the mask of such an address is IPv4's, too, in the one text that shows it."""
+    if case.op != "route_texts" or case.go_form[0] != "result":
+        return None
+    texts = [_IPV6_MASK.sub(r"\1 Mask:", text) for text in case.go_form[1]]
+    return ("result", texts), case.our_form
+
+
 def _first_mistake(case: Case) -> Same | None:
     """Of several mistakes in a result Go reports addresses first, we the first in the document."""
     if case.question.single_fault:
@@ -110,6 +122,7 @@ def _odd_code(case: Case) -> Same | None:
 REWRITES: Final[tuple[tuple[str, Rewrite], ...]] = (
     ("missing-address", _missing_address),
     ("mapped-prefix", _mapped_prefix),
+    ("mapped-prefix", _mapped_mask),
     ("empty-prev-version", _empty_prev_version),
     ("panics", _load_args_panics),
     ("panics", _no_versions),

@@ -204,6 +204,7 @@ READ: Final[list[Question]] = [
         )
     ),
     ask("route_texts", data=_data({"cniVersion": "1.1.0", "routes": _ROUTES})),
+    ask("route_texts", data=b'{"cniVersion":"1.1.0","routes":[{"dst":"::ffff:10.0.0.0/104"}]}'),
 ]
 
 _NO_ADDRESS: Final = {"cniVersion": "1.0.0", "routes": [{"dst": "10.0.0.0/8"}]}
