@@ -83,6 +83,16 @@ def printing(
         pytest.param('{"msg": "bad", "code": 4294967296}', "bad", 2**32, "bad", "", id="210-uint"),
         # Where libcni loses the message over its code, we make the best of the code.
         pytest.param('{"msg": "bad", "code": -1}', "bad", 0, "bad", "", id="218-negative"),
+        pytest.param(
+            f'{{"msg": "bad", "code": {2**64 - 1}}}',
+            "bad",
+            2**64 - 1,
+            "bad",
+            "",
+            id="210-last-uint",
+        ),
+        pytest.param('{"msg": "bad", "code": 1e20}', "bad", 0, "bad", "", id="218-no-uint"),
+        pytest.param(f'{{"msg": "bad", "code": {2**64}}}', "bad", 0, "bad", "", id="218-beyond"),
         pytest.param('{"msg": "bad", "code": "7"}', "bad", 7, "bad", "", id="218-string"),
         pytest.param('{"msg": "bad", "code": "x"}', "bad", 0, "bad", "", id="218-word"),
         pytest.param('{"msg": "bad", "code": 7.0}', "bad", 7, "bad", "", id="218-float"),

@@ -11,6 +11,7 @@ from cni_async.errors import PluginError
 
 # libcni quotes all that a plugin printed. Nobody reads more than this of it.
 _QUOTED_BYTES: Final = 64 * 1024
+_UINT: Final = range(2**64)
 _FIELDS: Final = {"code": "code", "msg": "msg", "details": "details"}
 _FIRST_REAL_TIME: Final = 32
 # Resources that may be there again in a moment.
@@ -101,7 +102,7 @@ def _code(value: object) -> int:
         code = int(value) if isinstance(value, int | str) and value is not True else 0
     except ValueError:
         return 0
-    return max(code, 0)
+    return code if code in _UINT else 0
 
 
 def _unparsable(stdout: bytes, reason: str) -> str:

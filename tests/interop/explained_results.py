@@ -119,6 +119,23 @@ def _odd_code(case: Case) -> Same | None:
     return SAME if "Go struct field Error.code of type uint" in unreadable[1] else None
 
 
+def _odd_code_besides(case: Case) -> Same | None:
+    """Likewise where the message is lost over something else first."""
+    if case.op != "exec_plugin" or not isinstance(case.document, Pairs):
+        return None
+    if not (case.go_form[0] == case.our_form[0] == "error"):
+        return None
+    codes = [code for code in case.document.all("code") if code is not None]
+    if all(type(code) is int and code in range(2**64) for code in codes):
+        return None
+    return _without_code(case.go_form), _without_code(case.our_form)
+
+
+def _without_code(form: Any) -> Any:
+    kind, text, type_, _, *rest = form
+    return (kind, text, type_, 0, *rest)
+
+
 REWRITES: Final[tuple[tuple[str, Rewrite], ...]] = (
     ("missing-address", _missing_address),
     ("mapped-prefix", _mapped_prefix),
@@ -128,5 +145,6 @@ REWRITES: Final[tuple[tuple[str, Rewrite], ...]] = (
     ("panics", _no_versions),
     ("error-objects", _empty_error),
     ("error-objects", _odd_code),
+    ("error-objects", _odd_code_besides),
     ("first-mistake", _first_mistake),
 )
