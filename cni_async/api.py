@@ -15,7 +15,7 @@ import anyio
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
 from .attachment import add_or_undo, added_with, attached, for_each, runtime_of
-from .cache import CacheStore, FileCache, NetworkAttachment
+from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
 from .cache.attachments import Attachments
 from .chains import Chain, Chains, at_least_1_1
 from .conf import NetworkConfig, NetworkConfigList
@@ -24,6 +24,7 @@ from .errors import (
     CNIError,
     ConfigError,
     GCError,
+    PluginError,
     RecoveryError,
     ValidationError,
     VersionError,
@@ -33,6 +34,7 @@ from .invoke import Exec
 from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
 from .locks import Locks
+from .orphans import wait_for_orphans
 from .runtime import GCArgs, RuntimeConf
 from .types import Result
 from .version import PluginInfo
@@ -391,6 +393,9 @@ class CNIConfig:
         is not taken for one, if it is in this event loop or its process has the same `lock_file`;
         without such a file call this before any other process may run an ADD.
 
+        Plugins outlive a runtime that is killed: before anything is deleted they are waited for,
+        for `cleanup_timeout` at the most. What one then still works on is left alone.
+
         Args:
             delete: DEL them, those of different containers at the same time.
             cache_dir: look there and not in this object's cache.
@@ -399,7 +404,8 @@ class CNIConfig:
             those found, in the order of their file names; deleted if that was asked for.
 
         Raises:
-            RecoveryError: not all could be deleted; `errors` has a failure for each.
+            RecoveryError: not all could be deleted; `errors` has a failure for each, a retryable
+                `PluginError` where a plugin still runs.
             CacheError: the cache cannot be listed.
         """
         cache_dir = os.fspath(cache_dir)
@@ -410,6 +416,9 @@ class CNIConfig:
             for one in await cache.attachments()
             if not one.completed and not self._locks.is_busy(scope, one.container_id)
         ]
+        at_work: dict[AttachmentKey, PluginError] = {}
+        if delete:
+            at_work = await wait_for_orphans(unfinished, within=self._cleanup_timeout)
         settled: set[int] = set()
 
         async def look(one: NetworkAttachment) -> None:
@@ -418,6 +427,8 @@ class CNIConfig:
                 # Since the cache was read its ADD may have come to its end after all.
                 if not await self._attachments.is_unfinished(one.network, rt):
                     settled.add(id(one))
+                elif error := at_work.get(attachment_key(one.network, rt)):
+                    raise error
                 elif delete:
                     await self._chains.delete(Chain.of(_network_of(one)), rt)
 

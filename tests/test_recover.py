@@ -5,11 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import textwrap
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,13 +28,13 @@ from cni_async import (
 )
 from cni_async.cache.record import encode_record
 from cni_async.testing import FakeCache, FakeCall, FakeExec
+from tests.support.adding import adding
 from tests.support.chains import KEY, RT, Blocker, Runtime, failure, network, runtime, single
 from tests.support.recorder import Answer, Recorder
 
 pytestmark = pytest.mark.anyio
 
 NET = network({"type": "a", "capabilities": {"p": True}}, "b")
-ROOT = Path(__file__).parents[1]
 
 
 def record(
@@ -299,32 +295,6 @@ async def test_an_add_that_comes_to_its_end_meanwhile(how: str, delete: bool) ->
     assert cache.records.get(key) == (completed if how == "completed" else None)
 
 
-PROGRAM = """
-import sys
-import anyio
-from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
-
-async def main():
-    plugins, cache, lock_file, net = sys.argv[1:]
-    cni = CNIConfig([plugins], cache_dir=cache, lock_file=lock_file, rollback=True)
-    await cni.add_network_list(conf_list_from_bytes(net.encode()), RuntimeConf("c1", "", "eth0"))
-
-anyio.run(main)
-"""
-
-
-@contextmanager
-def process(recorder: Recorder, cache: Path, lock_file: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """Start another process with an ADD."""
-    arguments = [str(recorder.folder), str(cache), str(lock_file), NET.raw.decode()]
-    child = subprocess.Popen([sys.executable, "-c", textwrap.dedent(PROGRAM), *arguments], cwd=ROOT)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
 async def test_an_add_of_another_process(recorder: Recorder, tmp_path: Path) -> None:
     """It is left alone as long as that process lives; then it is found, and taken back."""
     cache, lock_file = tmp_path / "cache", tmp_path / "lock"
@@ -332,7 +302,7 @@ async def test_an_add_of_another_process(recorder: Recorder, tmp_path: Path) -> 
     recorder.plugin("b")
     cni = CNIConfig(recorder.path, cache_dir=cache, lock_file=lock_file)
     careless = CNIConfig(recorder.path, cache_dir=cache)
-    with process(recorder, cache, lock_file) as child:
+    with adding(recorder.folder, cache, lock_file, NET, "c1") as child:
         [add] = await recorder.wait_for_calls(1, timeout=30)
         assert names(await cni.recover(delete=True)) == []
         # Without the lock file nobody can know.

@@ -1,0 +1,40 @@
+"""A runtime of its own process in the middle of an ADD, for tests that kill it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cni_async import NetworkConfigList
+
+_ROOT = Path(__file__).parents[2]
+_PROGRAM = """
+import sys
+import anyio
+from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
+
+async def main():
+    plugins, cache, lock_file, net, container = sys.argv[1:]
+    cni = CNIConfig([plugins], cache_dir=cache, lock_file=lock_file, rollback=True)
+    rt = RuntimeConf(container, "", "eth0")
+    await cni.add_network_list(conf_list_from_bytes(net.encode()), rt)
+
+anyio.run(main)
+"""
+
+
+@contextmanager
+def adding(
+    plugins: Path, cache: Path, lock_file: Path, net: NetworkConfigList, container_id: str
+) -> Iterator[subprocess.Popen[bytes]]:
+    """Start it with an ADD, with `rollback`; after the block it is gone."""
+    arguments = [str(plugins), str(cache), str(lock_file), net.raw.decode(), container_id]
+    child = subprocess.Popen([sys.executable, "-c", _PROGRAM, *arguments], cwd=_ROOT)
+    try:
+        yield child
+    finally:
+        child.kill()
+        child.wait()

@@ -1,0 +1,363 @@
+"""`recover` and plugins whose runtime was killed: they run on, and are waited for."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cni_async import (
+    AttachmentKey,
+    CNIConfig,
+    NetworkConfigList,
+    PluginError,
+    RecoveryError,
+    Result,
+    RuntimeConf,
+    create_result,
+    orphans,
+)
+from cni_async.cache.record import encode_record
+from tests.support.adding import adding
+from tests.support.chains import Runtime, network, runtime
+from tests.support.processes import is_running
+from tests.support.scripts import Scripts
+
+pytestmark = pytest.mark.anyio
+
+NET = network("a", "b")
+# Other tests' processes, at the same time on the same machine, are seen as well.
+ME = f"me{os.getpid()}"
+KEY = AttachmentKey("net", ME, "eth0")
+# What no test waits for; one that has to is over as soon as something has happened.
+LONG = 30.0
+# Works on an attachment until it is let go.
+PLUGIN = """
+here=$(dirname "$0")
+if [ "$CNI_COMMAND" = ADD ]; then
+    echo $$ > "$here/pid"
+    while [ ! -e "$here/go" ]; do sleep 0.02; done
+fi
+echo "$(basename "$0") $CNI_COMMAND" >> "$here/order"
+echo '{"cniVersion": "1.1.0"}'
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    return Scripts(folder)
+
+
+class Orphans:
+    """Starts processes that look like plugins of a runtime that is no more."""
+
+    def __init__(self, scripts: Scripts) -> None:
+        self._scripts = scripts
+        self.processes: list[subprocess.Popen[bytes]] = []
+
+    def start(
+        self,
+        name: str = "a",
+        *,
+        command: str = "ADD",
+        container_id: str = ME,
+        ifname: str = "eth0",
+        leads: bool = True,
+    ) -> subprocess.Popen[bytes]:
+        """Start one that does not end by itself."""
+        process = subprocess.Popen(
+            [self._scripts.sh("echo; read line", name)],
+            env={
+                "PATH": os.defpath,
+                "CNI_COMMAND": command,
+                "CNI_CONTAINERID": container_id,
+                "CNI_IFNAME": ifname,
+            },
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=leads,
+        )
+        self.processes.append(process)
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
+        return process
+
+
+@pytest.fixture
+def start(scripts: Scripts) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+    family = Orphans(scripts)
+    yield family.start
+    for process in family.processes:
+        with process:
+            process.kill()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End it as plugins end; nobody reaps it yet."""
+    assert process.stdin is not None
+    process.stdin.close()
+
+
+def record(
+    container_id: str = ME,
+    ifname: str = "eth0",
+    *,
+    net: NetworkConfigList = NET,
+    result: Result | None = None,
+) -> tuple[AttachmentKey, bytes]:
+    """Return what an ADD leaves that was killed."""
+    key = AttachmentKey(net.name, container_id, ifname)
+    return key, encode_record(key, net.raw, RuntimeConf(container_id, "", ifname), result)
+
+
+def killed(*records: tuple[AttachmentKey, bytes], within: float = LONG) -> Runtime:
+    fake = runtime(cleanup_timeout=within)
+    fake.cache.records.update(records)
+    return fake
+
+
+@pytest.fixture
+def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Return what tells that an orphan was seen."""
+    event = threading.Event()
+    report = orphans._still_runs
+
+    def reported(*args: Any) -> PluginError:
+        event.set()
+        return report(*args)
+
+    monkeypatch.setattr(orphans, "_still_runs", reported)
+    return event
+
+
+async def once(event: threading.Event, then: Callable[[], object]) -> None:
+    """Do something once an orphan was seen."""
+    with anyio.fail_after(LONG):
+        while not event.is_set():
+            await anyio.sleep(0.01)
+    then()
+
+
+async def recovered_while(fake: Runtime, *jobs: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async with anyio.create_task_group() as group:
+        for job in jobs:
+            group.start_soon(job)
+        with anyio.fail_after(2 * LONG):
+            assert await fake.cni.recover(delete=True)
+
+
+@pytest.mark.parametrize("command", ["ADD", "DEL"])
+async def test_it_is_waited_for(
+    start: Callable[..., subprocess.Popen[bytes]], seen: threading.Event, command: str
+) -> None:
+    fake = killed(record())
+    orphan = start(command=command)
+
+    def let_go() -> None:
+        assert fake.order == []
+        end(orphan)
+
+    await recovered_while(fake, lambda: once(seen, let_go))
+    assert not is_running(orphan.pid)
+    assert fake.order == ["b DEL", "a DEL"]
+    assert not fake.cache.records
+
+
+async def test_one_after_the_other(
+    start: Callable[..., subprocess.Popen[bytes]], seen: threading.Event
+) -> None:
+    """The runtime ran a plugin for each of its containers."""
+    fake = killed(record(), record(f"{ME}b"), record(ME, "eth1"))
+    first, second = start("a"), start("b", container_id=f"{ME}b")
+
+    def let_first_go() -> None:
+        end(first)
+        seen.clear()
+
+    async def let_go() -> None:
+        await once(seen, let_first_go)
+        await once(seen, lambda: end(second))
+
+    await recovered_while(fake, let_go)
+    assert len(fake.order) == 6
+    assert not fake.cache.records
+
+
+async def test_one_that_does_not_end(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    """Its attachment is left alone and can be recovered later; others are not kept waiting."""
+    other = network("a", name="other")
+    fake = killed(record(), record(f"{ME}b"), record(net=other), within=0.3)
+    orphan = start("b", command="DEL")
+    with pytest.raises(RecoveryError) as caught:
+        await fake.cni.recover(delete=True)
+    assert str(caught.value) == (
+        f"failed to delete attachment {ME} eth0: plugin b still runs (process {orphan.pid}), "
+        "for a runtime that is gone"
+    )
+    [error] = caught.value.errors
+    assert isinstance(error, PluginError)
+    assert (error.plugin, error.command, error.retryable) == ("b", "DEL", True)
+    # The network of which it is no plugin is none of its business.
+    assert sorted(fake.order) == ["a DEL", "a DEL", "b DEL"]
+    assert list(fake.cache.records) == [KEY]
+    end(orphan)
+    orphan.wait()
+    assert len(await fake.cni.recover(delete=True)) == 1
+    assert not fake.cache.records
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        pytest.param({"container_id": f"{ME}0"}, id="container"),
+        pytest.param({"ifname": "eth01"}, id="interface"),
+        pytest.param({"command": "CHECK"}, id="command"),
+        pytest.param({"name": "c"}, id="plugin"),
+        pytest.param({"leads": False}, id="child or daemon"),
+    ],
+)
+async def test_what_is_none(start: Callable[..., subprocess.Popen[bytes]], other: Any) -> None:
+    fake = killed(record(), within=3 * LONG)
+    process = start(**other)
+    with anyio.fail_after(LONG):
+        assert len(await fake.cni.recover(delete=True)) == 1
+    assert is_running(process.pid)
+    assert not fake.cache.records
+
+
+async def test_a_zombie_is_none(start: Callable[..., subprocess.Popen[bytes]]) -> None:
+    fake = killed(record(), within=3 * LONG)
+    process = start()
+    end(process)
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    with anyio.fail_after(LONG):
+        assert len(await fake.cni.recover(delete=True)) == 1
+
+
+async def test_who_does_not_delete_does_not_wait(
+    start: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    fake = killed(record(), within=3 * LONG)
+    start()
+    with anyio.fail_after(LONG):
+        assert len(await fake.cni.recover()) == 1
+
+
+async def test_a_configuration_that_is_lost(
+    start: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    """Nothing can be said of its plugins, and nothing deleted."""
+    key, data = record()
+    fake = killed((key, json.dumps(json.loads(data) | {"config": None}).encode()))
+    start()
+    with anyio.fail_after(LONG), pytest.raises(RecoveryError, match="no configuration"):
+        await fake.cni.recover(delete=True)
+
+
+async def test_an_add_that_came_to_its_end_after_all(
+    start: Callable[..., subprocess.Popen[bytes]], seen: threading.Event
+) -> None:
+    """What looks like an orphan is the plugin of somebody who lives; nothing is wrong."""
+    fake = killed(record(), record(f"{ME}b"), within=0.3)
+    orphan = start()
+    completed = create_result("1.1.0", b'{"cniVersion": "1.1.0"}')
+    change = dict([record(result=completed)])
+    await recovered_while(fake, lambda: once(seen, lambda: fake.cache.records.update(change)))
+    assert is_running(orphan.pid)
+    assert fake.cache.records == change
+
+
+async def test_cancelled(
+    start: Callable[..., subprocess.Popen[bytes]], seen: threading.Event
+) -> None:
+    fake = killed(record(), within=3 * LONG)
+    start()
+    with anyio.fail_after(LONG):
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: once(seen, group.cancel_scope.cancel))
+            await fake.cni.recover(delete=True)
+    assert fake.order == []
+    assert list(fake.cache.records) == [KEY]
+
+
+async def test_without_proc(
+    start: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = killed(record())
+    start()
+    listdir = os.listdir
+
+    def none(path: str = ".") -> list[str]:
+        if path == "/proc":
+            raise FileNotFoundError(path)
+        return listdir(path)
+
+    monkeypatch.setattr(os, "listdir", none)
+    assert len(await fake.cni.recover(delete=True)) == 1
+
+
+async def test_processes_that_have_just_ended(
+    start: Callable[..., subprocess.Popen[bytes]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = killed(record())
+    start()
+
+    def gone(pid: int) -> int:
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "getsid", gone)
+    assert len(await fake.cni.recover(delete=True)) == 1
+
+
+async def test_proc_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As it is with a process that hangs in the kernel: it is waited for, and not for ever."""
+    answer = threading.Event()
+
+    def wait() -> list[int]:
+        assert answer.wait(2 * LONG)
+        return []
+
+    monkeypatch.setattr(orphans, "_pids", wait)
+    fake = killed(record(), within=0.2)
+    try:
+        with anyio.fail_after(LONG):
+            assert len(await fake.cni.recover(delete=True)) == 1
+    finally:
+        answer.set()
+    assert not fake.cache.records
+
+
+async def test_a_runtime_that_is_killed(
+    scripts: Scripts, tmp_path: Path, seen: threading.Event
+) -> None:
+    """The whole way: what it started is waited for, and taken back after it is done."""
+    for name in ("a", "b"):
+        scripts.sh(PLUGIN, name)
+    cache, lock_file = tmp_path / "cache", tmp_path / "lock"
+    pid = scripts.folder / "pid"
+    let_go = (scripts.folder / "go").touch
+    cni = CNIConfig([str(scripts.folder)], cache_dir=cache, lock_file=lock_file)
+    try:
+        with adding(scripts.folder, cache, lock_file, NET, ME) as child, anyio.fail_after(LONG):
+            while not pid.exists() or not pid.read_text():
+                await anyio.sleep(0.01)
+        assert child.returncode == -signal.SIGKILL
+        assert is_running(scripts.number("pid"))
+        async with anyio.create_task_group() as group:
+            group.start_soon(once, seen, let_go)
+            with anyio.fail_after(LONG):
+                assert len(await cni.recover(delete=True)) == 1
+        assert scripts.read("order").splitlines() == ["a ADD", "b DEL", "a DEL"]
+        assert await cni.get_cached_attachments() == []
+    finally:
+        let_go()
