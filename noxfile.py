@@ -123,6 +123,7 @@ nox.options.sessions = [
     "tests",
     "interop",
     "e2e",
+    "soak-short",
     "bench-toy",
     "lowest",
     "coverage",
@@ -215,14 +216,40 @@ def mutations(session: nox.Session) -> None:
 @nox.session(python=PYTHONS[-1])
 def e2e(session: nox.Session) -> None:
     """Run the tests with the reference plugins in real network namespaces."""
+    plugins = _reference_plugins(session, "end-to-end tests")
+    _pytest(session, "-m", "e2e", env={"CNI_ASYNC_PLUGINS": plugins})
+
+
+def _reference_plugins(session: nox.Session, what: str) -> str:
+    """Install for tests, build the reference plugins; return where they are."""
     if os.geteuid() != 0:
-        _unavailable(session, "end-to-end tests need root")
+        _unavailable(session, f"{what} need root")
     if shutil.which("go") is None:
-        _unavailable(session, "end-to-end tests need Go, to build the reference plugins")
+        _unavailable(session, f"{what} need Go, to build the reference plugins")
     _install(session, "test")
-    builder = "examples/reference_plugins.py"
-    plugins = session.run("python", builder, silent=True, stderr=None)
-    _pytest(session, "-m", "e2e", env={"CNI_ASYNC_PLUGINS": str(plugins).strip()})
+    plugins = session.run("python", "examples/reference_plugins.py", silent=True, stderr=None)
+    return str(plugins).strip()
+
+
+@nox.session(python=PYTHONS[-1])
+def soak(session: nox.Session) -> None:
+    """Do 5,000 operations with faults and cancellations, kill 200 runtimes; nothing may be left."""
+    plugins = _reference_plugins(session, "the soak's real plugins")
+    both = ("--backend", "asyncio", "--backend", "trio")
+    much = ("--operations", "5000", "--seconds", "1800", "--kills", "200", *both)
+    env = {"CNI_ASYNC_PLUGINS": plugins}
+    session.run("python", "-m", "tests.soak", *much, *session.posargs, env=env)
+
+
+@nox.session(name="soak-short", python=PYTHONS[-1])
+def soak_short(session: nox.Session) -> None:
+    """Do the same for a minute, and see that it notices a library that is broken."""
+    plugins = _reference_plugins(session, "the soak's real plugins")
+    both = ("--backend", "asyncio", "--backend", "trio")
+    little = ("--operations", "5000", "--seconds", "10", "--kills", "12", *both)
+    env = {"CNI_ASYNC_PLUGINS": plugins}
+    session.run("python", "-m", "tests.soak", *little, *session.posargs, env=env)
+    session.run("pytest", *SPREAD, "tests/soak")
 
 
 @nox.session(python=PYTHONS[0])

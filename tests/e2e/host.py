@@ -22,6 +22,7 @@ import anyio
 
 from cni_async import CNIConfig, RuntimeConf
 from tests.support.netns import Namespace, namespace
+from tests.support.processes import processes_with
 
 # What plugins make for one attachment has its address or id in it, or is a chain named by a
 # hash; the rest is made once, for all, and stays.
@@ -136,6 +137,10 @@ class Host:
         """Return the addresses that host-local holds reserved."""
         return {path.name for path in self._reservations()}
 
+    def reserved_for(self) -> dict[str, tuple[str, ...]]:
+        """Return whose they are: container ID and interface name; () for a torn note."""
+        return {path.name: tuple(path.read_text().split()) for path in self._reservations()}
+
     def records(self) -> set[str]:
         """Return the file names of all attachments in the cache, and of unfinished ones."""
         return {path.name for path in (self.cache / "results").rglob("*") if path.is_file()}
@@ -173,15 +178,17 @@ class Host:
             time.sleep(0.05)
         return left
 
-    def forget_torn_notes(self) -> None:
-        """Remove the notes that a plugin was ended in the middle of writing.
+    def forget_torn_notes(self) -> int:
+        """Remove the notes that a plugin was ended in the middle of writing; tell how many.
 
         host-local and tuning open a file and then write it; they could not tell afterwards whose
         an empty one is. They leave one in some hundred cancellations.
         """
-        for note in (*self._reservations(), *self._tuning.glob("*")):
-            if note.stat().st_size == 0:
-                note.unlink()
+        notes = (*self._reservations(), *self._tuning.glob("*"))
+        torn = [note for note in notes if note.stat().st_size == 0]
+        for note in torn:
+            note.unlink()
+        return len(torn)
 
     def _reservations(self) -> list[Path]:
         files = self._addresses.glob("*/*")
@@ -190,15 +197,7 @@ class Host:
     def _processes(self) -> list[str]:
         """List plugins that still run, and their children."""
         # All have our directory of plugins in CNI_PATH.
-        mark = str(self.plugins).encode()
-        found: list[str] = []
-        for process in Path("/proc").glob("[0-9]*"):
-            try:
-                if mark in (process / "environ").read_bytes():
-                    found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-            except OSError:
-                continue  # it just ended
-        return found
+        return list(processes_with(str(self.plugins)).values())
 
     # Obstacles.
 

@@ -15,6 +15,19 @@ def is_running(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def processes_with(mark: str) -> dict[int, str]:
+    """Return the processes, zombies excepted, that have a text in their environment."""
+    found: dict[int, str] = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if mark.encode() in (process / "environ").read_bytes():
+                command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
+                found[int(process.name)] = command.decode(errors="replace")
+        except OSError:
+            continue  # it just ended
+    return found
+
+
 def wait_until_gone(*pids: int, timeout: float = 2) -> bool:
     """Wait for processes to end (a kill takes effect a little later); tell whether all did."""
     deadline = time.monotonic() + timeout

@@ -1,0 +1,241 @@
+"""Kill a runtime at random moments of its ADDs and DELs, recover, and look for what is left.
+
+Two kinds of death take turns: the runtime's alone, whose plugins run on while it is recovered
+from, and that of the runtime and all its plugins, as the OOM killer or the end of a cgroup brings
+it. What a plugin leaves that is killed in the middle of a write of its own is counted apart.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+import anyio
+
+from cni_async import (
+    CNIConfig,
+    CNIError,
+    CorruptRecordError,
+    FileCache,
+    GCArgs,
+    GCAttachment,
+    conf_list_from_bytes,
+)
+from cni_async.cache.record import decode_record
+from tests.e2e.host import Host
+from tests.support.processes import processes_with
+
+from .tally import leaks_table
+
+ROOT = Path(__file__).parents[2]
+CONTAINERS = 4
+# Seconds that a runtime has until it is killed; an ADD of bridge takes less than a tenth of one.
+LONGEST_LIFE = 0.5
+
+
+@dataclass
+class Deaths:
+    """The figures of a series of kills."""
+
+    seed: int
+    kills: Counter[str] = field(default_factory=Counter)
+    recovered: int = 0
+    alive: int = 0
+    orphans: int = 0
+    longest_recovery: float = 0.0
+    own: Counter[str] = field(default_factory=Counter)
+    leaks: dict[str, list[str]] = field(
+        default_factory=lambda: {
+            kind: []
+            for kind in (
+                "addresses",
+                "interfaces",
+                "unreadable records",
+                "attachments that were not recovered",
+                "what is left at the end",
+            )
+        }
+    )
+    seconds: float = 0.0
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is left."""
+        return not any(self.leaks.values())
+
+    def table(self) -> str:
+        """Return it all for people to read."""
+        kinds = ", ".join(f"{count} of {kind}" for kind, count in self.kills.items())
+        lines = [
+            f"kills: seed {self.seed}, {self.kills.total()} in {self.seconds:.0f} s ({kinds})",
+            f"  attachments whose ADD was cut short: {self.recovered}, "
+            f"that were there: {self.alive}",
+            f"  plugins that outlived their runtime: {self.orphans}; "
+            f"longest recovery: {self.longest_recovery:.2f} s",
+            "  left by plugins that were killed in a write of their own: "
+            + (", ".join(f"{name} {count}" for name, count in self.own.items()) or "0"),
+            *leaks_table(self.leaks),
+        ]
+        return "\n".join(lines)
+
+
+class _Scene:
+    """A host with containers, a network, and whoever works on them."""
+
+    def __init__(self, folder: Path, plugins: Path, deaths: Deaths, random: Random) -> None:
+        self.host = Host(folder, plugins)
+        self.deaths = deaths
+        self._random = random
+        self.boxes = [self.host.container(f"box{number}") for number in range(CONTAINERS)]
+        self._blank = {box.id: box.links() for box in self.boxes}
+        bridge = {
+            "type": "bridge",
+            "bridge": "cni0",
+            "isGateway": True,
+            "ipam": self.host.host_local("10.89.0.0/24"),
+        }
+        document = {"cniVersion": "1.1.0", "name": "net", "plugins": [bridge]}
+        self._network = json.dumps(document)
+        self.net = conf_list_from_bytes(self._network.encode())
+        self._lock_file = folder / "locks"
+
+    def run(self, seconds: float) -> subprocess.Popen[str]:
+        """Start a runtime, and return some time after it has begun to work."""
+        order = {
+            "path": [str(self.host.plugins)],
+            "cache": str(self.host.cache),
+            "lock_file": str(self._lock_file),
+            "network": self._network,
+            "seed": self._random.random(),
+            "containers": {box.id: str(box.namespace) for box in self.boxes},
+            "backend": self._random.choice(["asyncio", "trio"]),
+        }
+        runtime = subprocess.Popen(
+            [sys.executable, "-m", "tests.soak.runtime", json.dumps(order)],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        assert runtime.stdout is not None
+        assert runtime.stdout.readline() == "ready\n"
+        time.sleep(seconds)
+        return runtime
+
+    def wait_for_orphans(self) -> None:
+        """Wait until the plugins are done whose DEL of a whole attachment was left alone."""
+        deadline = time.monotonic() + 30
+        while left := processes_with(str(self.host.plugins)):
+            assert time.monotonic() < deadline, f"still running: {left}"
+            time.sleep(0.01)
+
+    def kill_plugins(self) -> None:
+        """Kill the plugins, and what they have started, too."""
+        while left := processes_with(str(self.host.plugins)):
+            for pid in left:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    continue
+            time.sleep(0.002)
+
+    async def recover(self) -> None:
+        """Do what a runtime does first when it is started again."""
+        deaths = self.deaths
+        cni = CNIConfig(
+            self.host.cni.path,
+            cache=FileCache(self.host.cache, durable=False),
+            timeout=30,
+            lock_file=self._lock_file,
+        )
+        began = time.monotonic()
+        try:
+            deaths.recovered += len(await cni.recover(delete=True))
+            deaths.longest_recovery = max(deaths.longest_recovery, time.monotonic() - began)
+            rest = await cni.get_cached_attachments()
+            valid = [GCAttachment(one.container_id, one.ifname) for one in rest]
+            await cni.gc_network_list(self.net, GCArgs(valid))
+        except CNIError as error:
+            deaths.leaks["attachments that were not recovered"].append(str(error))
+            return
+        deaths.alive += len(rest)
+        self._look({one.container_id for one in rest})
+
+    def _look(self, attached: set[str]) -> None:
+        leaks = self.deaths.leaks
+        for path in (self.host.cache / "results").glob("*-*"):
+            try:
+                decode_record(path.read_bytes())
+            except CorruptRecordError as error:
+                leaks["unreadable records"].append(f"{path.name}: {error}")
+        self.deaths.own["empty files of host-local"] += self.host.forget_torn_notes()
+        for address, whose in self.host.reserved_for().items():
+            if whose[0] not in attached:
+                leaks["addresses"].append(f"{address} of {whose}")
+        for box in self.boxes:
+            if box.id not in attached and (links := box.links() - self._blank[box.id]):
+                leaks["interfaces"].append(f"{links} in {box.id}")
+
+    async def clear(self) -> None:
+        """Detach what is attached; nothing may be left then."""
+        for one in await self.host.cni.get_cached_attachments():
+            await self.host.cni.del_attachment(one)
+        self.deaths.own["empty files of host-local"] += self.host.forget_torn_notes()
+        left = self.host.wait_until_clean()
+        # What a writer leaves that was killed the next one takes away, unless it is too young.
+        unfinished = self.host.cache / "results" / ".tmp"
+        for path in unfinished.iterdir():
+            os.utime(path, (0, 0))
+        rt = self.boxes[0].at()
+        await CNIConfig(self.host.cni.path, cache_dir=self.host.cache).add_network_list(
+            self.net, rt
+        )
+        await self.host.cni.del_network_list(self.net, rt)
+        left.pop("records", None)
+        left |= self.host.wait_until_clean()
+        self.deaths.leaks["what is left at the end"] += [f"{k}: {v}" for k, v in left.items()]
+
+
+def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deaths:
+    """Kill so many runtimes, one after the other, on one host.
+
+    Args:
+        folder: an empty directory.
+        plugins: the reference plugins.
+        kills: how many.
+        seed: for all that happens at random.
+    """
+    started = time.monotonic()
+    random = Random(seed)
+    deaths = Deaths(seed)
+    scene = _Scene(folder, plugins, deaths, random)
+    try:
+        for number in range(kills):
+            runtime = scene.run(random.uniform(0, LONGEST_LIFE))
+            with runtime:
+                os.killpg(runtime.pid, signal.SIGKILL)
+            if number % 2:
+                deaths.kills["the runtime and its plugins"] += 1
+                scene.kill_plugins()
+                anyio.run(scene.recover)
+            else:
+                deaths.kills["the runtime alone"] += 1
+                deaths.orphans += len(processes_with(str(scene.host.plugins)))
+                torn = deaths.own.total()
+                anyio.run(scene.recover)
+                assert deaths.own.total() == torn, "nobody has interrupted a plugin"
+                scene.wait_for_orphans()
+        anyio.run(scene.clear)
+    finally:
+        scene.host.close()
+    deaths.seconds = time.monotonic() - started
+    return deaths

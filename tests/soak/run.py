@@ -1,0 +1,159 @@
+"""One run of the soak: a world, its operations, its end, and a look at what this process has."""
+
+from __future__ import annotations
+
+import gc
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import anyio
+
+from cni_async import locks
+from cni_async.invoke import RawExec
+from tests.support.scripts import children, open_fds
+
+from .operations import Driver
+from .settle import settle
+from .tally import Tally
+from .world import FakeWorld, RealWorld, World
+
+BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
+    "asyncio": ("asyncio", {"use_uvloop": False}),
+    "uvloop": ("asyncio", {"use_uvloop": True}),
+    "trio": ("trio", {}),
+}
+# Of ten operations with real plugins as many as with others would take a hundred times as long.
+REAL_SHARE = 0.1
+# Seconds for what goes by itself: daemons of plugins, and threads that have nothing to do.
+PATIENCE = 20.0
+
+
+def soak(
+    folder: Path,
+    *,
+    backend: str,
+    operations: int,
+    seconds: float,
+    seed: int,
+    plugins: Path | None = None,
+) -> Tally:
+    """Run a soak in an event loop of its own.
+
+    Args:
+        folder: an empty directory.
+        backend: one of `BACKENDS`.
+        operations: how many at the most.
+        seconds: how long at the most, the end not included.
+        seed: for all that happens at random.
+        plugins: the reference plugins; a part of the operations then uses them.
+    """
+    tally = Tally(backend, seed)
+    name, options = BACKENDS[backend]
+    random = Random(seed)
+
+    def in_loop(function: Any, *args: Any) -> None:
+        anyio.run(function, *args, backend=name, backend_options=options)
+
+    # What is kept for ever is there after the first call.
+    in_loop(_call_once)
+    before = _Process()
+    worlds: list[World] = [FakeWorld(folder / "fake", random, tally)]
+    try:
+        if plugins is not None:
+            worlds.append(RealWorld(folder / "real", plugins, random, tally))
+        in_loop(_run, worlds, tally, random, operations, seconds)
+        for kind in ("addresses", "interfaces", "iptables rules", "ledger entries"):
+            tally.leaked(kind, ())
+        for world in worlds:
+            for kind, kept in world.left().items():
+                tally.leaked(kind, kept)
+            tally.leaked("processes", _at_last(world.processes))
+            tally.leaked("records", world.records())
+            tally.leaked("temporary files", world.temporary_files())
+    finally:
+        for world in worlds:
+            world.close()
+    for kind, left in before.changes().items():
+        tally.leaked(kind, left)
+    tally.seconds = time.monotonic() - tally.started
+    return tally
+
+
+async def _call_once() -> None:
+    await RawExec().exec_plugin("/bin/true", b"", None)
+
+
+async def _run(
+    worlds: list[World], tally: Tally, random: Random, operations: int, seconds: float
+) -> None:
+    real = int(operations * REAL_SHARE) if len(worlds) > 1 else 0
+    async with anyio.create_task_group() as group:
+        for world, count, workers, delay in zip(
+            worlds, (operations - real, real), (128, 6), (0.25, 0.6), strict=False
+        ):
+            driver = Driver(
+                world,
+                tally,
+                random,
+                operations=count,
+                seconds=seconds,
+                longest_delay=delay,
+            )
+            group.start_soon(driver.run, workers)
+    for world in worlds:
+        await settle(world, tally)
+    tally.leaked("locks", locks._gates())
+    tally.leaked("descriptors of lock files", locks._OPEN)
+
+
+class _Process:
+    """What this process has, to be compared with what it has later."""
+
+    def __init__(self) -> None:
+        self._fds = _descriptors()
+        self._children = children()
+        self._threads = _threads()
+
+    def changes(self) -> dict[str, list[str]]:
+        """Return, by kind, what is there now and was not; what goes by itself is waited for."""
+        gc.collect()
+        return {
+            "zombies and children": _at_last(lambda: sorted(map(str, children() - self._children))),
+            "descriptors": _at_last(lambda: _more(_descriptors(), self._fds)),
+            "threads": _at_last(lambda: _more(_threads(), self._threads)),
+        }
+
+
+def _descriptors() -> list[str]:
+    found: list[str] = []
+    for fd in open_fds():
+        with suppress(OSError):  # the listing's own
+            found.append(os.readlink(f"/proc/self/fd/{fd}").partition("[")[0])
+    return found
+
+
+def _threads() -> list[str]:
+    # Trio keeps threads for a while, and gives them other names each time.
+    return [thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio")]
+
+
+def _more(now: list[str], before: list[str]) -> list[str]:
+    rest = list(now)
+    for each in before:
+        if each in rest:
+            rest.remove(each)
+    return rest
+
+
+def _at_last(look: Callable[[], Iterable[str]]) -> list[str]:
+    """Return what is left when it is nothing or the time is up."""
+    deadline = time.monotonic() + PATIENCE
+    while (left := list(look())) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return left

@@ -1,0 +1,61 @@
+"""The end of a soak: what is there belongs to somebody, and can be deleted through the API."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Awaitable, Callable
+
+from cni_async import AttachmentKey, GCArgs, GCAttachment, NetworkAttachment
+
+from .tally import Tally
+from .world import World, key_of
+
+
+async def settle(world: World, tally: Tally) -> None:
+    """Look whether all is as it should be, and delete it."""
+    world.steering.stop()
+    calm = world.calm
+
+    async def must(what: str, call: Callable[[], Awaitable[object]]) -> None:
+        try:
+            await call()
+        except Exception:
+            tally.violations.append(f"{what}: {traceback.format_exc()}")
+
+    records = await _records(world)
+    wild = {key for key in world.keys if key.container_id in world.wild}
+    # Whatever plugins have: a record tells whose it is, but where records may be damaged.
+    tally.leaked("attachments without a record", world.owned() - records.keys() - wild)
+
+    sound = [
+        key
+        for key, one in records.items()
+        if one.completed and key not in world.shaken.keys() | wild
+    ]
+    for key in sound:
+        net = world.nets[key.network]
+        await must(f"CHECK of {key}", lambda: calm.check_network_list(net, world.rt(key)))  # noqa: B023
+    before = world.owned() & records.keys()
+    for net in world.nets.values():
+        await must(f"GC of {net.name}", lambda: calm.gc_network_list(net, _valid(records)))  # noqa: B023
+    tally.leaked("valid attachments that GC took", before - world.owned())
+
+    # A damaged record may tell of attachments that never were; DEL takes it away.
+    for key in wild:
+        net = world.nets[key.network]
+        await must(f"DEL of {key}", lambda: calm.del_network_list(net, world.rt(key)))  # noqa: B023
+    await must("recover", lambda: calm.recover(delete=True))
+    tally.leaked("attachments that were not recovered", map(key_of, await calm.recover()))
+    live = await _records(world)
+    for key in sorted(live, key=lambda key: key.file_name)[::2]:
+        await must(f"DEL of {key}", lambda: calm.del_attachment(live[key]))  # noqa: B023
+    for net in world.nets.values():
+        await must(f"last GC of {net.name}", lambda: calm.gc_network_list(net, GCArgs()))  # noqa: B023
+
+
+async def _records(world: World) -> dict[AttachmentKey, NetworkAttachment]:
+    return {key_of(one): one for one in await world.calm.get_cached_attachments()}
+
+
+def _valid(records: dict[AttachmentKey, NetworkAttachment]) -> GCArgs:
+    return GCArgs([GCAttachment(key.container_id, key.ifname) for key in records])

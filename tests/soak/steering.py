@@ -1,0 +1,201 @@
+"""The faults of a soak: of plugins, and of the cache."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+import msgspec
+
+from cni_async import AttachmentKey, CacheError, FileCache, NetworkAttachment
+from cni_async.invoke import DefaultExec
+from tests.support.faulty import ENDLESS, FAULTS, ODDITIES, VARIABLE
+
+from .tally import Tally
+
+# Seconds that a call may take longer than its deadline, its grace and the wait for SIGKILL.
+KILL_WAIT = 0.5
+
+
+class Steering:
+    """Decides, call by call, what goes wrong; switched off for the clean-up."""
+
+    def __init__(self, random: Random, tally: Tally, *, share: float) -> None:
+        self._random = random
+        self._tally = tally
+        self._share = share
+
+    def stop(self) -> None:
+        """From here on nothing goes wrong."""
+        self._share = 0
+
+    def plugin(self, command: str) -> str:
+        """Return what a plugin is told."""
+        if self._random.random() >= self._share:
+            return ""
+        # Hanging is what takes time, and so it is not what happens most.
+        kinds = ODDITIES if self._random.random() < 0.2 else FAULTS
+        fault = self._random.choice(list(kinds))
+        if fault in ENDLESS and self._random.random() < 0.5:
+            fault = "fails with words"
+        self._tally.faults[fault] += 1
+        # A plugin that says it is done, and is not, is beyond help: for DEL exit 0 is an answer.
+        lies = command in {"DEL", "GC", "CHECK"} and "exit 0" in FAULTS.get(fault, "")
+        return f"{'late' if lies else self._random.choice(['early', 'late'])}:{fault}"
+
+    def cache(self, operation: str) -> int:
+        """Return the number of the error that the cache's operation meets, or zero."""
+        if self._random.random() >= self._share / 4:
+            return 0
+        number = self._random.choice([errno.EIO, errno.ENOSPC, errno.EDQUOT])
+        self._tally.faults[f"cache {operation}: {errno.errorcode[number]}"] += 1
+        return number
+
+    def corruption(self, record: bytes) -> bytes | None:
+        """Return what becomes of a record on the disk; None for what it is."""
+        if self._random.random() >= self._share / 2:
+            return None
+        kind = self._random.choice(["emptied", "truncated", "flipped"])
+        self._tally.faults[f"record {kind}"] += 1
+        place = self._random.randrange(len(record))
+        if kind == "flipped":
+            flipped = bytes([record[place] ^ 1 << self._random.randrange(8)])
+            return record[:place] + flipped + record[place + 1 :]
+        return b"" if kind == "emptied" else record[:place]
+
+
+class FaultyCache(FileCache):
+    """libcni's cache, on a disk that is at times full, broken or forgetful."""
+
+    def __init__(
+        self,
+        folder: Path,
+        steering: Steering,
+        corruptible: Collection[str],
+        stays: Callable[[AttachmentKey], None],
+    ) -> None:
+        """Say where.
+
+        Args:
+            folder: libcni's cache directory.
+            steering: decides what goes wrong.
+            corruptible: the containers whose records may be damaged.
+            stays: is told of a record that outlives its DEL.
+        """
+        super().__init__(folder, durable=False)
+        self._steering = steering
+        self._corruptible = corruptible
+        self._stays = stays
+
+    def _fail(self, operation: str, key: AttachmentKey | None) -> None:
+        number = self._steering.cache(operation)
+        if number:
+            name = key.file_name if key else "results"
+            raise CacheError(f"{name}: {os.strerror(number).lower()}", path=name)
+
+    async def prepare(self, key: AttachmentKey) -> None:
+        self._fail("prepare", key)
+        await super().prepare(key)
+
+    async def store(self, key: AttachmentKey, record: bytes) -> None:
+        self._fail("store", key)
+        await super().store(key, record)
+        # As a crash of the machine leaves it. Without a checkpoint: nobody has seen it whole.
+        if key.container_id in self._corruptible:
+            damaged = self._steering.corruption(record)
+            if damaged is not None:
+                Path(self.directory, key.file_name).write_bytes(damaged)
+
+    async def load(self, key: AttachmentKey) -> bytes | None:
+        self._fail("load", key)
+        return await super().load(key)
+
+    async def remove(self, key: AttachmentKey) -> None:
+        try:
+            self._fail("remove", key)
+        except CacheError:
+            self._stays(key)
+            raise
+        await super().remove(key)
+
+    async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
+        self._fail("attachments", None)
+        return await super().attachments(container_id)
+
+
+class WatchedExec(DefaultExec):
+    """Runs plugins, tells them what to do wrong, and sees what must not be seen."""
+
+    def __init__(
+        self,
+        steer: Callable[[str], str],
+        tally: Tally,
+        running: Running,
+        *,
+        timeout: float,
+        grace: float,
+        max_output: int,
+    ) -> None:
+        super().__init__(timeout=timeout, grace=grace, max_output=max_output)
+        self._steer = steer
+        self._tally = tally
+        self._running = running
+        self._bound = timeout + grace + KILL_WAIT
+
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
+        assert environ is not None
+        command = environ["CNI_COMMAND"]
+        environ = {**environ, VARIABLE: self._steer(command)}
+        network = msgspec.json.decode(stdin_data).get("name", "")
+        with self._running.call(command, network, environ.get("CNI_CONTAINERID", "")):
+            started = time.monotonic()
+            try:
+                return await super().exec_plugin(plugin_path, stdin_data, environ)
+            finally:
+                took = time.monotonic() - started
+                self._tally.overtime = max(self._tally.overtime, took - self._bound)
+
+
+class Running:
+    """The calls that are under way; sees to it that none is where it must not be."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._tally = tally
+        self._containers: Counter[str] = Counter()
+        self._attaching: Counter[str] = Counter()
+        self._collecting: Counter[str] = Counter()
+        self._count = 0
+
+    @contextmanager
+    def call(self, command: str, network: str, container_id: str) -> Iterator[None]:
+        """Count a call, and tell of it if it is one too many."""
+        counters = [(self._containers, container_id)] if container_id else []
+        if command in {"ADD", "DEL"}:
+            counters.append((self._attaching, network))
+        elif command == "GC":
+            counters.append((self._collecting, network))
+        if container_id and self._containers[container_id]:
+            self._tally.violations.append(f"two plugins at once for container {container_id}")
+        if (command == "GC" and self._attaching[network]) or (
+            command in {"ADD", "DEL"} and self._collecting[network]
+        ):
+            self._tally.violations.append(f"GC and ADD or DEL at once on network {network}")
+        for counter, key in counters:
+            counter[key] += 1
+        self._count += 1
+        self._tally.calls += 1
+        self._tally.at_once = max(self._tally.at_once, self._count)
+        try:
+            yield
+        finally:
+            self._count -= 1
+            for counter, key in counters:
+                counter[key] -= 1

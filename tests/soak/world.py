@@ -1,0 +1,252 @@
+"""What a soak works on: networks, containers, and what plugins keep of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from cni_async import (
+    AttachmentKey,
+    CNIConfig,
+    NetworkAttachment,
+    NetworkConfigList,
+    RuntimeConf,
+    conf_list_from_bytes,
+)
+from cni_async.capabilities import PortMapping, capability_args
+from tests.e2e.host import Host
+from tests.support.faulty import FaultyPlugins
+from tests.support.processes import processes_with
+
+from .steering import FaultyCache, Running, Steering, WatchedExec
+from .tally import Tally
+
+# A deadline that no plugin misses that does nothing wrong.
+PATIENT = 60.0
+
+
+def network(name: str, *plugins: Any) -> NetworkConfigList:
+    """Make a network."""
+    document = {"cniVersion": "1.1.0", "name": name, "plugins": plugins}
+    return conf_list_from_bytes(json.dumps(document).encode())
+
+
+class World:
+    """Networks and containers, and three ways to work on them.
+
+    Attributes:
+        rolling: takes back an ADD that failed.
+        plain: leaves that to its caller, as libcni does.
+        calm: has plugins and a cache without faults, and much time.
+        nets: the networks by their names.
+        wild: the containers that may be added with `plain`, and whose records may be damaged: in
+            the end they need a DEL with the network's configuration. Of the others nothing may
+            ever exist without a readable record.
+        shaken: attachments to which something happened that did not come to its end, so that
+            CHECK may fail; and when, by `clock`.
+        clock: counts the operations.
+        suffix: tells its operations from others'.
+        marks: what all its plugins have in their environment.
+        busy: the plugins that may be opened for writing at times.
+    """
+
+    suffix = ""
+    marks: list[str]
+    busy: list[Path]
+
+    def __init__(
+        self,
+        nets: list[NetworkConfigList],
+        keys: list[AttachmentKey],
+        wild: set[str],
+        folder: Path,
+        path: list[str],
+        random: Random,
+        tally: Tally,
+        *,
+        plugin_faults: bool,
+        timeout: float,
+        grace: float,
+    ) -> None:
+        self.nets = {net.name: net for net in nets}
+        self.keys = keys
+        self.wild = wild
+        self.results = folder / "cache" / "results"
+        self.shaken: dict[AttachmentKey, int] = {}
+        self.clock = 0
+        self.steering = Steering(random, tally, share=0.12)
+        self._tally = tally
+        running = Running(tally)
+        cache = FaultyCache(folder / "cache", self.steering, wild, self.shake)
+        lock_file = folder / "locks"
+
+        def config(steer: Callable[[str], str], timeout: float, **options: Any) -> CNIConfig:
+            exec = WatchedExec(
+                steer, tally, running, timeout=timeout, grace=grace, max_output=100_000
+            )
+            return CNIConfig(path, exec=exec, cache=cache, lock_file=lock_file, **options)
+
+        def no_fault(command: str) -> str:
+            return ""
+
+        steer = self.steering.plugin if plugin_faults else no_fault
+        self.rolling = config(steer, timeout, rollback=True, cleanup_timeout=PATIENT)
+        self.plain = config(steer, timeout)
+        self.calm = config(no_fault, PATIENT, cleanup_timeout=PATIENT)
+
+    def shake(self, *keys: AttachmentKey) -> None:
+        """Keep in mind that nobody can say whether these attachments are whole."""
+        self.clock += 1
+        self.shaken.update(dict.fromkeys(keys, self.clock))
+
+    def rt(self, key: AttachmentKey) -> RuntimeConf:
+        """Return the runtime's side of an attachment."""
+        return RuntimeConf(key.container_id, "/run/netns/none", key.ifname)
+
+    def cni(self, key: AttachmentKey, random: Random) -> CNIConfig:
+        """Return what to add an attachment with."""
+        plain = key.container_id in self.wild and random.random() < 0.5
+        return self.plain if plain else self.rolling
+
+    def owned(self) -> set[AttachmentKey]:
+        """Return the attachments of which plugins have something."""
+        raise NotImplementedError
+
+    def left(self) -> dict[str, set[str]]:
+        """Return, by kind, what plugins have, when no attachment is left."""
+        raise NotImplementedError
+
+    def processes(self) -> list[str]:
+        """Return the plugins, and children of theirs, that run."""
+        return [each for mark in self.marks for each in processes_with(mark).values()]
+
+    def records(self) -> set[str]:
+        """Return the names of the records in the cache."""
+        return {path.name for path in self.results.glob("*") if path.is_file()}
+
+    def temporary_files(self) -> set[str]:
+        """Return those in the cache that were to become records."""
+        return {path.name for path in self.results.glob("*/*")}
+
+    def close(self) -> None:
+        """Let go of everything."""
+
+
+class FakeWorld(World):
+    """Plugins of a few lines that do everything wrong that can be done wrong."""
+
+    def __init__(self, folder: Path, random: Random, tally: Tally) -> None:
+        self._plugins = FaultyPlugins(folder / "plugins")
+        self._plugins.install("one", "two", "three")
+        self.marks = [str(self._plugins.folder)]
+        self.busy = [self._plugins.folder / name for name in ("one", "two", "three")]
+        nets = [
+            network("red", {"type": "one"}, {"type": "two"}, {"type": "three"}),
+            network("green", {"type": "two"}, {"type": "three"}),
+            network("blue", {"type": "one"}),
+            network("white", {"type": "two"}, {"type": "one"}),
+        ]
+        wild = {f"wild{number}" for number in range(10)}
+        containers = sorted(wild) + [f"tame{number}" for number in range(60)]
+        keys = [
+            AttachmentKey(net.name, container, ifname)
+            for net in nets
+            for container in containers
+            for ifname in ("eth0", "eth1")
+        ]
+        super().__init__(
+            nets,
+            keys,
+            wild,
+            folder,
+            self._plugins.path,
+            random,
+            tally,
+            plugin_faults=True,
+            timeout=0.75,
+            grace=0.15,
+        )
+
+    def owned(self) -> set[AttachmentKey]:
+        return {
+            AttachmentKey(note.network, note.container_id, note.ifname)
+            for note in self._plugins.notes()
+        }
+
+    def left(self) -> dict[str, set[str]]:
+        return {"ledger entries": {str(note) for note in self._plugins.notes()}}
+
+
+class RealWorld(World):
+    """bridge, host-local and portmap on a network of their own.
+
+    They get cancellations and a cache with faults, and do by themselves nothing wrong: what they
+    leave when they are killed at any moment is not the library's.
+    """
+
+    suffix = ", real plugins"
+
+    def __init__(self, folder: Path, plugins: Path, random: Random, tally: Tally) -> None:
+        folder.mkdir()
+        self._host = Host(folder, plugins)
+        self.marks = [str(self._host.plugins)]
+        self.busy = []
+        host_local = self._host.host_local("10.89.0.0/24")
+        bridge = {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipam": host_local}
+        portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
+        nets = [network("net", bridge, portmap)]
+        self._boxes = {f"box{number}": self._host.container(f"box{number}") for number in range(6)}
+        self._blank = {name: box.links() for name, box in self._boxes.items()}
+        keys = [AttachmentKey("net", box, "eth0") for box in self._boxes]
+        wild = {"box0", "box1"}
+        super().__init__(
+            nets,
+            keys,
+            wild,
+            folder,
+            [str(self._host.plugins)],
+            random,
+            tally,
+            plugin_faults=False,
+            timeout=PATIENT,
+            grace=PATIENT,
+        )
+
+    def rt(self, key: AttachmentKey) -> RuntimeConf:
+        port = 8000 + list(self._boxes).index(key.container_id)
+        args = capability_args(port_mappings=[PortMapping(port, 80, "tcp")])
+        return self._boxes[key.container_id].at(key.ifname, capability_args=args)
+
+    def owned(self) -> set[AttachmentKey]:
+        self._tally.own["empty files of host-local"] += self._host.forget_torn_notes()
+        whose = self._host.reserved_for().values()
+        owned = {AttachmentKey("net", container, ifname) for container, ifname in whose}
+        return owned | {
+            AttachmentKey("net", name, "eth0")
+            for name, box in self._boxes.items()
+            if box.links() != self._blank[name]
+        }
+
+    def left(self) -> dict[str, set[str]]:
+        self._tally.own["empty files of host-local"] += self._host.forget_torn_notes()
+        left = self._host.wait_until_clean()
+        kinds = {
+            "addresses": ["addresses"],
+            "interfaces": ["links", "interfaces in containers"],
+            "iptables rules": ["rules"],
+        }
+        return {
+            name: {str(each) for kind in group for each in left.get(kind, ())}  # type: ignore[attr-defined]
+            for name, group in kinds.items()
+        }
+
+    def close(self) -> None:
+        self._host.close()
+
+
+def key_of(one: NetworkAttachment) -> AttachmentKey:
+    """Return which attachment it is."""
+    return AttachmentKey(one.network, one.container_id, one.ifname)
