@@ -27,6 +27,7 @@ from cni_async.invoke import process as process_module
 from tests.support.processes import is_running, wait_until_gone
 from tests.support.recorder import Answer, Recorder
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
+from tests.support.undead import undead
 
 pytestmark = pytest.mark.anyio
 
@@ -344,41 +345,10 @@ def test_kill_wait() -> None:
     assert process_module._KILL_WAIT == 0.5
 
 
-class Undead:
-    """A process of whose end nobody hears."""
-
-    returncode = None
-
-    def __init__(self, process: anyio.abc.Process) -> None:
-        self.pid = process.pid
-
-    async def wait(self) -> None:
-        await anyio.sleep_forever()
-
-
-@pytest.fixture
-async def undead(
-    monkeypatch: pytest.MonkeyPatch, anyio_backend: object
-) -> AsyncIterator[list[int]]:
-    """Let children survive SIGKILL, as far as the library can tell; reap them afterwards."""
-    victims: list[anyio.abc.Process] = []
-    pids: list[int] = []
-    start = anyio.open_process
-
-    async def start_undead(*args: Any, **kwargs: Any) -> Undead:
-        victims.append(await start(*args, **kwargs))
-        pids.append(victims[-1].pid)
-        return Undead(victims[-1])
-
-    def pidfd_open(pid: int) -> int:
-        raise OSError(errno.ENOSYS, "Function not implemented")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(anyio, "open_process", start_undead)
-        patch.setattr(pipes_module, "_pidfd_open", pidfd_open)
+@pytest.fixture(name="undead")
+async def undead_children(anyio_backend: object) -> AsyncIterator[list[int]]:
+    async with undead() as pids:
         yield pids
-    for process in victims:
-        await process.wait()
 
 
 @pytest.mark.parametrize(

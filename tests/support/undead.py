@@ -1,0 +1,52 @@
+"""Processes that sleep uninterruptibly, as far as the library can tell."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import anyio.abc
+import pytest
+
+from cni_async.invoke import pipes
+
+
+class Undead:
+    """A process of whose end nobody hears."""
+
+    returncode = None
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        self.pid = process.pid
+
+    async def wait(self) -> None:
+        await anyio.sleep_forever()
+
+
+@asynccontextmanager
+async def undead() -> AsyncIterator[list[int]]:
+    """Let children survive SIGKILL, and give their process IDs; they are reaped afterwards."""
+    victims: list[anyio.abc.Process] = []
+    pids: list[int] = []
+    start = anyio.open_process
+
+    async def start_undead(*args: Any, **kwargs: Any) -> Undead:
+        victims.append(await start(*args, **kwargs))
+        pids.append(victims[-1].pid)
+        return Undead(victims[-1])
+
+    def pidfd_open(pid: int) -> int:
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anyio, "open_process", start_undead)
+        patch.setattr(pipes, "_pidfd_open", pidfd_open)
+        try:
+            yield pids
+        finally:
+            patch.undo()
+            for process in victims:
+                await process.wait()
