@@ -34,6 +34,7 @@ from cni_async import (
     ForeignRecordError,
     InvalidIdentifierError,
     RuntimeConf,
+    _threads,
 )
 from cni_async.cache import files
 from cni_async.testing import FakeExec
@@ -739,13 +740,12 @@ Visits = list[str]
 def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
     """Return the functions that worker threads are given, as they are given them."""
     names: Visits = []
-    run_sync = to_thread.run_sync
 
-    async def count(function: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    async def count(function: Callable[..., Any], *args: Any) -> Any:
         names.append(function.__name__)
-        return await run_sync(function, *args, **options)
+        return await _threads.in_thread(function, *args)
 
-    monkeypatch.setattr(to_thread, "run_sync", count)
+    monkeypatch.setattr("cni_async.cache.files.in_thread", count)
     return names
 
 

@@ -30,7 +30,7 @@ LAYERS: Final = [
     ["types"],
     ["capabilities", "version", "validate"],
     ["_concurrently"],
-    ["_uncut"],
+    ["_threads", "_uncut"],
     ["_json", "errors"],
     ["_text"],
 ]

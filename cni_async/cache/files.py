@@ -18,8 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
-import anyio.to_thread
-
+from cni_async._threads import in_thread
 from cni_async.errors import CacheError, CorruptRecordError
 
 from .record import AttachmentKey, NetworkAttachment, decode_record
@@ -273,7 +272,10 @@ def _remove_if_abandoned(path: str) -> None:
 
 async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
     # Abandoned on cancellation, a write goes on to its end; it is atomic either way.
-    return await anyio.to_thread.run_sync(function, *args, abandon_on_cancel=True)
+    try:
+        return await in_thread(function, *args)
+    except OSError as error:
+        raise CacheError(str(error.strerror)) from error
 
 
 @contextmanager

@@ -11,7 +11,8 @@ import os
 from collections.abc import Callable, Collection
 from typing import TypeVar, TypeVarTuple
 
-from anyio import to_thread
+from cni_async._threads import in_thread
+from cni_async.errors import ConfigError
 
 from . import _read
 from .model import NetworkConfig, NetworkConfigList
@@ -22,7 +23,10 @@ _Args = TypeVarTuple("_Args")
 
 async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
     # A read can be left behind: a dead network file system must not hold the caller.
-    return await to_thread.run_sync(function, *args, abandon_on_cancel=True)
+    try:
+        return await in_thread(function, *args)
+    except OSError as error:
+        raise ConfigError(str(error.strerror)) from error
 
 
 async def conf_from_file(path: str | os.PathLike[str]) -> NetworkConfig:

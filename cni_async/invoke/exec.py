@@ -9,9 +9,9 @@ from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
-import anyio.to_thread
 
 from cni_async import version
+from cni_async._threads import in_thread
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
 from cni_async.version import PluginInfo
 
@@ -202,10 +202,9 @@ class RawExec:
             return
         # A terminal or a pipe may block; nothing is lost for the plugin if nobody waits for it.
         with suppress(OSError, ValueError):
-            await anyio.to_thread.run_sync(
+            await in_thread(
                 self._stderr.write,
                 data,
-                abandon_on_cancel=True,
                 limiter=anyio.CapacityLimiter(1),  # an answer must not wait for a thread to spare
             )
 

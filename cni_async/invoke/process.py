@@ -21,9 +21,9 @@ from typing import Final
 import anyio
 import anyio.abc
 import anyio.lowlevel
-import anyio.to_thread
 import msgspec
 
+from cni_async._threads import in_thread, no_thread
 from cni_async._uncut import uncut
 
 from .pipes import OutputLimit, Pipes
@@ -135,14 +135,19 @@ async def _start(
 
     async def start() -> anyio.abc.Process:
         nonlocal process
-        process = await anyio.open_process(
-            [path],
-            stdin=pipes.stdin,
-            stdout=pipes.stdout,
-            stderr=pipes.stderr,
-            env=None if environ is None else dict(environ),  # uvloop takes no other
-            start_new_session=True,
-        )
+        try:
+            process = await anyio.open_process(
+                [path],
+                stdin=pipes.stdin,
+                stdout=pipes.stdout,
+                stderr=pipes.stderr,
+                env=None if environ is None else dict(environ),  # uvloop takes no other
+                start_new_session=True,
+            )
+        except RuntimeError as error:
+            if "start new thread" in str(error):  # trio starts processes in threads
+                raise no_thread() from error
+            raise
         return process
 
     turn = _turn()
@@ -257,12 +262,14 @@ async def _group_lives(group: int) -> bool:
     if not _signal_group(group, 0):
         return False
     # Orphans are reaped by init, and many a container's init is slow at it or never does it.
-    return await anyio.to_thread.run_sync(
-        _has_living_member,
-        group,
-        abandon_on_cancel=True,
-        limiter=anyio.CapacityLimiter(1),  # the default one may be taken by who knows what
-    )
+    try:
+        return await in_thread(
+            _has_living_member,
+            group,
+            limiter=anyio.CapacityLimiter(1),  # the default one may be taken by who knows what
+        )
+    except OSError:
+        return _has_living_member(group)  # it is not long, and ours have to go
 
 
 def _has_living_member(group: int) -> bool:

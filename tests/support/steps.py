@@ -51,12 +51,11 @@ async def cancelled_after(
     """
     scope = anyio.CancelScope()
     steps = 0
-    reached = is_over = False
+    cancel: Callable[[], object] = scope.cancel
+    reached = False
 
     def after_step() -> None:
         nonlocal steps, reached
-        if is_over:
-            return  # nobody can be cancelled who has an answer
         steps += 1
         if number <= steps < number + times:
             reached = True
@@ -64,43 +63,59 @@ async def cancelled_after(
             cancel()
 
     async def run() -> None:
-        nonlocal is_over
         with scope:
-            try:
-                await call()
-            finally:
-                is_over = True
+            await counted(call, after_step)
 
-    cancelled = False
+    task: asyncio.Task[None] | None = None
     error: BaseException | None = None
+    if _on_asyncio():
+        task = asyncio.get_running_loop().create_task(run())
+        if by_task:
+            cancel = task.cancel
+        await asyncio.wait((task,))
+        error = None if task.cancelled() else task.exception()
+    else:
+        try:
+            await run()
+        except Exception as failure:
+            error = failure
+    cancelled = scope.cancelled_caught or (task is not None and task.cancelled())
+    return Outcome(reached, cancelled, error)
+
+
+async def counted(call: Callable[[], Awaitable[object]], after_step: Callable[[], object]) -> None:
+    """Make a call, and tell of each step of this task and of those that it starts meanwhile.
+
+    The step in which the call comes to its end is not told of: it has its answer then.
+    """
+    if _on_asyncio():
+
+        async def run() -> None:
+            await call()
+
+        with _Factory(after_step):
+            await _Steps(run(), after_step, is_main=True)
+    else:
+        instrument = _Instrument(after_step, trio.lowlevel.current_task())
+        trio.lowlevel.add_instrument(instrument)
+        try:
+            await call()
+        finally:
+            trio.lowlevel.remove_instrument(instrument)
+
+
+def _on_asyncio() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        cancel = scope.cancel
-        try:
-            await _on_trio(run, after_step)
-        except BaseException as failure:
-            error = failure
-    else:
-        task: asyncio.Task[None] | None = None
-
-        def cancel_task() -> None:
-            assert task is not None
-            task.cancel()
-
-        cancel = cancel_task if by_task else scope.cancel
-        with _Factory(after_step):
-            task = asyncio.get_running_loop().create_task(run())
-            await asyncio.wait((task,))
-        cancelled = task.cancelled()
-        error = None if cancelled else task.exception()
-    return Outcome(reached, cancelled or scope.cancelled_caught, error)
+        return False
+    return True
 
 
 class _Factory:
     """Makes tasks that tell of each of their steps."""
 
-    def __init__(self, after_step: Callable[[], None]) -> None:
+    def __init__(self, after_step: Callable[[], object]) -> None:
         self._after_step = after_step
         self._loop = asyncio.get_running_loop()
         self._before = self._loop.get_task_factory()
@@ -118,20 +133,31 @@ class _Factory:
 
 
 class _Steps:
-    def __init__(self, coro: Coroutine[Any, Any, Any], after_step: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        coro: Coroutine[Any, Any, Any],
+        after_step: Callable[[], object],
+        *,
+        is_main: bool = False,
+    ) -> None:
         self._coro = coro
         self._after_step = after_step
+        self._is_main = is_main
 
     def __await__(self) -> Generator[Any, Any, Any]:
         step = self._coro.send
         given: Any = None
+        is_over = True
         while True:
             try:
                 wish = step(given)
+                is_over = False
             except StopIteration as end:
                 return end.value
             finally:
-                self._after_step()
+                if not (is_over and self._is_main):
+                    self._after_step()
+                is_over = True
             try:
                 given = yield wish
                 step = self._coro.send
@@ -145,34 +171,13 @@ async def _await(steps: _Steps) -> Any:
 
 
 class _Instrument(trio.abc.Instrument):
-    def __init__(self, after_step: Callable[[], None]) -> None:
+    def __init__(self, after_step: Callable[[], object], main: trio.lowlevel.Task) -> None:
         self._after_step = after_step
-        self.root: trio.lowlevel.Task | None = None
+        self._main = main
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
         one: trio.lowlevel.Task | None = task
-        while one is not None and one is not self.root:
+        while one is not None and one is not self._main:
             one = one.parent_nursery.parent_task if one.parent_nursery is not None else None
         if one is not None:
             self._after_step()
-
-
-async def _on_trio(run: Callable[[], Awaitable[None]], after_step: Callable[[], None]) -> None:
-    instrument = _Instrument(after_step)
-    errors: list[BaseException] = []
-
-    async def counted() -> None:
-        instrument.root = trio.lowlevel.current_task()
-        try:
-            await run()
-        except BaseException as error:  # it would come back in a group
-            errors.append(error)
-
-    trio.lowlevel.add_instrument(instrument)
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(counted)
-    finally:
-        trio.lowlevel.remove_instrument(instrument)
-    if errors:
-        raise errors[0]

@@ -1,0 +1,107 @@
+"""A node whose plugins are processes that hold something for a container from ADD to DEL."""
+
+from __future__ import annotations
+
+import base64
+import json
+import shlex
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cni_async import CNIConfig, FileCache, RuntimeConf
+from cni_async.invoke import DefaultExec
+from tests.support.chains import network
+from tests.support.scripts import Scripts
+
+_PLUGIN = """
+held="$store/$CNI_CONTAINERID.${0##*/}"
+case $CNI_COMMAND in
+ADD)
+    echo held >"$held"
+    [ "${0##*/}" != bad ] || { echo '{"code": 100, "msg": "no"}'; exit 1; }
+    echo '{"cniVersion": "1.1.0"}' ;;
+DEL) : >"$held" ;;
+VERSION) echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.1.0"]}' ;;
+esac
+"""
+
+_A = network("a")
+
+
+def rt(container_id: str = "c1") -> RuntimeConf:
+    """Name an attachment of a container."""
+    return RuntimeConf(container_id, "", "eth0")
+
+
+class Watched(DefaultExec):
+    """Runs processes, and remembers which it was to run."""
+
+    def __init__(self) -> None:
+        super().__init__(grace=30)  # a shell is gone at SIGTERM
+        self.begun: list[str] = []
+
+    async def exec_plugin(
+        self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+    ) -> bytes:
+        """Run a plugin."""
+        assert environ is not None
+        self.begun.append(f"{Path(plugin_path).name} {environ['CNI_COMMAND']}")
+        return await super().exec_plugin(plugin_path, stdin_data, environ)
+
+
+class Node:
+    """Plugins, what they hold, and what the cache knows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._store = folder / "store"
+        self._results = folder / "cache" / "results"
+        self._store.mkdir()
+        plugins = folder / "plugins"
+        plugins.mkdir()
+        for name in ("a", "b", "bad"):
+            Scripts(plugins).sh(f"store={shlex.quote(str(self._store))}\n{_PLUGIN}", name)
+        self.exec = Watched()
+        make = partial(
+            CNIConfig,
+            [str(plugins)],
+            exec=self.exec,
+            # A real one, which does not wait for the disk to turn.
+            cache=FileCache(folder / "cache", durable=False),
+            lock_file=folder / "lock",
+        )
+        self.plain = make()
+        self.rolling = make(rollback=True)
+
+    def held(self) -> set[str]:
+        """Return what plugins hold, as in ``{"c1.a"}``."""
+        return {file.name for file in self._store.iterdir() if file.stat().st_size}
+
+    def records(self) -> dict[str, bool]:
+        """Return the containers that have a record; False for that of an unfinished ADD."""
+        files = [file for file in self._results.iterdir() if file.name != ".tmp"]
+        objects = [json.loads(file.read_bytes()) for file in files]
+        return {each["containerId"]: "result" in each for each in objects}
+
+    def put(self, begun: tuple[str, ...], completed: tuple[str, ...]) -> None:
+        """Have these containers attached and no others, as if plugin a had done it."""
+        for file in (*self._store.iterdir(), *self._results.glob("*-*")):
+            file.unlink()
+        for container_id in begun + completed:
+            (self._store / f"{container_id}.a").write_text("held")
+            record: dict[str, Any] = {
+                "kind": "cniCacheV1",
+                "containerId": container_id,
+                "config": base64.b64encode(_A.raw).decode(),
+                "ifName": "eth0",
+                "networkName": "net",
+            }
+            if container_id in completed:
+                record["result"] = {"cniVersion": "1.1.0"}
+            (self._results / f"net-{container_id}-eth0").write_text(json.dumps(record))
+        self.exec.begun.clear()
+
+    def unfinished_files(self) -> list[Path]:
+        """Return the temporary files in the cache."""
+        return list((self._results / ".tmp").iterdir())
