@@ -10,19 +10,31 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import anyio
+
 from cni_async import CNIConfig, FileCache, RuntimeConf
 from cni_async.invoke import DefaultExec
 from tests.support.chains import network
 from tests.support.scripts import Scripts
 
 _PLUGIN = """
+hang() {
+    [ -e "$0.$CNI_COMMAND.hangs" ] || return 0
+    sleep 60 &
+    echo "$$ $!" >"$0.pids.fresh"
+    mv "$0.pids.fresh" "$0.$CNI_COMMAND.pids"
+    wait
+}
 held="$store/$CNI_CONTAINERID.${0##*/}"
 case $CNI_COMMAND in
 ADD)
     echo held >"$held"
+    hang
     [ "${0##*/}" != bad ] || { echo '{"code": 100, "msg": "no"}'; exit 1; }
     echo '{"cniVersion": "1.1.0"}' ;;
-DEL) : >"$held" ;;
+DEL)
+    hang
+    : >"$held" ;;
 VERSION) echo '{"cniVersion": "1.1.0", "supportedVersions": ["1.1.0"]}' ;;
 esac
 """
@@ -57,15 +69,17 @@ class Node:
     def __init__(self, folder: Path) -> None:
         self._store = folder / "store"
         self._results = folder / "cache" / "results"
-        self._store.mkdir()
-        plugins = folder / "plugins"
-        plugins.mkdir()
-        for name in ("a", "b", "bad"):
-            Scripts(plugins).sh(f"store={shlex.quote(str(self._store))}\n{_PLUGIN}", name)
+        self._plugins = folder / "plugins"
+        if not self._store.exists():  # else it is another process that looks at the same
+            self._store.mkdir()
+            self._plugins.mkdir()
+            for name in ("a", "b", "bad"):
+                body = f"store={shlex.quote(str(self._store))}\n{_PLUGIN}"
+                Scripts(self._plugins).sh(body, name)
         self.exec = Watched()
         make = partial(
             CNIConfig,
-            [str(plugins)],
+            [str(self._plugins)],
             exec=self.exec,
             # A real one, which does not wait for the disk to turn.
             cache=FileCache(folder / "cache", durable=False),
@@ -101,6 +115,26 @@ class Node:
                 record["result"] = {"cniVersion": "1.1.0"}
             (self._results / f"net-{container_id}-eth0").write_text(json.dumps(record))
         self.exec.begun.clear()
+
+    def hang(self, plugin: str, *commands: str) -> None:
+        """Have a plugin hang at these commands, with a child of its own, and no longer at others.
+
+        Both ignore nothing, and are gone at the first signal.
+        """
+        for command in ("ADD", "DEL"):
+            marker = self._plugins / f"{plugin}.{command}.hangs"
+            if command in commands:
+                marker.touch()
+            else:
+                marker.unlink(missing_ok=True)
+
+    async def hangs(self, plugin: str, command: str) -> list[int]:
+        """Wait until a plugin hangs; return its process ID and its child's."""
+        pids = self._plugins / f"{plugin}.{command}.pids"
+        with anyio.fail_after(30):
+            while not pids.exists():
+                await anyio.sleep(0.005)
+        return [int(pid) for pid in pids.read_text().split()]
 
     def unfinished_files(self) -> list[Path]:
         """Return the temporary files in the cache."""

@@ -1,0 +1,115 @@
+"""Ctrl+C in the middle of an ADD: a program of its own that ends with KeyboardInterrupt.
+
+asyncio cancels its main task, and breaks off only at the second signal. trio raises the exception
+where its main task waits, and no shield is in its way.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import anyio
+import anyio.to_thread
+import pytest
+
+from tests.support.node import Node
+from tests.support.processes import wait_until_gone
+
+# What these are about has an event loop of its own.
+pytestmark = pytest.mark.anyio
+
+on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"])
+on_each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
+
+ROOT = Path(__file__).parents[1]
+PATIENCE = 40
+
+
+@contextmanager
+def program(*args: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-W", "error", "-m", "tests.programs.interrupted", *args]
+    process = subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+async def is_interrupted(process: subprocess.Popen[str]) -> None:
+    """See that a program ends as it should."""
+    _, errors = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=PATIENCE))
+    assert errors.splitlines()[-1].strip(" |") == "KeyboardInterrupt"
+    assert "Warning" not in errors
+    assert process.returncode == -signal.SIGINT
+
+
+@on_one_loop
+@on_each_loop
+async def test_while_a_plugin_adds(tmp_path: Path, loop: str) -> None:
+    node = Node(tmp_path)
+    node.hang("b", "ADD")
+    with program(loop, "add", str(tmp_path)) as process:
+        pids = await node.hangs("b", "ADD")
+        assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
+        process.send_signal(signal.SIGINT)
+        await is_interrupted(process)
+    assert wait_until_gone(*pids)
+    assert (node.held(), node.records()) == (set(), {})
+
+
+@on_one_loop
+@on_each_loop
+async def test_within_a_block(tmp_path: Path, loop: str) -> None:
+    node = Node(tmp_path)
+    with program(loop, "block", str(tmp_path)) as process:
+        assert process.stdout is not None
+        assert await anyio.to_thread.run_sync(process.stdout.readline) == "attached\n"
+        assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": True})
+        process.send_signal(signal.SIGINT)
+        await is_interrupted(process)
+    assert (node.held(), node.records()) == (set(), {})
+
+
+@on_one_loop
+@on_each_loop
+async def test_twice(tmp_path: Path, loop: str) -> None:
+    """The second ends the DEL, too; what is left is found."""
+    node = Node(tmp_path)
+    node.hang("b", "ADD", "DEL")
+    with program(loop, "add", str(tmp_path)) as process:
+        pids = await node.hangs("b", "ADD")
+        process.send_signal(signal.SIGINT)
+        pids += await node.hangs("b", "DEL")
+        process.send_signal(signal.SIGINT)
+        await is_interrupted(process)
+    assert wait_until_gone(*pids)
+    assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
+    node.hang("b")
+    with anyio.fail_after(PATIENCE):
+        [found] = await node.plain.recover(delete=True)
+    assert found.container_id == "c1"
+    assert (node.held(), node.records()) == (set(), {})
+
+
+@on_one_loop
+@pytest.mark.parametrize(
+    ("loop", "call"),
+    [
+        ("asyncio", "short_block"),
+        ("trio", "add"),
+        ("trio", "add_what_fails"),
+        ("trio", "short_block"),
+    ],
+)
+async def test_after_each_step(tmp_path: Path, loop: str, call: str) -> None:
+    with program(loop, f"walk:{call}", str(tmp_path)) as process:
+        _, errors = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=PATIENCE))
+    assert (process.returncode, errors) == (0, "")
