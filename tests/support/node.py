@@ -6,7 +6,6 @@ import base64
 import json
 import shlex
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +66,10 @@ class Node:
     """Plugins, what they hold, and what the cache knows."""
 
     def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self._store = folder / "store"
         self._results = folder / "cache" / "results"
+        (self._results / ".tmp").mkdir(parents=True, exist_ok=True)
         self._plugins = folder / "plugins"
         if not self._store.exists():  # else it is another process that looks at the same
             self._store.mkdir()
@@ -77,16 +78,19 @@ class Node:
                 body = f"store={shlex.quote(str(self._store))}\n{_PLUGIN}"
                 Scripts(self._plugins).sh(body, name)
         self.exec = Watched()
-        make = partial(
-            CNIConfig,
-            [str(self._plugins)],
-            exec=self.exec,
+        self.plain = self.make()
+        self.rolling = self.make(rollback=True)
+
+    def make(self, **options: Any) -> CNIConfig:
+        """Make one more that has the same plugins and cache."""
+        options = {
+            "exec": self.exec,
             # A real one, which does not wait for the disk to turn.
-            cache=FileCache(folder / "cache", durable=False),
-            lock_file=folder / "lock",
-        )
-        self.plain = make()
-        self.rolling = make(rollback=True)
+            "cache": FileCache(self.folder / "cache", durable=False),
+            "lock_file": self.folder / "lock",
+            **options,
+        }
+        return CNIConfig([str(self._plugins)], **options)
 
     def held(self) -> set[str]:
         """Return what plugins hold, as in ``{"c1.a"}``."""

@@ -1,0 +1,58 @@
+"""No processes, no threads, too few file descriptors: clear errors, and all can be taken back.
+
+In programs of their own, as the limits are a process's, and that on processes does not bind root.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import anyio.to_thread
+import pytest
+
+from cni_async._concurrently import in_thread
+from tests.programs.interrupted import LOOPS
+from tests.programs.limited import WHAT
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.mark.parametrize("what", WHAT)
+@pytest.mark.parametrize("loop", LOOPS)
+def test_narrow_circumstances(loop: str, what: str) -> None:
+    if (loop, what) == ("uvloop", "few_fds"):
+        pytest.skip("uvloop itself leaks descriptors when there are too few")
+    program = subprocess.run(
+        [sys.executable, "-W", "error", "-m", "tests.programs.limited", loop, what],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=55,
+        check=False,
+    )
+    assert program.returncode == 0, program.stderr
+    assert "Warning" not in program.stderr
+    if program.stdout:
+        pytest.skip(f"cannot become another user: {program.stdout}")
+
+
+@pytest.mark.anyio
+async def test_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def fail(*args: object, **options: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", fail)
+    with pytest.raises(OSError, match="resource temporarily unavailable"):
+        await in_thread(len, "")
+
+
+@pytest.mark.anyio
+async def test_an_error_of_the_function_itself() -> None:
+    def fail() -> None:
+        raise RuntimeError("bug")
+
+    assert await in_thread(len, "abc") == 3
+    with pytest.raises(RuntimeError, match="bug"):
+        await in_thread(fail)
