@@ -12,7 +12,7 @@ from pathlib import Path
 import anyio.to_thread
 import pytest
 
-from cni_async._concurrently import in_thread
+from cni_async._threads import in_thread
 from tests.programs.interrupted import LOOPS
 from tests.programs.limited import WHAT
 
