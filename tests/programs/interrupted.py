@@ -105,7 +105,8 @@ def walk(loop: str, call: Callable[[Node], Awaitable[None]], node: Node) -> None
         run(clean_up)
         assert (node.held(), node.records()) == (set(), {}), number
         assert node.unfinished_files() == []
-    assert interrupted > 10
+    # Each step but the last, after which nothing is left to interrupt.
+    assert interrupted >= number - 2 > 3, (interrupted, number)
 
 
 def main() -> None:
