@@ -245,6 +245,7 @@ async def test_add_at_each_write(
     tmp_path: Path, number: int, for_good: bool, older: str, rollback: bool
 ) -> None:
     """Whichever write it is that fails: the error is clear, and nothing is torn or lost."""
+    place = 0
     for place in count():
         folder = tmp_path / str(place)
         put(folder, OLDER[older])
@@ -293,6 +294,7 @@ async def test_add_at_each_write(
 @pytest.mark.parametrize(("number", "for_good"), DISKS)
 async def test_del_at_each_write(tmp_path: Path, number: int, for_good: bool) -> None:
     """What was asked for is done; the record that may stay is as it was."""
+    place = 0
     for place in count():
         folder = tmp_path / str(place)
         put(folder, OLDER["completed"])
