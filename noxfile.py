@@ -249,7 +249,7 @@ def soak_short(session: nox.Session) -> None:
     little = ("--operations", "5000", "--seconds", "10", "--kills", "12", *both)
     env = {"CNI_ASYNC_PLUGINS": plugins}
     session.run("python", "-m", "tests.soak", *little, *session.posargs, env=env)
-    session.run("pytest", *SPREAD, "tests/soak")
+    session.run("pytest", *SPREAD, "tests/soak", env=env)
 
 
 @nox.session(python=PYTHONS[0])

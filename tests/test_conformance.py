@@ -1,4 +1,4 @@
-"""The documents on conformance are complete, and every test that they name exists."""
+"""The documents with tests for what they say are complete, and each of these tests exists."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ def rows(text: str) -> Iterator[list[str]]:
 
 
 CONFORMANCE: Final = (DOCS / "conformance.md").read_text()
+RELIABILITY: Final = [*rows((DOCS / "reliability.md").read_text())]
 DIFFERENCES: Final = [*rows((DOCS / "differences.md").read_text())]
 
 
@@ -123,3 +124,12 @@ def test_every_difference_says_what_it_is_and_names_its_tests() -> None:
         assert ANCHOR.sub("", libcni)
         assert ours
         assert names_tests(evidence), evidence
+
+
+def test_every_promise_has_a_bound_or_none_and_names_its_tests() -> None:
+    assert len(RELIABILITY) > 20
+    for promise, _bound, evidence in RELIABILITY:
+        assert promise
+        tests, _, words = evidence.partition("; ")
+        assert names_tests(tests), tests
+        assert not TEST.search(words)

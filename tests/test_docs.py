@@ -5,14 +5,20 @@ from __future__ import annotations
 import ast
 import importlib
 import inspect
+import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 import cni_async
+from cni_async import AttachmentKey, RuntimeConf, create_result
+from cni_async.cache.record import encode_record
 from tests.support.go_names import GO_NAMES
+from tests.support.recorder import Answer, Recorder
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -54,8 +60,70 @@ def test_readme_links_lead_somewhere(path: str) -> None:
     assert (ROOT / path).exists()
 
 
-@pytest.mark.parametrize(
-    "block", re.findall(r"```python\n(.*?)```", README, re.DOTALL), ids=["ten lines", "errors"]
+BLOCKS = dict(
+    zip(
+        ["ten lines", "sandboxes", "errors"],
+        re.findall(r"```python\n(.*?)```", README, re.DOTALL),
+        strict=True,
+    )
 )
-def test_readme_python_is_python(block: str) -> None:
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_readme_python_is_python(name: str) -> None:
+    block = BLOCKS[name]
     ast.parse(block if "import" in block else f"async def f():\n{re.sub('^', ' ', block, flags=8)}")
+
+
+@pytest.mark.parametrize(
+    ("name", "calls"),
+    [
+        ("ten lines", ["bridge ADD", "portmap ADD", "portmap DEL", "bridge DEL"]),
+        (
+            "sandboxes",
+            # What there is of a cut short ADD, and of a whole one, is taken away first.
+            [
+                *("portmap DEL begun", "bridge DEL begun"),
+                *("portmap DEL whole", "bridge DEL whole", "bridge GC", "portmap GC"),
+                *("bridge ADD", "portmap ADD", "portmap DEL", "bridge DEL"),
+            ],
+        ),
+    ],
+)
+def test_readme_programs_run(recorder: Recorder, tmp_path: Path, name: str, calls: Any) -> None:
+    """With the network that README shows; only where things are differs."""
+    result = {"cniVersion": "1.1.0", "ips": [{"address": "10.90.0.2/24"}]}
+    for plugin in ("bridge", "portmap"):
+        recorder.plugin(plugin, {"ADD": Answer(stdout=result)})
+    [network] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "net.d").mkdir()
+    (tmp_path / "net.d" / "10-mynet.conflist").write_text(network)
+    for container in ("begun", "whole") if name == "sandboxes" else ():
+        key = AttachmentKey("mynet", container, "eth0")
+        end = None if container == "begun" else create_result("1.1.0", json.dumps(result).encode())
+        record = encode_record(key, network.encode(), RuntimeConf(container, "", "eth0"), end)
+        (tmp_path / "cache" / "results").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "cache" / "results" / key.file_name).write_bytes(record)
+    program = BLOCKS[name]
+    for shown, here in {
+        '["/opt/cni/bin"]': f"[{str(recorder.folder)!r}], cache_dir={str(tmp_path / 'cache')!r}",
+        '"/etc/cni/net.d"': repr(str(tmp_path / "net.d")),
+        '"/run/sandboxes.lock"': repr(str(tmp_path / "lock")),
+    }.items():
+        assert name != "sandboxes" or shown in program
+        program = program.replace(shown, here)
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["ips"] == result["ips"]
+    called = [
+        f"{call.plugin} {call.command} {call.environ.get('CNI_CONTAINERID', '')}"
+        for call in recorder.calls()
+    ]
+    own = re.compile(r" (container-1|sandbox-1)?$")
+    assert [own.sub("", each) for each in called] == calls
+    assert not [*(tmp_path / "cache" / "results").glob("*-*")]

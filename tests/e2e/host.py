@@ -211,6 +211,10 @@ class Host:
         hold = f"touch {shlex.quote(str(self._held_up))}; exec sleep 600"
         self._install(plugin, f'[ "$CNI_COMMAND" != ADD ] && exec "$@"\n{work}\n{hold}')
 
+    def slow_down(self, plugin: str, seconds: float) -> None:
+        """Make a plugin's ADD wait before it does anything."""
+        self._install(plugin, f'[ "$CNI_COMMAND" != ADD ] || sleep {seconds}\nexec "$@"')
+
     async def held_up(self) -> None:
         """Wait until a plugin is held up."""
         with anyio.fail_after(20):

@@ -37,8 +37,10 @@ from .tally import leaks_table
 
 ROOT = Path(__file__).parents[2]
 CONTAINERS = 4
-# Seconds that a runtime has until it is killed; an ADD of bridge takes less than a tenth of one.
+# Seconds that a runtime has until it is killed; an ADD takes half of that.
 LONGEST_LIFE = 0.5
+# Seconds before an ADD does anything: a DEL that does not wait comes first.
+SLOWNESS = 0.15
 
 
 @dataclass
@@ -92,6 +94,7 @@ class _Scene:
 
     def __init__(self, folder: Path, plugins: Path, deaths: Deaths, random: Random) -> None:
         self.host = Host(folder, plugins)
+        self.host.slow_down("bridge", SLOWNESS)
         self.deaths = deaths
         self._random = random
         self.boxes = [self.host.container(f"box{number}") for number in range(CONTAINERS)]
@@ -132,7 +135,7 @@ class _Scene:
         return runtime
 
     def wait_for_orphans(self) -> None:
-        """Wait until the plugins are done whose DEL of a whole attachment was left alone."""
+        """Wait until all plugins are done, those of a DEL of a whole attachment too."""
         deadline = time.monotonic() + 30
         while left := processes_with(str(self.host.plugins)):
             assert time.monotonic() < deadline, f"still running: {left}"
@@ -148,8 +151,8 @@ class _Scene:
                     continue
             time.sleep(0.002)
 
-    async def recover(self) -> None:
-        """Do what a runtime does first when it is started again."""
+    async def recover(self) -> set[str] | None:
+        """Do what a runtime does first when it is started again; return who is attached then."""
         deaths = self.deaths
         cni = CNIConfig(
             self.host.cni.path,
@@ -166,11 +169,12 @@ class _Scene:
             await cni.gc_network_list(self.net, GCArgs(valid))
         except CNIError as error:
             deaths.leaks["attachments that were not recovered"].append(str(error))
-            return
+            return None
         deaths.alive += len(rest)
-        self._look({one.container_id for one in rest})
+        return {one.container_id for one in rest}
 
-    def _look(self, attached: set[str]) -> None:
+    def look(self, attached: set[str]) -> None:
+        """Look for what is whose."""
         leaks = self.deaths.leaks
         for path in (self.host.cache / "results").glob("*-*"):
             try:
@@ -223,17 +227,20 @@ def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deat
             runtime = scene.run(random.uniform(0, LONGEST_LIFE))
             with runtime:
                 os.killpg(runtime.pid, signal.SIGKILL)
-            if number % 2:
-                deaths.kills["the runtime and its plugins"] += 1
+            killed_too = bool(number % 2)
+            kind = "the runtime and its plugins" if killed_too else "the runtime alone"
+            deaths.kills[kind] += 1
+            if killed_too:
                 scene.kill_plugins()
-                anyio.run(scene.recover)
             else:
-                deaths.kills["the runtime alone"] += 1
                 deaths.orphans += len(processes_with(str(scene.host.plugins)))
-                torn = deaths.own.total()
-                anyio.run(scene.recover)
-                assert deaths.own.total() == torn, "nobody has interrupted a plugin"
-                scene.wait_for_orphans()
+            torn = deaths.own.total()
+            attached = anyio.run(scene.recover)
+            # Whatever still ran then may have made what nobody knows of.
+            scene.wait_for_orphans()
+            if attached is not None:
+                scene.look(attached)
+            assert killed_too or deaths.own.total() == torn, "nobody has interrupted a plugin"
         anyio.run(scene.clear)
     finally:
         scene.host.close()

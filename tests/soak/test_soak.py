@@ -21,7 +21,7 @@ from tests.support.scripts import open_fds
 
 from . import __main__ as command
 from . import run, steering
-from .kills import Deaths
+from .kills import Deaths, kill_runtimes
 from .tally import Tally
 
 OPERATIONS = 150
@@ -116,6 +116,14 @@ def test_an_order_that_is_not_kept(
     only("fails with words")
     monkeypatch.setattr(Locks, which, hold)
     assert any("at once" in each for each in soak(tmp_path).violations)
+
+
+@pytest.mark.e2e
+def test_runtimes_that_are_killed(tmp_path: Path, plugin_dir: Path) -> None:
+    deaths = kill_runtimes(tmp_path, plugin_dir, kills=6, seed=1)
+    print(deaths.table())
+    assert deaths.clean
+    assert deaths.kills.total() == 6
 
 
 # -- what is said of it
