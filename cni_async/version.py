@@ -206,7 +206,7 @@ def version_of(document: Any) -> str:
     """
     if document is None:
         return "0.1.0"
-    if not _json.is_object(document) and not isinstance(document, _json.Pairs):
+    if not (_json.is_object(document) or isinstance(document, _json.Pairs)):
         raise VersionError(
             "decoding version from network config: "
             f"the document is of type {_json.kind(document)}, not object"
