@@ -360,12 +360,12 @@ async def test_results(record: bytes, version: str, result: dict[str, Any]) -> N
         ),
         pytest.param(
             v1(result=[]),
-            "decoding version from network config: the document is of type array, not object",
+            "no result in cache record net-c1-eth0: result is of type array, not object",
             id="177-result",
         ),
         pytest.param(
             v1(RESULT=[]),
-            "decoding version from network config: the document is of type array, not object",
+            "no result in cache record net-c1-eth0: result is of type array, not object",
             id="177-result-patiently",
         ),
         pytest.param(
@@ -424,9 +424,14 @@ async def test_item_174_a_result_that_cannot_be_converted() -> None:
          "`object` - at `$.cniArgs`"),
         (v1(cniArgs=["A"]), 'failed to unmarshal cached network "net" config: Expected `array`, '
          "got `str` - at `$.cniArgs[0]`"),
+        (v1(result=[]), 'failed to unmarshal cached network "net" config: result is of type '
+         "array, not object"),
+        (v1(result="{}"), 'failed to unmarshal cached network "net" config: result is of type '
+         "string, not object"),
     ],
     ids=[
-        "garbage", "empty", "null", "array", "kind", "legacy", "kind-type", "caps", "args", "pairs"
+        "garbage", "empty", "null", "array", "kind", "legacy", "kind-type", "caps", "args", "pairs",
+        "result", "result-text",
     ],
 )  # fmt: skip
 async def test_item_181_damaged_configurations(record: bytes, words: str) -> None:

@@ -209,10 +209,15 @@ def decode_record(data: bytes) -> Record:
         CorruptRecordError: it is no JSON object, or a field of it has a wrong type.
     """
     try:
-        return _DECODER.decode(data)
+        record = _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
-        return _decode_patiently(data)
+        pass
+    else:
+        # Its first byte tells what a result is, which nobody has looked at.
+        if record.result is msgspec.UNSET or memoryview(record.result)[0] in b"{n":
+            return record
+    # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
+    return _decode_patiently(data)
 
 
 def _decode_patiently(data: bytes) -> Record:
@@ -239,6 +244,9 @@ def _decode_patiently(data: bytes) -> Record:
             fields.pop(name, None)
     fields.setdefault("config", None)
     if "result" in fields:
+        if not _json.is_object(fields["result"]):
+            found = _json.kind(fields["result"])
+            raise CorruptRecordError(f"result is of type {found}, not object")
         fields["result"] = msgspec.Raw(_json.dumps(fields["result"]))
     pairs = fields.get("cni_args")
     if _json.is_array(pairs):
