@@ -78,7 +78,7 @@ def main(arguments: list[str]) -> None:
     options.json.parent.mkdir(parents=True, exist_ok=True)
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode(results)))
     if options.write:
-        document.write(options.write, text)
+        document.write(options.write, text, document.MEASURED)
 
 
 if __name__ == "__main__":

@@ -5,27 +5,35 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-BEGIN: Final = "<!-- measured: begin; all down to the end mark is written by a program -->"
-END: Final = "<!-- measured: end -->"
+Marks = tuple[str, str]
+MEASURED: Final[Marks] = (
+    "<!-- measured: begin; all down to the end mark is written by a program -->",
+    "<!-- measured: end -->",
+)
+PARTS: Final[Marks] = (
+    "<!-- parts: begin; all down to the end mark is written by a program -->",
+    "<!-- parts: end -->",
+)
 
 
-def replace_measured(document: str, text: str) -> str:
+def replace_between(document: str, text: str, marks: Marks) -> str:
     """Return a document with another text between its marks.
 
     Raises:
         ValueError: it does not have one mark of each kind, in this order.
     """
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not begin or not end or BEGIN in rest or END in after:
-        raise ValueError(f"there must be one {BEGIN!r} and, below, one {END!r}")
-    return f"{before}{BEGIN}\n\n{text.strip()}\n\n{END}{after}"
+    first, last = marks
+    before, begin, rest = document.partition(first)
+    _, end, after = rest.partition(last)
+    if not begin or not end or first in rest or last in after:
+        raise ValueError(f"there must be one {first!r} and, below, one {last!r}")
+    return f"{before}{first}\n\n{text.strip()}\n\n{last}{after}"
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, marks: Marks) -> None:
     """Replace what is between the marks of a file.
 
     Raises:
         ValueError: it lacks them.
     """
-    path.write_text(replace_measured(path.read_text(), text))
+    path.write_text(replace_between(path.read_text(), text, marks))

@@ -26,6 +26,7 @@ class Scratch:
 
     Attributes:
         path: the directory.
+        plugins: a directory in it, with plugins that do nothing.
     """
 
     def __init__(self, programs: Path, parent: str | None) -> None:
@@ -39,10 +40,10 @@ class Scratch:
         self._programs = programs
         where = tempfile.TemporaryDirectory(prefix="cni-bench-", dir=parent)
         self.path = Path(self._stack.enter_context(where))
-        self._plugins = self.path / "plugins"
-        self._plugins.mkdir()
+        self.plugins = self.path / "plugins"
+        self.plugins.mkdir()
         for name in documents.PLUGINS:
-            shutil.copy(programs / "plugin", self._plugins / name)
+            shutil.copy(programs / "plugin", self.plugins / name)
         self._real: dict[str, Any] | None = None
 
     def __enter__(self) -> Self:
@@ -71,7 +72,7 @@ class Scratch:
         task: dict[str, Any] = {
             "case": case.do,
             "sizes": sizes,
-            "plugins": [str(self._plugins)],
+            "plugins": [str(self.plugins)],
             "cache": str(cache),
             "chain": documents.CHAIN,
             "single": documents.SINGLE,

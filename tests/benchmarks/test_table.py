@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 
 from .cases import CASES, chosen
-from .document import BEGIN, END, replace_measured
+from .document import MEASURED, PARTS, replace_between
 from .figures import Measured
 from .ours.__main__ import CASES as OURS
 from .table import Results, markdown, table
 
+BEGIN, END = MEASURED
 DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
@@ -90,17 +91,20 @@ def test_empty_columns_are_left_out() -> None:
 
 def test_document_keeps_what_is_not_measured() -> None:
     document = f"before\n{BEGIN}\nold\n{END}\nafter\n"
-    assert replace_measured(document, "new\n") == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    assert (
+        replace_between(document, "new\n", MEASURED) == f"before\n{BEGIN}\n\nnew\n\n{END}\nafter\n"
+    )
 
 
 @pytest.mark.parametrize("document", ["", BEGIN, END + BEGIN, BEGIN + BEGIN + END])
 def test_document_without_its_marks_is_refused(document: str) -> None:
     with pytest.raises(ValueError, match="there must be one"):
-        replace_measured(document, "new")
+        replace_between(document, "new", MEASURED)
 
 
 def test_the_real_document_has_its_marks() -> None:
-    assert "new" in replace_measured(DOCUMENT.read_text(), "new")
+    for marks in (MEASURED, PARTS):
+        assert "new" in replace_between(DOCUMENT.read_text(), "new", marks)
 
 
 def test_cases_are_chosen_by_their_names_and_those_of_their_rows() -> None:
