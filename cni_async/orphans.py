@@ -22,7 +22,7 @@ _FIRST_TICK: Final = 0.01
 _LAST_TICK: Final = 0.2
 _COMMANDS: Final = {b"CNI_COMMAND=ADD": "ADD", b"CNI_COMMAND=DEL": "DEL"}
 
-_Owner = tuple[str, str]  # container ID and interface name
+_Owner = tuple[str, str, str]  # container ID, interface name and network namespace
 
 
 async def wait_for_orphans(
@@ -46,7 +46,7 @@ async def wait_for_orphans(
         if net := added_with(one):
             key = AttachmentKey(one.network, one.container_id, one.ifname)
             types = frozenset(plugin.network.type for plugin in net.plugins)
-            wanted.setdefault((one.container_id, one.ifname), []).append((key, types))
+            wanted.setdefault((one.container_id, one.ifname, one.netns), []).append((key, types))
 
     def look() -> dict[AttachmentKey, PluginError]:
         return {
@@ -80,12 +80,14 @@ def _still_runs(plugin: str, command: str, pid: int) -> PluginError:
 
 def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int, frozenset[str]]]:
     """Find leaders of a session that ADD or DEL: for whom, which, the process, its names."""
-    marks = {
-        frozenset(
-            (os.fsencode(f"CNI_CONTAINERID={container_id}"), os.fsencode(f"CNI_IFNAME={ifname}"))
-        ): (container_id, ifname)
-        for container_id, ifname in owners
-    }
+    # A DEL may have been told of no namespace, as it may be gone; another one is another
+    # container's, of a runtime that uses the same IDs.
+    marks = [
+        (frozenset(map(os.fsencode, (f"CNI_CONTAINERID={id}", f"CNI_IFNAME={ifname}", netns))), of)
+        for of in owners
+        for id, ifname, where in [of]
+        for netns in {f"CNI_NETNS={where}", "CNI_NETNS="}
+    ]
     for pid in _pids():
         try:
             if os.getsid(pid) != pid:
@@ -99,7 +101,7 @@ def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int, fr
         except OSError:
             continue  # it has just ended, or is none of our business
         names = frozenset(os.path.basename(os.fsdecode(word)) for word in words)
-        for mark, owner in marks.items():
+        for mark, owner in marks:
             if mark <= environ:
                 yield owner, _COMMANDS[min(commands)], pid, names
 

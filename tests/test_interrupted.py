@@ -61,7 +61,7 @@ async def test_while_a_plugin_adds(tmp_path: Path, loop: str) -> None:
         assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
         process.send_signal(signal.SIGINT)
         await is_interrupted(process)
-    assert wait_until_gone(*pids)
+    assert wait_until_gone(*pids, timeout=20)
     assert (node.held(), node.records()) == (set(), {})
 
 
@@ -90,7 +90,7 @@ async def test_twice(tmp_path: Path, loop: str) -> None:
         pids += await node.hangs("b", "DEL")
         process.send_signal(signal.SIGINT)
         await is_interrupted(process)
-    assert wait_until_gone(*pids)
+    assert wait_until_gone(*pids, timeout=20)
     assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
     node.hang("b")
     with anyio.fail_after(PATIENCE):

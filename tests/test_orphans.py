@@ -36,6 +36,7 @@ pytestmark = pytest.mark.anyio
 NET = network("a", "b")
 # Other tests' processes, at the same time on the same machine, are seen as well.
 ME = f"me{os.getpid()}"
+NETNS = f"/run/netns/{ME}"
 KEY = AttachmentKey("net", ME, "eth0")
 # What no test waits for; one that has to is over as soon as something has happened.
 LONG = 30.0
@@ -72,6 +73,7 @@ class Orphans:
         command: str = "ADD",
         container_id: str = ME,
         ifname: str = "eth0",
+        netns: str = NETNS,
         leads: bool = True,
     ) -> subprocess.Popen[bytes]:
         """Start one that does not end by itself."""
@@ -82,6 +84,7 @@ class Orphans:
                 "CNI_COMMAND": command,
                 "CNI_CONTAINERID": container_id,
                 "CNI_IFNAME": ifname,
+                "CNI_NETNS": netns,
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -117,7 +120,7 @@ def record(
 ) -> tuple[AttachmentKey, bytes]:
     """Return what an ADD leaves that was killed."""
     key = AttachmentKey(net.name, container_id, ifname)
-    return key, encode_record(key, net.raw, RuntimeConf(container_id, "", ifname), result)
+    return key, encode_record(key, net.raw, RuntimeConf(container_id, NETNS, ifname), result)
 
 
 def killed(*records: tuple[AttachmentKey, bytes], within: float = LONG) -> Runtime:
@@ -221,6 +224,7 @@ async def test_one_that_does_not_end(start: Callable[..., subprocess.Popen[bytes
     [
         pytest.param({"container_id": f"{ME}0"}, id="container"),
         pytest.param({"ifname": "eth01"}, id="interface"),
+        pytest.param({"netns": f"{NETNS}0"}, id="network namespace"),
         pytest.param({"command": "CHECK"}, id="command"),
         pytest.param({"name": "c"}, id="plugin"),
         pytest.param({"leads": False}, id="child or daemon"),
@@ -233,6 +237,15 @@ async def test_what_is_none(start: Callable[..., subprocess.Popen[bytes]], other
         assert len(await fake.cni.recover(delete=True)) == 1
     assert is_running(process.pid)
     assert not fake.cache.records
+
+
+async def test_a_del_whose_namespace_is_gone(
+    start: Callable[..., subprocess.Popen[bytes]],
+) -> None:
+    fake = killed(record(), within=0.05)
+    start(command="DEL", netns="")
+    with pytest.raises(RecoveryError):
+        await fake.cni.recover(delete=True)
 
 
 async def test_a_zombie_is_none(start: Callable[..., subprocess.Popen[bytes]]) -> None:

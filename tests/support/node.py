@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -42,8 +43,8 @@ _A = network("a")
 
 
 def rt(container_id: str = "c1") -> RuntimeConf:
-    """Name an attachment of a container."""
-    return RuntimeConf(container_id, "", "eth0")
+    """Name an attachment of a container; other tests at the same time have another namespace."""
+    return RuntimeConf(container_id, f"/run/netns/of-{os.getpid()}", "eth0")
 
 
 class Watched(DefaultExec):
