@@ -15,6 +15,12 @@ def is_running(pid: int) -> bool:
     return stat.rpartition(")")[2].split()[0] not in "ZX"
 
 
+def is_asleep(pid: int) -> bool:
+    """Tell whether a process waits for something, and not in the middle of a vfork."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return fields[0] == "S"
+
+
 def processes_with(mark: str) -> dict[int, str]:
     """Return the processes, zombies excepted, that have a text in their environment."""
     found: dict[int, str] = {}
