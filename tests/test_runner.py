@@ -424,7 +424,9 @@ async def test_output_before_a_signal_counts(scripts: Scripts) -> None:
 
 async def test_stopped_and_continued(scripts: Scripts) -> None:
     """A stop is not an exit."""
-    path = scripts.sh(f"echo $$ > {scripts.folder}/pid; kill -STOP $$; echo went on")
+    pid = f"{scripts.folder}/pid"
+    # Renamed, so that nobody finds the file while it is still empty.
+    path = scripts.sh(f"echo $$ > {pid}.new; mv {pid}.new {pid}; kill -STOP $$; echo went on")
     answers: list[bytes] = []
 
     async def call() -> None:
