@@ -108,7 +108,7 @@ def _present_pythons() -> list[str]:
 
 PYTHONS = _present_pythons()
 # Tests wait for processes more than they compute. Each file stays in one worker.
-AT_ONCE = ("-n", "3", "--dist", "loadfile")
+AT_ONCE = ("-n", "4", "--dist", "loadfile")
 SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
 RECORDED = PRIVATE / "recorded"  # what the coverage session adds up
 

@@ -30,7 +30,7 @@ async def settle(world: World, tally: Tally) -> None:
     sound = [
         key
         for key, one in records.items()
-        if one.completed and key not in world.shaken.keys() | wild
+        if one.completed and key in world.keys and key not in world.shaken.keys() | wild
     ]
     for key in sound:
         net = world.nets[key.network]
