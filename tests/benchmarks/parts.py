@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import cProfile
 import io
+import itertools
 import os
 import pstats
 import re
@@ -77,7 +78,8 @@ class Parts:
     ) -> Callable[[int], Awaitable[object]]:
         """Return what adds a container."""
         cni = CNIConfig(self._plugins, exec=exec, cache=cache or self._files())
-        return lambda number: cni.add_network_list(self._net, container(number))
+        numbers = itertools.count()  # each container once
+        return lambda _: cni.add_network_list(self._net, container(next(numbers)))
 
     def _files(self) -> FileCache:
         return FileCache(tempfile.mkdtemp(dir=self._folder), durable=False)
