@@ -15,7 +15,7 @@ import msgspec
 
 from cni_async import AttachmentKey, CacheError, FileCache, NetworkAttachment
 from cni_async.invoke import DefaultExec
-from tests.support.faulty import ENDLESS, FAULTS, ODDITIES, VARIABLE
+from tests.support.faulty import ENDLESS, FAULTS, FOLDER, ODDITIES, VARIABLE
 
 from .tally import Tally
 
@@ -153,7 +153,8 @@ class WatchedExec(DefaultExec):
     ) -> bytes:
         assert environ is not None
         command = environ["CNI_COMMAND"]
-        environ = {**environ, VARIABLE: self._steer(command)}
+        more = {VARIABLE: self._steer(command), FOLDER: os.path.dirname(plugin_path)}
+        environ = {**environ, **more}
         network = msgspec.json.decode(stdin_data).get("name", "")
         with self._running.call(command, network, environ.get("CNI_CONTAINERID", "")):
             started = time.monotonic()

@@ -15,6 +15,8 @@ from typing import Any
 from cni_async.invoke import DefaultExec
 
 VARIABLE = "CNI_ASYNC_FAULT"
+# VERSION is told no path, and whose plugin it was has to be seen all the same.
+FOLDER = "CNI_ASYNC_FOLDER"
 HANG = 600
 
 # What a plugin can do wrong, each before it has done its work ("early") or after it ("late").
@@ -146,5 +148,7 @@ class FaultyExec(DefaultExec):
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
     ) -> bytes:
         assert environ is not None
-        fault = self._steer(Path(plugin_path).name, environ["CNI_COMMAND"])
-        return await super().exec_plugin(plugin_path, stdin_data, {**environ, VARIABLE: fault})
+        path = Path(plugin_path)
+        fault = self._steer(path.name, environ["CNI_COMMAND"])
+        more = {VARIABLE: fault, FOLDER: str(path.parent)}
+        return await super().exec_plugin(plugin_path, stdin_data, {**environ, **more})
