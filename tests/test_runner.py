@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import select
 import signal
@@ -306,6 +307,15 @@ async def test_no_stderr_at_all(scripts: Scripts, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(sys, "stderr", None)
     path = scripts.sh("echo warn >&2; echo done")
     assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
+
+
+async def test_stderr_without_a_buffer(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A program may have put anything there that takes text."""
+    stream = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", stream)
+    path = scripts.sh("printf 'warn \\377' >&2; echo done")
+    assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
+    assert stream.getvalue() == "warn \ufffd"
 
 
 # Grandchildren that hold on to the pipes

@@ -80,9 +80,20 @@ class ProcessStderr:
 
     def write(self, data: bytes, /) -> None:
         """Write to `sys.stderr`; a daemon may have none."""
-        if sys.stderr is not None:
+        if sys.stderr is None:
+            return
+        buffer = getattr(sys.stderr, "buffer", None)
+        if buffer is None:
             sys.stderr.write(data.decode("utf-8", "replace"))
             sys.stderr.flush()  # the last line need not be a whole one
+            return
+        sys.stderr.flush()
+        # Past the buffer: what cannot be written would stay there, and Python, which tries it again
+        # when it ends, would end with status 120.
+        raw = getattr(buffer, "raw", buffer)
+        rest = memoryview(data)
+        while rest and (written := raw.write(rest)):
+            rest = rest[written:]
 
 
 class RawExec:
