@@ -14,7 +14,9 @@ _Args = TypeVarTuple("_Args")
 async def in_thread(
     function: Callable[[*_Args], _T], *args: *_Args, limiter: anyio.CapacityLimiter | None = None
 ) -> _T:
-    """Call a function in a worker thread; if the caller is cancelled, it is left to itself there.
+    """Call a function in a worker thread.
+
+    If the caller is cancelled, it is left to itself there, or not called if it had not begun.
 
     Args:
         function: what to call.
@@ -24,11 +26,14 @@ async def in_thread(
     Raises:
         OSError: no thread could be started; Python calls that a RuntimeError.
     """
-    has_begun = False
+    has_begun = is_over = False
 
     def call() -> _T:
         nonlocal has_begun
         has_begun = True
+        # A thread can be so late that who was cancelled has long done something else.
+        if is_over:
+            raise InterruptedError
         return function(*args)
 
     try:
@@ -37,6 +42,8 @@ async def in_thread(
         if has_begun:
             raise
         raise no_thread() from error
+    finally:
+        is_over = True
 
 
 def no_thread() -> OSError:

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 import anyio
-import anyio.to_thread
 
+from ._threads import in_thread
 from .attachment import added_with
 from .cache import AttachmentKey, NetworkAttachment
 from .errors import PluginError
@@ -61,7 +61,10 @@ async def wait_for_orphans(
     with anyio.move_on_after(within):
         while wanted:
             # What /proc tells of a process that hangs in the kernel can be long in coming.
-            running = await anyio.to_thread.run_sync(look, abandon_on_cancel=True)
+            try:
+                running = await in_thread(look)
+            except OSError:  # there is no thread to be had
+                running = look()
             if not running:
                 break
             await anyio.sleep(tick)

@@ -180,10 +180,9 @@ class Ourselves:
     tasks: set[Any] = field(default_factory=tasks)
 
     async def has_nothing_left(self, node: Node) -> None:
-        # What a thread was at when nobody waited for it any more, it brings to its end; it may not
-        # even have begun, and open a file as soon as it does.
+        # What a thread was at when nobody waited for it any more, it brings to its end.
         deadline = time.monotonic() + 20
-        while (busy_threads() or open_fds() != self.fds) and time.monotonic() < deadline:
+        while busy_threads() and time.monotonic() < deadline:
             await anyio.sleep(0.001)
         assert not busy_threads()
         assert not has_children()  # nor zombies

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
+import anyio
 import anyio.to_thread
 import pytest
 
@@ -56,3 +58,21 @@ async def test_an_error_of_the_function_itself() -> None:
     assert await in_thread(len, "abc") == 3
     with pytest.raises(RuntimeError, match="bug"):
         await in_thread(fail)
+
+
+@pytest.mark.anyio
+async def test_a_thread_that_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It does nothing: who wanted it may have done the contrary since."""
+    threads: list[Callable[[], object]] = []
+
+    async def start(call: Callable[[], object], **options: object) -> None:
+        threads.append(call)
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(anyio.to_thread, "run_sync", start)
+    done: list[int] = []
+    with anyio.move_on_after(0):
+        await in_thread(done.append, 1)
+    with pytest.raises(InterruptedError):
+        threads[0]()
+    assert done == []

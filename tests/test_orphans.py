@@ -178,6 +178,21 @@ async def test_it_is_waited_for(
     assert not fake.cache.records
 
 
+async def test_no_thread_to_look_in(
+    start: Callable[..., subprocess.Popen[bytes]],
+    seen: threading.Event,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*args: object) -> None:
+        raise OSError
+
+    monkeypatch.setattr(orphans, "in_thread", fail)
+    fake = killed(record())
+    orphan = start()
+    await recovered_while(fake, lambda: once(seen, lambda: end(orphan)))
+    assert fake.order == ["b DEL", "a DEL"]
+
+
 async def test_one_after_the_other(
     start: Callable[..., subprocess.Popen[bytes]], seen: threading.Event
 ) -> None:
