@@ -14,8 +14,8 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Mapping
-from contextlib import closing, suppress
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack, closing, suppress
 from typing import Final
 
 import anyio
@@ -86,7 +86,12 @@ async def run_process(
     """
     # A checkpoint, too: asyncio.timeout(0) and the like want to act before anything starts.
     async with limiter:
-        return await _run(path, stdin_data, environ, timeout, grace, max_output)
+        # Before the pipes are made: that counts in a turn, too.
+        turn = _turn()
+        await turn.acquire()
+        with ExitStack() as start:
+            start.callback(turn.release)
+            return await _run(path, stdin_data, environ, timeout, grace, max_output, start.close)
 
 
 async def _run(
@@ -96,9 +101,10 @@ async def _run(
     timeout: float | None,
     grace: float,
     max_output: int,
+    begun: Callable[[], None],
 ) -> Outcome:
     with closing(Pipes(stdin_data, max_output)) as pipes:
-        process = await _start(path, environ, pipes, grace)
+        process = await _start(path, environ, pipes, grace, begun)
         timed_out = flooded = survived = False
         try:
             if timeout is None:
@@ -127,7 +133,11 @@ async def _run(
 
 
 async def _start(
-    path: str, environ: Mapping[str, str] | None, pipes: Pipes, grace: float
+    path: str,
+    environ: Mapping[str, str] | None,
+    pipes: Pipes,
+    grace: float,
+    begun: Callable[[], None],
 ) -> anyio.abc.Process:
     """Start the child in a session of its own: a process group, and without a terminal."""
     _refuse_what_uvloop_would_not(path, environ or {})
@@ -150,10 +160,8 @@ async def _start(
             raise
         return process
 
-    turn = _turn()
-    await turn.acquire()
     try:
-        process = await uncut(start(), begun=turn.release)
+        process = await uncut(start(), begun=begun)
     except BaseException:
         if process is not None:
             await _terminate(process, pipes, grace)
