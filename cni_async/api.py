@@ -47,7 +47,8 @@ class CNIConfig:
 
     One for a whole program is enough; it has no state but its cache, and any number of calls may
     run at a time. As the CNI specification wants it, those for one container run one after the
-    other, and no ADD and no DEL runs while their network is collected; first come, first served.
+    other, and no ADD and no DEL runs while their network is collected; in an event loop first come,
+    first served.
     """
 
     def __init__(

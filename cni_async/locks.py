@@ -1,11 +1,11 @@
 """Order among operations: one at a time for a container, and GC alone on its network.
 
 The CNI specification forbids parallel operations for one container, and ADD and DEL while a
-network is garbage collected. Whoever comes first goes first; all else runs in parallel.
+network is garbage collected; all else runs in parallel.
 
-Within an event loop that is kept by `_Gate`; between processes (and event loops of one process)
-by a lock file, where one is given. A lock file holds nothing: each container and each network is
-a byte of it, and the kernel drops the locks of a process that dies.
+Within an event loop that is kept by `_Gate`, and whoever comes first goes first; between processes
+(and event loops of one process) by a lock file, where one is given. A lock file holds nothing: each
+container and each network is a byte of it, and the kernel drops the locks of a process that dies.
 """
 
 from __future__ import annotations

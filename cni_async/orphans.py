@@ -57,13 +57,15 @@ async def wait_for_orphans(
         }
 
     running: dict[AttachmentKey, PluginError] = {}
+    limiter = anyio.CapacityLimiter(1)  # the default one may be taken by who knows what
     tick = _FIRST_TICK
     with anyio.move_on_after(within):
         while wanted:
             # What /proc tells of a process that hangs in the kernel can be long in coming.
             try:
-                running = await in_thread(look)
-            except OSError:  # there is no thread to be had
+                running = await in_thread(look, limiter=limiter)
+            except OSError:
+                # There is no thread to be had; nearly always /proc does answer.
                 running = look()
             if not running:
                 break

@@ -183,7 +183,7 @@ async def test_no_thread_to_look_in(
     seen: threading.Event,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    async def fail(*args: object) -> None:
+    async def fail(*args: object, **options: object) -> None:
         raise OSError
 
     monkeypatch.setattr(orphans, "in_thread", fail)

@@ -318,6 +318,56 @@ async def test_stderr_without_a_buffer(scripts: Scripts, monkeypatch: pytest.Mon
     assert stream.getvalue() == "warn \ufffd"
 
 
+async def test_stderr_that_is_more_than_a_file(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """A program may have put something around it, whose buffer is not all that it does."""
+
+    class Tee(io.TextIOWrapper):
+        def write(self, text: str) -> int:
+            seen.append(text)
+            return len(text)
+
+    seen: list[str] = []
+    with open(os.dup(2), "wb") as file, Tee(file) as stream:
+        monkeypatch.setattr(sys, "stderr", stream)
+        path = scripts.sh("echo warn >&2; echo done")
+        assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
+    assert seen == ["warn\n"]
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("buffering", [0, -1])
+async def test_stderr_that_is_full_for_a_while(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, buffering: int
+) -> None:
+    """All of it comes through a pipe that does not block, and before what is printed later."""
+    ours, end = os.pipe()
+    os.set_blocking(end, False)
+    text: list[bytes] = []
+
+    def read() -> None:
+        with open(ours, "rb") as file:
+            time.sleep(0.2)
+            text.append(file.read())
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with open(end, "wb", buffering) as file:
+        stream = io.TextIOWrapper(file, write_through=True)
+        stream.write("before\n")
+        monkeypatch.setattr(sys, "stderr", stream)
+        path = scripts.sh("seq 50000 >&2; echo done")
+        assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
+        stream.write("after\n")
+        stream.flush()
+        stream.detach()
+    reader.join()
+    assert text == [
+        b"before\n" + b"".join(b"%d\n" % number for number in range(1, 50001)) + b"after\n"
+    ]
+
+
 # Grandchildren that hold on to the pipes
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from cni_async import CNIConfig, MemoryCache, RuntimeConf
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec
 from cni_async.invoke import exec as exec_module
+from cni_async.invoke import process as process_module
+from cni_async.invoke.pipes import Pipes
 from cni_async.testing import FakeCall, FakeExec
 from tests.support.chains import network
 from tests.support.scripts import Scripts
@@ -149,9 +152,10 @@ async def test_a_runtimes_limit(scripts: Scripts) -> None:
 async def test_starts_do_not_follow_each_other_at_once(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each stalls the event loop: not more than two in one of its turns."""
+    """Each stalls the event loop: not more than two in one of its turns, nor their pipes."""
     turn = 0
     turns: list[int] = []
+    pipes_turns: list[int] = []
     open_process = anyio.open_process
 
     async def count_turns() -> None:
@@ -164,7 +168,13 @@ async def test_starts_do_not_follow_each_other_at_once(
         turns.append(turn)
         return await open_process(*args, **options)
 
+    class NotingPipes(Pipes):
+        def __init__(self, stdin_data: bytes, limit: int) -> None:
+            pipes_turns.append(turn)
+            super().__init__(stdin_data, limit)
+
     monkeypatch.setattr(anyio, "open_process", note_turn)
+    monkeypatch.setattr(process_module, "Pipes", NotingPipes)
     path = scripts.sh("exit 0")
     async with anyio.create_task_group() as counting:
         counting.start_soon(count_turns)
@@ -172,15 +182,25 @@ async def test_starts_do_not_follow_each_other_at_once(
             for _ in range(12):
                 group.start_soon(RawExec().exec_plugin, path, b"", None)
         counting.cancel_scope.cancel()
-    assert len(turns) == 12
-    assert max(Counter(turns).values()) <= 2
+    for each in (turns, pipes_turns):
+        assert len(each) == 12
+        assert max(Counter(each).values()) <= 2
 
 
-async def test_a_start_that_fails_gives_up_its_turn(scripts: Scripts) -> None:
+async def test_a_start_that_fails_gives_up_its_turn(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_pipes(*args: object) -> Pipes:
+        raise OSError(errno.EMFILE, "too many open files")
+
     path = scripts.sh("exit 0")
     for _ in range(5):
         with pytest.raises(PluginError):
             await RawExec().exec_plugin("/no/such/plugin", b"", None)
+        with monkeypatch.context() as patch:
+            patch.setattr(process_module, "Pipes", no_pipes)
+            with pytest.raises(PluginError, match="too many open files"):
+                await RawExec().exec_plugin(path, b"", None)
     with anyio.fail_after(20):
         await RawExec().exec_plugin(path, b"", None)
 

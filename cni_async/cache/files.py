@@ -271,7 +271,7 @@ def _remove_if_abandoned(path: str) -> None:
 
 
 async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
-    # Abandoned on cancellation, a write goes on to its end; it is atomic either way.
+    # Abandoned on cancellation, a write that has begun goes on to its end; it is atomic.
     try:
         return await in_thread(function, *args)
     except OSError as error:

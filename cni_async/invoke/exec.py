@@ -1,11 +1,14 @@
 """How plugins are found, run and understood: the `Exec` protocol and libcni's own way."""
 
 import errno
+import io
 import os
+import select
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import BinaryIO, Final, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -28,6 +31,8 @@ _BUSY_LAST_PAUSE: Final = 1.0
 _STDERR_TAIL: Final = 64 * 1024
 # Each takes up to nine file descriptors, and a process usually has 1024.
 _PLUGINS_AT_ONCE: Final = 100
+# Plugins' stderr is not mixed.
+_ONE_AT_A_TIME: Final = threading.Lock()
 # Of the running event loop.
 _LIMITER: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("cni_async.plugins")
 
@@ -80,20 +85,27 @@ class ProcessStderr:
 
     def write(self, data: bytes, /) -> None:
         """Write to `sys.stderr`; a daemon may have none."""
-        if sys.stderr is None:
-            return
-        buffer = getattr(sys.stderr, "buffer", None)
-        if buffer is None:
-            sys.stderr.write(data.decode("utf-8", "replace"))
-            sys.stderr.flush()  # the last line need not be a whole one
-            return
-        sys.stderr.flush()
-        # Past the buffer: what cannot be written would stay there, and Python, which tries it again
-        # when it ends, would end with status 120.
-        raw = getattr(buffer, "raw", buffer)
-        rest = memoryview(data)
-        while rest and (written := raw.write(rest)):
-            rest = rest[written:]
+        stream = sys.stderr
+        if type(stream) is io.TextIOWrapper:
+            stream.flush()
+            _write_through(stream.buffer, data)
+        elif stream is not None:
+            stream.write(data.decode("utf-8", "replace"))
+            stream.flush()  # the last line need not be a whole one
+
+
+def _write_through(stream: BinaryIO, data: bytes) -> None:
+    # Past the buffer: what cannot be written would stay there, and Python, which tries it again
+    # when it ends, would end with status 120.
+    raw = getattr(stream, "raw", stream)  # Python may have been told not to buffer
+    rest = memoryview(data)
+    with _ONE_AT_A_TIME:
+        while rest:
+            written = raw.write(rest)
+            if written is None:  # it does not block, and is full
+                select.select((), (raw,), ())
+            else:
+                rest = rest[written:]
 
 
 class RawExec:

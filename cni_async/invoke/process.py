@@ -175,7 +175,7 @@ def _turn() -> anyio.Semaphore:
     """Return what keeps starts apart: no more than two in a turn of the event loop.
 
     Each stalls it until the kernel has got around to the child, and a hundred in a row do so for a
-    third of a second on two cores. One at a time would cost throughput.
+    third of a second on two cores. Keeping to one makes the longest stall no shorter.
     """
     try:
         return _TURN.get()
