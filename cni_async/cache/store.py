@@ -98,8 +98,6 @@ class MemoryCache:
 
 def may_concern(file_name: str, container_id: str) -> bool:
     """Tell, as libcni does, whether a file name may be of a container's record."""
-    if not container_id:
-        return True
     part = f"-{container_id}-"
     position = file_name.find(part)
     return position > 0 and position + len(part) < len(file_name)
@@ -111,7 +109,7 @@ def list_attachments(
     """Turn (file name, record) pairs into the attachments of a container, or into all."""
     found: list[NetworkAttachment] = []
     for file_name, data in records:
-        if not may_concern(file_name, container_id):
+        if container_id and not may_concern(file_name, container_id):
             continue
         try:
             record = decode_record(data)
