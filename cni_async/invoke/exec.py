@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import BinaryIO, Final, Protocol
+from typing import Any, Final, Protocol
 
 import anyio
 import anyio.lowlevel
@@ -87,23 +87,26 @@ class ProcessStderr:
         """Write to `sys.stderr`; a daemon may have none."""
         stream = sys.stderr
         if type(stream) is io.TextIOWrapper:
-            stream.flush()
-            _write_through(stream.buffer, data)
+            _write_through(stream, data)
         elif stream is not None:
             stream.write(data.decode("utf-8", "replace"))
             stream.flush()  # the last line need not be a whole one
 
 
-def _write_through(stream: BinaryIO, data: bytes) -> None:
+def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
+    stream.flush()
     # Past the buffer: what cannot be written would stay there, and Python, which tries it again
     # when it ends, would end with status 120.
-    raw = getattr(stream, "raw", stream)  # Python may have been told not to buffer
+    buffer = stream.buffer
+    raw: Any = getattr(buffer, "raw", buffer)  # Python may have been told not to buffer
     rest = memoryview(data)
     with _ONE_AT_A_TIME:
         while rest:
             written = raw.write(rest)
             if written is None:  # it does not block, and is full
-                select.select((), (raw,), ())
+                writable = select.poll()
+                writable.register(raw, select.POLLOUT)
+                writable.poll()
             else:
                 rest = rest[written:]
 
