@@ -114,7 +114,8 @@ class Recorder:
         """Return all calls so far, or those with one command, in the order they started."""
         entries: list[dict[str, Any]] = []
         if self._log.exists():
-            entries = [ast.literal_eval(line) for line in self._log.read_text().splitlines()]
+            *lines, _ = self._log.read_bytes().split(b"\n")  # the last one may be half written
+            entries = [ast.literal_eval(line.decode()) for line in lines]
         ends = {entry["pid"]: entry["ended"] for entry in entries if "ended" in entry}
         calls = [
             Call(**entry, ended=ends.get(entry["pid"])) for entry in entries if "started" in entry
