@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import io
 import os
 import select
 import signal
 import sys
+import termios
 import threading
 import time
 from collections.abc import AsyncIterator, Callable
@@ -346,9 +348,13 @@ async def test_stderr_that_is_full_for_a_while(
     os.set_blocking(end, False)
     text: list[bytes] = []
 
+    def lies_there() -> int:
+        return int.from_bytes(fcntl.ioctl(ours, termios.FIONREAD, bytes(4)), sys.byteorder)
+
     def read() -> None:
         with open(ours, "rb") as file:
-            time.sleep(0.2)
+            while lies_there() < 60000:  # of the 64 KiB that a pipe holds
+                time.sleep(0.001)
             text.append(file.read())
 
     reader = threading.Thread(target=read)
