@@ -8,6 +8,7 @@ import io
 import os
 import select
 import signal
+import subprocess
 import sys
 import termios
 import threading
@@ -365,6 +366,8 @@ async def test_stderr_that_is_full_for_a_while(
         monkeypatch.setattr(sys, "stderr", stream)
         path = scripts.sh("seq 50000 >&2; echo done")
         assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
+        while lies_there():  # what finds a full pipe is lost
+            await anyio.sleep(0.001)
         stream.write("after\n")
         stream.flush()
         stream.detach()
@@ -372,6 +375,21 @@ async def test_stderr_that_is_full_for_a_while(
     assert text == [
         b"before\n" + b"".join(b"%d\n" % number for number in range(1, 50001)) + b"after\n"
     ]
+
+
+def test_stderr_in_a_forked_child() -> None:
+    """It need not wait for what another thread of its parent was writing."""
+    code = """if True:
+        import os
+        from cni_async.invoke import exec
+        with exec._one_at_a_time:
+            if not (pid := os.fork()):
+                exec.ProcessStderr().write(b"warn")
+                os._exit(0)
+            os.waitpid(pid, 0)
+    """
+    program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+    assert (program.returncode, program.stderr) == (0, b"warn")
 
 
 # Grandchildren that hold on to the pipes

@@ -31,8 +31,6 @@ _BUSY_LAST_PAUSE: Final = 1.0
 _STDERR_TAIL: Final = 64 * 1024
 # Each takes up to nine file descriptors, and a process usually has 1024.
 _PLUGINS_AT_ONCE: Final = 100
-# Plugins' stderr is not mixed.
-_ONE_AT_A_TIME: Final = threading.Lock()
 # Of the running event loop.
 _LIMITER: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("cni_async.plugins")
 
@@ -93,6 +91,18 @@ class ProcessStderr:
             stream.flush()  # the last line need not be a whole one
 
 
+_one_at_a_time = threading.Lock()  # plugins' stderr is not mixed
+
+
+def _renew_lock() -> None:
+    # Whoever holds it in the parent of a fork is not there in the child, and never lets go of it.
+    global _one_at_a_time
+    _one_at_a_time = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_renew_lock)
+
+
 def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
     stream.flush()
     # Past the buffer: what cannot be written would stay there, and Python, which tries it again
@@ -100,7 +110,7 @@ def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
     buffer = stream.buffer
     raw: Any = getattr(buffer, "raw", buffer)  # Python may have been told not to buffer
     rest = memoryview(data)
-    with _ONE_AT_A_TIME:
+    with _one_at_a_time:
         while rest:
             written = raw.write(rest)
             if written is None:  # it does not block, and is full
