@@ -1,12 +1,11 @@
 """Do things at once whose order does not matter, or to the end whatever happens meanwhile."""
 
-import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from typing import Any, Final, TypeVar
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, TypeVar
 
 import anyio
 
-from ._uncut import in_asyncio_task
+from ._uncut import uncut
 from .errors import CNIError
 
 _T = TypeVar("_T")
@@ -56,7 +55,7 @@ async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float | Non
     """Await a call that a cancellation must not cut short; it is acted upon afterwards.
 
     Args:
-        call: what to await.
+        call: what to await, in the caller's task.
         within: seconds after which it is cut short all the same, if any.
 
     Raises:
@@ -68,23 +67,4 @@ async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float | Non
         with anyio.fail_after(within):
             await call()
 
-    with anyio.CancelScope(shield=True):
-        if in_asyncio_task():
-            await _in_own_task(bounded())
-        else:
-            await bounded()
-
-
-async def _in_own_task(coroutine: Coroutine[Any, Any, None]) -> None:
-    # On asyncio task.cancel() cuts through anyio's shield; here it only reaches the waiting for
-    # another task.
-    task = asyncio.get_running_loop().create_task(coroutine)
-    interruption: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait((task,))
-        except asyncio.CancelledError as error:
-            interruption = error
-    if interruption is None:
-        return task.result()
-    raise interruption from None if task.cancelled() else task.exception()
+    await uncut(bounded())

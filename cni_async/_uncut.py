@@ -1,6 +1,7 @@
-"""Await what no cancellation may cut short, not even that of a whole event loop."""
+"""Await what no cancellation may cut short, not even the end of an event loop."""
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -10,84 +11,170 @@ import anyio
 _T = TypeVar("_T")
 
 
-async def uncut(coroutine: Coroutine[Any, Any, _T], *, begun: Callable[[], None]) -> _T:
-    """Await a coroutine that no cancellation cuts short; it is acted upon afterwards.
+async def uncut(
+    coroutine: Coroutine[Any, Any, _T], *, begun: Callable[[], None] | None = None
+) -> _T:
+    """Await a coroutine to its end; a cancellation of the caller is raised after that.
+
+    Cancel scopes inside the coroutine work as everywhere: give it a deadline there.
 
     Args:
-        coroutine: what to await. It is bounded in time by itself, but not by a cancel scope: on
-            asyncio that would not come through either.
-        begun: is called in the turn of the event loop after the one in which it has come to wait
-            for something, if that can be known, and once it has ended if not.
+        coroutine: what to await. It runs in the caller's task.
+        begun: is called in the turn of the event loop after the one in which the coroutine first
+            waits for something; on trio, and for one that never waits, once it has ended.
 
     Raises:
-        BaseException: what it raises; the cause of the cancellation if there is one, too.
+        BaseException: what the coroutine raises; where the caller was cancelled, that is the
+            cause of the cancellation's error.
     """
     result: list[_T] = []
     with anyio.CancelScope(shield=True):
         if in_asyncio_task():
-            result.append(await _Uncut(coroutine, begun))
+            result.append(await _Uncut(coroutine, begun or _nothing))
         else:
             try:
                 result.append(await coroutine)
             finally:
-                begun()
+                if begun is not None:
+                    begun()
     return result[0]
 
 
 class _Uncut(Generic[_T]):
     """Awaits a coroutine on asyncio, where task.cancel() cuts through anyio's shield.
 
-    A task waits for one future after the other, and cancelling the task cancels the future. So
-    this has it wait for a stand-in of each. A task of its own for the coroutine would not do:
-    asyncio.run() cancels whatever tasks there are when it ends.
+    A task waits for one future after the other, and task.cancel() cancels the future. So the task
+    waits for a stand-in of each here. A cancellation by the application is kept until the
+    coroutine has ended; one by a cancel scope inside the coroutine is handed on.
+
+    A task of its own for the coroutine would not do: asyncio.run() cancels all tasks when it ends.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, _T], begun: Callable[[], None]) -> None:
         self._coroutine = coroutine
-        self._begun = begun
+        self._begun: Callable[[], None] | None = begun
+        self._kept = _Cancellations()
 
     def __await__(self) -> Generator[Any, Any, _T]:
-        loop = asyncio.get_running_loop()
-        steps = self._coroutine.__await__()
-        begun: Callable[[], None] | None = self._begun
-        interruption: asyncio.CancelledError | None = None
         try:
-            while True:
-                awaited: asyncio.Future[Any] | None = next(steps)
-                if begun is not None:
-                    loop.call_soon(begun)
-                    begun = None
-                if awaited is not None:
-                    # Tells a task that a future was awaited properly, and means us here.
-                    awaited._asyncio_future_blocking = False
-                while awaited is None or not awaited.done():
-                    try:
-                        yield from _turn_or_end(loop, awaited)
-                    except asyncio.CancelledError as error:
-                        interruption = error
-                    if awaited is None:
-                        break
-        except StopIteration as end:
-            if interruption is not None:
-                raise interruption from None
-            result: _T = end.value
-            return result
-        except Exception as failure:
-            if interruption is not None:
-                raise interruption from failure
+            result = yield from self._run()
+        except (Exception, asyncio.CancelledError) as failure:
+            yield from self._kept.raise_from(failure)
             raise
         finally:
-            if begun is not None:
-                begun()
+            self._coroutine.close()
+            if self._begun is not None:
+                self._begun()
+        yield from self._kept.raise_from(None)
+        return result
+
+    def _run(self) -> Generator[Any, Any, _T]:
+        loop = asyncio.get_running_loop()
+        thrown: BaseException | None = None
+        while True:
+            try:
+                if thrown is None:
+                    awaited: asyncio.Future[Any] | None = self._coroutine.send(None)
+                else:
+                    awaited = self._coroutine.throw(thrown)
+            except StopIteration as end:
+                result: _T = end.value
+                return result
+            if self._begun is not None:
+                loop.call_soon(self._begun)
+                self._begun = None
+            if awaited is not None:
+                # Tells a task that a future was awaited properly, and means this object here.
+                awaited._asyncio_future_blocking = False
+            thrown = yield from self._wait(loop, awaited)
+
+    def _wait(
+        self, loop: asyncio.AbstractEventLoop, awaited: "asyncio.Future[Any] | None"
+    ) -> Generator[Any, Any, asyncio.CancelledError | None]:
+        """Wait until a future is done, or for one turn; return what to throw at the coroutine."""
+        if awaited is None:
+            return (yield from self._kept.collect(_next_turn()))
+        while not awaited.done():
+            error = yield from self._kept.collect(_end_of(loop, awaited))
+            # As a task does: the coroutine learns it from the future where it can.
+            if error is not None and not awaited.cancel(error.args[0]):
+                return error
+        return None
 
 
-def _turn_or_end(
-    loop: asyncio.AbstractEventLoop, awaited: "asyncio.Future[Any] | None"
+class _Cancellations:
+    """The cancellations of a task by the application while a coroutine must not be cut short."""
+
+    def __init__(self) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._task = task
+        self._count = 0
+        self._last: asyncio.CancelledError | None = None
+
+    def collect(
+        self, wait: Generator[Any, Any, None]
+    ) -> Generator[Any, Any, asyncio.CancelledError | None]:
+        """Wait once; keep cancellations by the application, return one by a cancel scope."""
+        before = self._task.cancelling()
+        try:
+            yield from wait
+        except asyncio.CancelledError as error:
+            requests = self._task.cancelling() - before
+            by_scope = _is_of_a_scope(error)
+            if not by_scope:
+                self._last = error
+            elif requests > 1:
+                # Requests of one turn arrive as one exception, the first one's.
+                self._last = asyncio.CancelledError()
+                requests -= 1
+            else:
+                requests = 0
+            for _ in range(requests):
+                # A scope inside the coroutine counts requests, too, and would not catch the
+                # exception of its own timeout. `raise_from` makes the request again.
+                self._task.uncancel()
+                self._count += 1
+            return error if by_scope else None
+        return None
+
+    def raise_from(self, cause: BaseException | None) -> Generator[Any, Any, None]:
+        """Raise the last of the kept cancellations, if there is one.
+
+        Args:
+            cause: the cause of the error that is raised.
+        """
+        error = self._last
+        if error is None:
+            return
+        for _ in range(self._count):
+            self._task.cancel(*error.args[:1])
+        if self._count:
+            try:
+                yield  # in the next turn the task raises what was just requested
+            except asyncio.CancelledError as raised:
+                error = raised
+        raise error from cause
+
+
+def _is_of_a_scope(error: asyncio.CancelledError) -> bool:
+    """Tell whether a cancel scope inside the coroutine has cancelled the task."""
+    # `uncut` is shielded, and this looks no farther than a shield.
+    if anyio.current_effective_deadline() > -math.inf:
+        return False
+    # The application may have cancelled the task in the turn in which the scope's time was up.
+    # All releases of anyio mark their requests so, and repeat them until they get through.
+    return bool(error.args) and "cancel scope" in str(error.args[0])
+
+
+def _next_turn() -> Generator[Any, Any, None]:
+    yield
+
+
+def _end_of(
+    loop: asyncio.AbstractEventLoop, awaited: "asyncio.Future[Any]"
 ) -> Generator[Any, Any, None]:
-    """Wait until a future is done, or for the event loop's next turn."""
-    if awaited is None:
-        yield
-        return
+    """Wait until a future is done."""
     done = loop.create_future()
     awaited.add_done_callback(partial(_set, done))
     yield from done
@@ -96,6 +183,10 @@ def _turn_or_end(
 def _set(done: "asyncio.Future[None]", _: object) -> None:
     if not done.done():  # it is cancelled if the task was
         done.set_result(None)
+
+
+def _nothing() -> None:
+    pass
 
 
 def in_asyncio_task() -> bool:

@@ -127,3 +127,164 @@ async def test_a_cancelled_task_whose_coroutine_fails() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert causes == [witness.error]
+
+
+# Cancel scopes inside the coroutine
+
+
+class Scoped:
+    """A coroutine whose first wait is ended by a cancel scope of its own, and its second is not."""
+
+    def __init__(self, seconds: float = 60) -> None:
+        self.scope = anyio.CancelScope(deadline=anyio.current_time() + seconds)
+        self.waits = anyio.Event()
+        self.go_on = anyio.Event()
+        self.ended = False
+
+    async def coroutine(self) -> None:
+        with self.scope:
+            self.waits.set()
+            await anyio.sleep_forever()
+        await self.go_on.wait()
+        await anyio.lowlevel.checkpoint()
+        self.ended = True
+
+
+async def test_a_deadline_inside() -> None:
+    scoped = Scoped(0.01)
+    scoped.go_on.set()
+    await uncut(scoped.coroutine())
+    assert scoped.scope.cancelled_caught
+    assert scoped.ended
+
+
+async def test_a_deadline_inside_a_cancelled_scope() -> None:
+    scoped = Scoped(0.01)
+    scoped.go_on.set()
+    with anyio.CancelScope() as outer:
+        outer.cancel()
+        await uncut(scoped.coroutine())
+        assert scoped.scope.cancelled_caught
+        assert scoped.ended
+        await anyio.lowlevel.checkpoint()
+    assert outer.cancelled_caught
+
+
+@asyncio_only
+@pytest.mark.parametrize("times", [1, 3])
+async def test_a_deadline_inside_after_the_task_was_cancelled(times: int) -> None:
+    """The deadline ends what it is for and no more; the task is cancelled after that."""
+    scoped = Scoped(0.1)
+    task = asyncio.create_task(uncut(scoped.coroutine()))
+    await scoped.waits.wait()
+    for _ in range(times):
+        task.cancel("enough")
+        await asyncio.sleep(0)
+    scoped.go_on.set()
+    with pytest.raises(asyncio.CancelledError, match="enough"):
+        await task
+    assert scoped.scope.cancelled_caught
+    assert scoped.ended
+    assert task.cancelling() == times
+
+
+@asyncio_only
+@pytest.mark.parametrize("order", ["scope, task", "task, scope", "task, scope, task"])
+async def test_a_scope_inside_and_the_task_are_cancelled_in_one_turn(order: str) -> None:
+    """To asyncio that is one exception; neither is lost."""
+    scoped = Scoped()
+    task = asyncio.create_task(uncut(scoped.coroutine()))
+    await scoped.waits.wait()
+    await asyncio.sleep(0.01)
+    for which in order.split(", "):
+        if which == "scope":
+            scoped.scope.cancel()
+        else:
+            task.cancel("enough")
+    await asyncio.sleep(0.01)
+    scoped.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scoped.scope.cancelled_caught
+    assert scoped.ended
+    assert task.cancelling() == order.count("task")
+
+
+@asyncio_only
+async def test_in_a_task_that_was_cancelled_before() -> None:
+    """The task's count of requests is left as it was."""
+    scoped = Scoped(0.01)
+    scoped.go_on.set()
+
+    async def main() -> None:
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await uncut(scoped.coroutine())
+
+    task = asyncio.create_task(main())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scoped.ended
+    assert task.cancelling() == 1
+
+
+@asyncio_only
+async def test_nested() -> None:
+    inner, outer = Scoped(0.05), Scoped(0.1)
+
+    async def both() -> None:
+        await uncut(inner.coroutine())
+        await outer.coroutine()
+
+    task = asyncio.create_task(uncut(both()))
+    await inner.waits.wait()
+    task.cancel()
+    inner.go_on.set()
+    outer.go_on.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (inner.ended, outer.ended) == (True, True)
+    assert task.cancelling() == 1
+
+
+@asyncio_only
+async def test_a_task_group_whose_other_task_fails() -> None:
+    """The group tells of the failure, and of nothing else."""
+    scoped = Scoped(0.05)
+
+    async def fail() -> None:
+        await scoped.waits.wait()
+        scoped.go_on.set()
+        raise ValueError("no")
+
+    async def both() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+            await uncut(scoped.coroutine())
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await both()
+    assert scoped.ended
+    assert [str(error) for error in caught.value.exceptions] == ["no"]
+    current = asyncio.current_task()
+    assert current is not None
+    assert current.cancelling() == 0
+
+
+async def test_a_coroutine_that_is_closed() -> None:
+    """It is closed with its caller."""
+    closed: list[bool] = []
+
+    async def coroutine() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            closed.append(True)
+
+    call = uncut(coroutine())
+    call.send(None)
+    call.close()
+    assert closed == [True]

@@ -27,6 +27,7 @@ from cni_async._threads import in_thread, no_thread
 from cni_async._uncut import uncut
 
 from .pipes import OutputLimit, Pipes
+from .start_anyio import open_process
 
 _log = logging.getLogger(__name__)
 
@@ -146,14 +147,7 @@ async def _start(
     async def start() -> anyio.abc.Process:
         nonlocal process
         try:
-            process = await anyio.open_process(
-                [path],
-                stdin=pipes.stdin,
-                stdout=pipes.stdout,
-                stderr=pipes.stderr,
-                env=None if environ is None else dict(environ),  # uvloop takes no other
-                start_new_session=True,
-            )
+            process = await open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
         except RuntimeError as error:
             if "start new thread" in str(error):  # trio starts processes in threads
                 raise no_thread() from error
