@@ -23,9 +23,12 @@ _NO_UVLOOP = pytest.mark.skipif(
 def pytest_configure() -> None:
     """Keep what the tests do off the machine's network, and what it is like off the tests."""
     leave_host_network()
-    # Under nohup it is ignored, and so it would be by all the processes that tests start.
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # nohup ignores the first, a shell's background jobs the next two, and a supervisor may ignore
+    # any. All the processes that tests start would inherit that.
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
+
+from .wait import PATIENCE, eventually_blocking
+
+
+def state(pid: int) -> str:
+    """Return the letter for what a process is doing, as in /proc/PID/stat; "X" if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
 
 
 def is_running(pid: int) -> bool:
     """Tell whether a process exists and is more than a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+    return state(pid) not in "ZX"
 
 
 def is_asleep(pid: int) -> bool:
     """Tell whether a process waits for something, and not in the middle of a vfork."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return fields[0] == "S"
+    return state(pid) == "S"
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a signal has stopped a process."""
+    return state(pid) == "T"
 
 
 def processes_with(mark: str) -> dict[int, str]:
@@ -34,11 +44,9 @@ def processes_with(mark: str) -> dict[int, str]:
     return found
 
 
-def wait_until_gone(*pids: int, timeout: float = 2) -> bool:
-    """Wait for processes to end (a kill takes effect a little later); tell whether all did."""
-    deadline = time.monotonic() + timeout
-    while any(map(is_running, pids)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
+def wait_until_gone(*pids: int, timeout: float = PATIENCE) -> bool:
+    """See processes end: a kill takes effect a little later, and on a busy machine later still."""
+    eventually_blocking(
+        lambda: [pid for pid in pids if is_running(pid)], lambda left: not left, within=timeout
+    )
     return True
