@@ -74,7 +74,7 @@ async def test_while_a_plugin_adds(tmp_path: Path, loop: str) -> None:
         assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
         await interrupt(process)
         await is_interrupted(process)
-    assert wait_until_gone(*pids, timeout=20)
+    assert wait_until_gone(*pids)
     assert (node.held(), node.records()) == (set(), {})
 
 
@@ -103,7 +103,7 @@ async def test_twice(tmp_path: Path, loop: str) -> None:
         pids += await node.hangs("b", "DEL")
         await interrupt(process)
         await is_interrupted(process)
-    assert wait_until_gone(*pids, timeout=20)
+    assert wait_until_gone(*pids)
     assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
     node.hang("b")
     with anyio.fail_after(PATIENCE):
