@@ -449,6 +449,7 @@ async def test_what_a_writer_that_died_leaves_is_invisible_and_cleaned(tmp_path:
     assert cache.records == {KEY.file_name: record()}
     assert len(await cache.attachments()) == 1
     # Young: it could be somebody's who is about to lock it.
+    os.utime(cache.results / ".tmp" / leftover)
     await Cache(tmp_path).store(KEY, record())
     assert cache.unfinished == [leftover]
     old = time.time() - 60
