@@ -26,7 +26,7 @@ import pytest_asyncio
 
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import DefaultExec, RawExec
-from tests.support.processes import is_running, wait_until_gone
+from tests.support.processes import comes_to_rest, is_running, wait_until_gone
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 from tests.support.wait import LIMITS, Stopwatch, eventually
 
@@ -519,6 +519,7 @@ async def test_interrupted_program_in_a_hurry(plugins: Plugins) -> None:
     pid = await plugins.ready()
     process.send_signal(signal.SIGINT)
     await eventually(lambda: plugins.lines("told"))  # else two signals could come as one
+    await comes_to_rest(process.pid)
     assert is_running(pid)
     process.send_signal(signal.SIGINT)
     stderr = await finish(process)  # which does not wait until the grace is over

@@ -18,7 +18,7 @@ import anyio.to_thread
 import pytest
 
 from tests.support.node import Node
-from tests.support.processes import is_asleep, wait_until_gone
+from tests.support.processes import comes_to_rest, wait_until_gone
 
 # What these are about has an event loop of its own.
 pytestmark = pytest.mark.anyio
@@ -48,11 +48,7 @@ async def interrupt(process: subprocess.Popen[str]) -> None:
 
     Whose code it hits in the middle, that of a start for example, nobody can say.
     """
-    seen = 0
-    with anyio.fail_after(PATIENCE):
-        while seen < 10:
-            await anyio.sleep(0.02)
-            seen = seen + 1 if is_asleep(process.pid) else 0
+    await comes_to_rest(process.pid)
     process.send_signal(signal.SIGINT)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from .wait import PATIENCE, eventually_blocking
+from .wait import PATIENCE, eventually, eventually_blocking
 
 
 def state(pid: int) -> str:
@@ -24,6 +24,21 @@ def is_running(pid: int) -> bool:
 def is_asleep(pid: int) -> bool:
     """Tell whether a process waits for something, and not in the middle of a vfork."""
     return state(pid) == "S"
+
+
+async def comes_to_rest(pid: int) -> None:
+    """Wait until a process, however often it is looked at for a fifth of a second, is asleep.
+
+    A signal then does not hit it in the middle of something.
+    """
+    looks = 0
+
+    def count() -> int:
+        nonlocal looks
+        looks = looks + 1 if is_asleep(pid) else 0
+        return looks
+
+    await eventually(count, lambda looks: looks >= 40)
 
 
 def is_stopped(pid: int) -> bool:
