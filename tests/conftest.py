@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
+from tests.support.processes import ignore_no_signals
 from tests.support.recorder import Recorder
 
 _HAS_UVLOOP = find_spec("uvloop") is not None
@@ -22,13 +23,14 @@ _NO_UVLOOP = pytest.mark.skipif(
 
 def pytest_configure() -> None:
     """Keep what the tests do off the machine's network, and what it is like off the tests."""
+    ignore_no_signals()
     leave_host_network()
-    # nohup ignores the first, a shell's background jobs the next two, and a supervisor may ignore
-    # any. All the processes that tests start would inherit that.
-    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
-        if signal.getsignal(number) is signal.SIG_IGN:
-            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
-            signal.signal(number, usual)
+    # How long an example takes says more of the machine than of what is tested.
+    patient = hypothesis.settings(
+        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("patient", patient)
+    hypothesis.settings.load_profile("patient")
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

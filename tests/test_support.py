@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -119,6 +120,36 @@ def test_a_kernel_that_does_not_tell_how_busy_it_is(monkeypatch: pytest.MonkeyPa
     assert watch.within(1)
     now += 60
     assert not watch.within(1)
+
+
+def test_signals_that_are_ignored_when_tests_are_started() -> None:
+    """As under nohup, or in the background of a shell's script."""
+    code = (
+        "from tests.support.processes import ignore_no_signals; ignore_no_signals();"
+        "print(open('/proc/self/status').read())"
+    )
+    done = subprocess.run(
+        [
+            "sh",
+            "-c",
+            "trap '' HUP INT QUIT TERM CHLD; exec \"$@\"",
+            "sh",
+            sys.executable,
+            "-c",
+            code,
+        ],
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    [ignored] = [line for line in done.stdout.splitlines() if line.startswith("SigIgn:")]
+    # Python ignores these itself.
+    assert int(ignored.split()[1], 16) == signals_mask(signal.SIGPIPE, signal.SIGXFSZ)
+
+
+def signals_mask(*numbers: signal.Signals) -> int:
+    return sum(1 << (number - 1) for number in numbers)
 
 
 def test_a_process_that_is_gone() -> None:

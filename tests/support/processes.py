@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 from .wait import PATIENCE, eventually, eventually_blocking
+
+
+def ignore_no_signals() -> None:
+    """Undo what this process has inherited, and what all that it starts would inherit.
+
+    nohup ignores SIGHUP, a shell's background jobs SIGINT and SIGQUIT, and a supervisor may ignore
+    any.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
 
 
 def state(pid: int) -> str:
