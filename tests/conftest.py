@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import signal
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import pytest
 
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
+from tests.support.processes import ignore_no_signals
 from tests.support.recorder import Recorder
 
 _HAS_UVLOOP = find_spec("uvloop") is not None
@@ -22,10 +23,14 @@ _NO_UVLOOP = pytest.mark.skipif(
 
 def pytest_configure() -> None:
     """Keep what the tests do off the machine's network, and what it is like off the tests."""
+    ignore_no_signals()
     leave_host_network()
-    # Under nohup it is ignored, and so it would be by all the processes that tests start.
-    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
-        signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    # How long an example takes says more of the machine than of what is tested.
+    patient = hypothesis.settings(
+        deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    )
+    hypothesis.settings.register_profile("patient", patient)
+    hypothesis.settings.load_profile("patient")
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

@@ -51,6 +51,7 @@ from tests.support.chains import (
 )
 from tests.support.processes import wait_until_gone
 from tests.support.recorder import Answer, Recorder
+from tests.support.wait import LIMITS, PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -270,7 +271,7 @@ async def test_a_single_plugin_fails(way: Way) -> None:
 
 @both_ways
 async def test_a_plugins_time_is_up(way: Way) -> None:
-    fake = rolling({("b", "ADD"): Blocker()}, way=way, timeout=0.05)
+    fake = rolling({("b", "ADD"): Blocker()}, way=way, timeout=0.5)
     caught = await refused(way, fake)
     assert isinstance(caught, PluginTimeoutError)
     assert fake.order == ["a ADD", "b ADD", "b DEL", "a DEL"]
@@ -338,13 +339,13 @@ async def test_both_errors_are_kept(way: Way, caplog: pytest.LogCaptureFixture) 
 @both_ways
 async def test_the_del_takes_too_long(way: Way) -> None:
     fake = rolling(
-        {("b", "ADD"): failure("first"), ("b", "DEL"): Blocker()}, way=way, cleanup_timeout=0.05
+        {("b", "ADD"): failure("first"), ("b", "DEL"): Blocker()}, way=way, cleanup_timeout=0.5
     )
     with anyio.fail_after(10):
         caught = await refused(way, fake)
     assert str(caught) == 'plugin type="b" failed (add): first'
     assert isinstance(caught.rollback_error, PluginTimeoutError)
-    assert str(caught.rollback_error) == "rollback of c1 eth0 was not done in 0.05 s"
+    assert str(caught.rollback_error) == "rollback of c1 eth0 was not done in 0.5 s"
     assert (caught.rollback_error.command, caught.rollback_error.retryable) == ("DEL", True)
     assert fake.order == ["a ADD", "b ADD", "b DEL"]
     assert [one.completed for one in await fake.cni.get_cached_attachments()] == [False]
@@ -634,7 +635,7 @@ async def test_task_cancel_while_the_del_runs_and_fails(
 @asyncio_only
 async def test_task_cancel_while_the_del_runs_too_long(caplog: pytest.LogCaptureFixture) -> None:
     blocker = Blocker()
-    fake = rolling({("a", "ADD"): failure(), ("a", "DEL"): blocker}, cleanup_timeout=0.1)
+    fake = rolling({("a", "ADD"): failure(), ("a", "DEL"): blocker}, cleanup_timeout=0.5)
     task = asyncio.ensure_future(_add(fake.cni, ABC, RT))
     await blocker.started.wait()
     task.cancel()
@@ -642,7 +643,7 @@ async def test_task_cancel_while_the_del_runs_too_long(caplog: pytest.LogCapture
         await task
     assert isinstance(caught.value.__cause__, PluginTimeoutError)
     assert caplog.messages == [
-        "rollback of c1 eth0 failed: rollback of c1 eth0 was not done in 0.1 s"
+        "rollback of c1 eth0 failed: rollback of c1 eth0 was not done in 0.5 s"
     ]
 
 
@@ -651,7 +652,7 @@ async def test_task_cancel_while_the_del_runs_too_long(caplog: pytest.LogCapture
 async def test_asyncio_timeout(way: Way) -> None:
     fake = rolling({("b", "ADD"): Blocker()}, way=way)
     with pytest.raises(TimeoutError) as caught:
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(0.5):
             await way(fake.cni, ABC, RT)
     assert not isinstance(caught.value, CNIError)
     assert fake.order == ["a ADD", "b ADD", "b DEL", "a DEL"]
@@ -710,11 +711,11 @@ async def test_the_del_fails() -> None:
 
 
 async def test_the_del_does_not_end() -> None:
-    fake = runtime({("c", "DEL"): Blocker()}, cleanup_timeout=0.05)
+    fake = runtime({("c", "DEL"): Blocker()}, cleanup_timeout=0.5)
     with anyio.fail_after(10), pytest.raises(PluginTimeoutError) as caught:
         async with fake.cni.attachment(ABC, RT):
             fake.exec.calls.clear()
-    assert str(caught.value) == "DEL of c1 eth0 was not done in 0.05 s"
+    assert str(caught.value) == "DEL of c1 eth0 was not done in 0.5 s"
     assert (caught.value.command, caught.value.retryable) == ("DEL", True)
     assert fake.order == ["c DEL"]
     assert [one.completed for one in await fake.cache.attachments()] == [True]
@@ -723,7 +724,7 @@ async def test_the_del_does_not_end() -> None:
 async def test_the_del_does_not_get_its_turn() -> None:
     """Waiting for others is within `cleanup_timeout`, too; and nobody waits for it then."""
     wait = Wait()
-    fake = runtime({("a", "CHECK"): wait}, cleanup_timeout=0.05)
+    fake = runtime({("a", "CHECK"): wait}, cleanup_timeout=0.5)
 
     async def check() -> None:
         await fake.cni.check_network_list(network("a"), RT)
@@ -946,9 +947,13 @@ async def test_a_real_plugin_is_killed_when_cancelled(
 
 async def test_a_real_plugins_time_is_up(recorder: Recorder, tmp_path: Path) -> None:
     recorder.plugin("a", {"ADD": Answer(sleep=60)})
-    cni = with_plugins(recorder, tmp_path, rollback=True, timeout=1)
-    with pytest.raises(PluginTimeoutError) as caught:
-        await cni.add_network(single(), RT)
+    for limit in LIMITS:
+        recorder.forget()
+        cni = with_plugins(recorder, tmp_path, rollback=True, timeout=limit)
+        with pytest.raises(PluginTimeoutError) as caught:
+            await cni.add_network(single(), RT)
+        if len(recorder.calls()) == 2 and recorder.calls()[1].ended:
+            break  # else a busy machine has not run them within their time
     assert caught.value.rollback_error is None
     assert recorder.order() == ["a ADD", "a DEL"]
     assert records(tmp_path) == []
@@ -956,10 +961,13 @@ async def test_a_real_plugins_time_is_up(recorder: Recorder, tmp_path: Path) -> 
 
 async def test_a_real_plugins_del_hangs(recorder: Recorder, tmp_path: Path) -> None:
     recorder.plugin("a", {"DEL": Answer(sleep=60, ignore_sigterm=True)})
-    cni = with_plugins(recorder, tmp_path, cleanup_timeout=1)
-    with anyio.fail_after(20), pytest.raises(PluginTimeoutError):
-        async with cni.attachment(single(), RT):
-            pass
+    for limit in LIMITS:
+        cni = with_plugins(recorder, tmp_path, cleanup_timeout=limit)
+        with anyio.fail_after(2 * PATIENCE), pytest.raises(PluginTimeoutError):
+            async with cni.attachment(single(), RT):
+                pass
+        if recorder.calls("DEL"):
+            break
     # It is ended all the same, and the record is there for another try.
     assert wait_until_gone(recorder.calls("DEL")[0].pid)
     assert records(tmp_path) == ["net-c1-eth0"]

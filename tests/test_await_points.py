@@ -25,6 +25,7 @@ from tests.support.chains import network
 from tests.support.node import Node, rt
 from tests.support.scripts import has_children, open_fds, skip_on
 from tests.support.steps import Outcome, cancelled_after
+from tests.support.wait import PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -181,10 +182,7 @@ class Ourselves:
 
     async def has_nothing_left(self, node: Node) -> None:
         # What a thread was at when nobody waited for it any more, it brings to its end.
-        deadline = time.monotonic() + 20
-        while busy_threads() and time.monotonic() < deadline:
-            await anyio.sleep(0.001)
-        assert not busy_threads()
+        await eventually(busy_threads, lambda busy: not busy)
         assert not has_children()  # nor zombies
         assert open_fds() == self.fds
         assert tasks() == self.tasks
@@ -203,7 +201,7 @@ async def walk(node: Node, operation: Operation, **options: Any) -> None:
     cancelled = 0
     for number in range(1, 1000):
         node.put(operation.begun, operation.completed)
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             outcome = await cancelled_after(number, lambda: operation.call(node), **options)
         await ourselves.has_nothing_left(node)
         see_how_it_ended(operation, outcome)
@@ -212,7 +210,7 @@ async def walk(node: Node, operation: Operation, **options: Any) -> None:
         operation.promise(node, not outcome.cancelled)
         cancelled += outcome.cancelled
         # Nobody is in the way of a DEL, and it finds what there is.
-        with anyio.fail_after(30):
+        with anyio.fail_after(PATIENCE):
             for container_id in sorted({"c1", *operation.begun, *operation.completed}):
                 await node.plain.del_network_list(AB, rt(container_id))
         assert (node.held() - {"c1.bad"}, node.records()) == (set(), {})

@@ -146,7 +146,7 @@ async def test_item_351_different_containers_at_the_same_time() -> None:
         await all_of_them.wait()
 
     fake = runtime({("a", "ADD"): add})
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         async with anyio.create_task_group() as group:
             for number in range(20):
                 rt = RuntimeConf(f"c{number}", "", "eth0")

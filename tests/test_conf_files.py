@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import socket
+import threading
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -33,6 +34,7 @@ from cni_async.errors import (
     NoConfigsFoundError,
     NotFoundError,
 )
+from tests.support.wait import PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -517,21 +519,26 @@ async def test_a_dead_disk_does_not_hold_the_caller(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     release, write_end = os.pipe()
+    begun, is_over = threading.Event(), threading.Event()
 
     def read(_path: str) -> bytes:
+        begun.set()
         os.read(release, 1)
+        is_over.set()
         return b""
 
     monkeypatch.setattr(_read, "_read_file", read)
     try:
-        with anyio.fail_after(10), anyio.move_on_after(0.05) as scope:
-            await conf_from_file(tmp_path)
-        assert scope.cancelled_caught
+        with anyio.fail_after(PATIENCE):
+            async with anyio.create_task_group() as group:
+                group.start_soon(conf_from_file, tmp_path)
+                await eventually(begun.is_set)
+                group.cancel_scope.cancel()
+        assert not is_over.is_set()
     finally:
         os.write(write_end, b"x")
         os.close(write_end)
-        with anyio.move_on_after(0.2):
-            await anyio.sleep_forever()
+        await eventually(is_over.is_set)  # or the thread could read from another file
         os.close(release)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -38,15 +37,15 @@ from tests.support.faulty import ENDLESS, FAULTS, ODDITIES, FaultyExec, FaultyPl
 from tests.support.processes import processes_with
 from tests.support.scripts import Scripts
 from tests.support.undead import undead
+from tests.support.wait import PATIENCE, Stopwatch
 
 pytestmark = pytest.mark.anyio
 
 NET = network("a")
 TIMEOUT = 0.4
 GRACE = 0.2
-# What every operation keeps to, and what a slow machine may add to it.
+# What every operation keeps to; `Stopwatch` adds what a machine may add.
 BOUND = TIMEOUT + GRACE + 1
-SLACK = 2.0
 
 Operation = Callable[[CNIConfig], Awaitable[object]]
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -72,11 +71,11 @@ async def failure(call: Callable[[], Awaitable[object]]) -> CNIError | None:
 # -- plugins
 
 
-def faulty(folder: Path, fault: str) -> tuple[CNIConfig, FaultyPlugins]:
+def faulty(folder: Path, fault: str, timeout: float = TIMEOUT) -> tuple[CNIConfig, FaultyPlugins]:
     """Return what runs a plugin that does this wrong in each call."""
     plugins = FaultyPlugins(folder / "plugins")
     plugins.install("a")
-    exec = FaultyExec(lambda *_: fault, timeout=TIMEOUT, grace=GRACE, max_output=100_000)
+    exec = FaultyExec(lambda *_: fault, timeout=timeout, grace=GRACE, max_output=100_000)
     return CNIConfig(plugins.path, exec=exec, cache_dir=folder / "cache"), plugins
 
 
@@ -85,10 +84,10 @@ async def test_no_plugin_outlasts_its_bounds(tmp_path: Path, fault: str) -> None
     """Whether it goes wrong before it has done its work, or after it."""
     for when in ("early", "late"):
         cni, plugins = faulty(tmp_path / when, f"{when}:{fault}")
-        started = time.monotonic()
+        watch = Stopwatch()
         with pytest.raises(CNIError) as caught:
             await cni.add_network_list(NET, RT)
-        assert time.monotonic() - started < BOUND + SLACK
+        assert watch.within(BOUND)
         if "sleep" in FAULTS[fault]:
             assert isinstance(caught.value, PluginTimeoutError)
         assert not processes_with(str(plugins.folder))
@@ -97,11 +96,11 @@ async def test_no_plugin_outlasts_its_bounds(tmp_path: Path, fault: str) -> None
 
 @pytest.mark.parametrize("oddity", ODDITIES)
 async def test_no_oddity_is_a_failure(tmp_path: Path, oddity: str) -> None:
-    cni, plugins = faulty(tmp_path, f"late:{oddity}")
-    started = time.monotonic()
+    cni, plugins = faulty(tmp_path, f"late:{oddity}", PATIENCE)
+    watch = Stopwatch()
     await cni.add_network_list(NET, RT)
     await cni.del_network_list(NET, RT)
-    assert time.monotonic() - started < 2 * BOUND + SLACK
+    assert watch.within(2 * BOUND)
     assert not plugins.notes()
 
 
@@ -117,10 +116,10 @@ async def test_uninterruptible_sleep(tmp_path: Path, name: str) -> None:
     scripts.sh("exec sleep 60", "a")
     cni = CNIConfig([str(tmp_path)], timeout=TIMEOUT, grace=GRACE, cache_dir=tmp_path / "cache")
     async with undead() as pids:
-        started = time.monotonic()
+        watch = Stopwatch()
         with pytest.raises(CNIError, match="it is still running, SIGKILL did not end it"):
             await OPERATIONS[name](cni)
-        assert time.monotonic() - started < BOUND + SLACK
+        assert watch.within(BOUND)
         assert len(pids) == 1
 
 
@@ -146,10 +145,10 @@ async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str)
         "rollback": partial(cni.add_network_list, NET, RT),
     }
     async with undead() as pids:
-        started = time.monotonic()
+        watch = Stopwatch()
         with pytest.raises(PluginTimeoutError) as caught:
             await ways[way]()
-        assert time.monotonic() - started < 2 * BOUND + SLACK
+        assert watch.within(2 * BOUND)
         assert len(pids) == 2
     assert isinstance(caught.value.rollback_error, PluginTimeoutError)
     # So it is not forgotten.

@@ -26,6 +26,7 @@ from cni_async import (
 from cni_async.cache import AttachmentKey
 from cni_async.testing import FakeCall, FakeExec
 from tests.support.chains import Blocker, Runtime, address, failure, network, runtime, single
+from tests.support.wait import eventually
 
 pytestmark = pytest.mark.anyio
 
@@ -283,7 +284,7 @@ async def test_attachments_of_different_containers_are_deleted_at_the_same_time(
     for id in ("c1", "c2", "c3"):
         for ifname in ("eth0", "eth1"):
             await fake.cni.add_network_list(net, RuntimeConf(id, "", ifname))
-    with anyio.fail_after(5):
+    with anyio.fail_after(30):
         await fake.cni.gc_network_list(net, keep())
     assert not fake.cache.records
 
@@ -300,8 +301,7 @@ async def test_cancelled_while_attachments_are_deleted() -> None:
 
     async def delete(call: FakeCall) -> None:
         if call.environ["CNI_CONTAINERID"] == "c2":
-            while len(fake.cache.records) > 1:
-                await anyio.sleep(0.001)
+            await eventually(lambda: len(fake.cache.records), lambda number: number == 1)
             await blocker(call)
 
     fake = await attached("c1", "c2", answers={("a", "DEL"): delete})

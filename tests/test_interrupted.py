@@ -18,7 +18,7 @@ import anyio.to_thread
 import pytest
 
 from tests.support.node import Node
-from tests.support.processes import is_asleep, wait_until_gone
+from tests.support.processes import comes_to_rest, wait_until_gone
 
 # What these are about has an event loop of its own.
 pytestmark = pytest.mark.anyio
@@ -48,11 +48,7 @@ async def interrupt(process: subprocess.Popen[str]) -> None:
 
     Whose code it hits in the middle, that of a start for example, nobody can say.
     """
-    seen = 0
-    with anyio.fail_after(PATIENCE):
-        while seen < 10:
-            await anyio.sleep(0.02)
-            seen = seen + 1 if is_asleep(process.pid) else 0
+    await comes_to_rest(process.pid)
     process.send_signal(signal.SIGINT)
 
 
@@ -74,7 +70,7 @@ async def test_while_a_plugin_adds(tmp_path: Path, loop: str) -> None:
         assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
         await interrupt(process)
         await is_interrupted(process)
-    assert wait_until_gone(*pids, timeout=20)
+    assert wait_until_gone(*pids)
     assert (node.held(), node.records()) == (set(), {})
 
 
@@ -103,7 +99,7 @@ async def test_twice(tmp_path: Path, loop: str) -> None:
         pids += await node.hangs("b", "DEL")
         await interrupt(process)
         await is_interrupted(process)
-    assert wait_until_gone(*pids, timeout=20)
+    assert wait_until_gone(*pids)
     assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": False})
     node.hang("b")
     with anyio.fail_after(PATIENCE):

@@ -27,12 +27,12 @@ from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, network, runtime
 from tests.support.crowd import Crowd, attachment, collection, container, nobody_left
 from tests.support.processes import wait_until_gone
+from tests.support.wait import PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[1]
 NET = network("a")
-PATIENCE = 30
 
 
 @pytest.fixture(autouse=True)
@@ -153,9 +153,7 @@ async def test_two_processes_and_us(tmp_path: Path) -> None:
         inside.append(other)
 
     async def are_inside(count: int) -> None:
-        with anyio.fail_after(PATIENCE):
-            while len(inside) < count:
-                await anyio.sleep(0.01)
+        await eventually(lambda: len(inside), lambda number: number >= count)
 
     with holder("c", file) as one, holder("c", file) as two:
         async with anyio.create_task_group() as group:
@@ -286,7 +284,7 @@ async def test_a_forked_child_keeps_nothing(tmp_path: Path) -> None:
                     pass
         finally:
             os.kill(child, signal.SIGKILL)
-    assert wait_until_gone(child, timeout=10)
+    assert wait_until_gone(child)
 
 
 async def test_what_is_forgotten_is_not_closed_twice(tmp_path: Path) -> None:

@@ -110,7 +110,7 @@ async def test_cancelled_while_a_plugin_runs() -> None:
 
 
 async def test_a_plugin_that_does_not_answer_in_time() -> None:
-    fake = runtime({("a", "VERSION"): Blocker()}, timeout=0.02)
+    fake = runtime({("a", "VERSION"): Blocker()}, timeout=0.5)
     with pytest.raises(ValidationError) as caught:
         await fake.cni.validate_network_list(network("a", "b"))
     [error] = caught.value.errors

@@ -18,11 +18,10 @@ from ipaddress import IPv4Interface, IPv6Interface, ip_interface
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from cni_async import CNIConfig, RuntimeConf
 from tests.support.netns import Namespace, namespace
 from tests.support.processes import processes_with
+from tests.support.wait import PATIENCE, eventually
 
 # What plugins make for one attachment has its address or id in it, or is a chain named by a
 # hash; the rest is made once, for all, and stays.
@@ -168,7 +167,7 @@ class Host:
         }
         return {kind: found for kind, found in left.items() if found}
 
-    def wait_until_clean(self, timeout: float = 3) -> dict[str, object]:
+    def wait_until_clean(self, timeout: float = PATIENCE) -> dict[str, object]:
         """Return `leftovers`, after some time if that takes them away.
 
         The kernel removes the interfaces of a namespace a little after the namespace.
@@ -217,9 +216,7 @@ class Host:
 
     async def held_up(self) -> None:
         """Wait until a plugin is held up."""
-        with anyio.fail_after(20):
-            while not self._held_up.exists():
-                await anyio.sleep(0.005)
+        await eventually(self._held_up.exists)
 
     def _install(self, plugin: str, script: str) -> None:
         enter = ["nsenter", f"--net={self.network}", "--", str(self._real_plugins / plugin)]

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 
 from cni_async.cli.container import container_id
 from tests.support.netns import Namespace, links, namespace
+from tests.support.wait import eventually_blocking
 
 pytestmark = pytest.mark.e2e
 
@@ -121,10 +121,10 @@ class Node:
     def assert_nothing_left(self) -> None:
         """See that all attachments are gone, and their ends on the host with them."""
         assert (self.records(), self.reserved()) == ([], [])
-        deadline = time.monotonic() + 5  # the kernel takes its time to drop a namespace's links
-        while veths := [link for link in links() if link.startswith("veth")]:
-            assert time.monotonic() < deadline, veths
-            time.sleep(0.01)
+        # The kernel takes its time to drop a namespace's links.
+        eventually_blocking(
+            lambda: [link for link in links() if link.startswith("veth")], lambda veths: not veths
+        )
         rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True)
         assert "cnitool-" not in rules.stdout
 

@@ -15,6 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from tests.support.wait import lines
+
 from . import ours_chains
 from .oracle import Oracle
 from .tree import ROOT, replaced
@@ -102,11 +104,7 @@ class Bench:
             path.write_bytes(content)
 
     def _calls(self) -> tuple[Call, ...]:
-        try:
-            lines = (self._plugins / ".calls").read_text().splitlines()
-        except FileNotFoundError:
-            return ()
-        return tuple(_call(json.loads(line)) for line in lines)
+        return tuple(_call(json.loads(line)) for line in lines(self._plugins / ".calls"))
 
     def _found(self) -> Cache:
         if self._cache.is_file():

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -32,6 +33,7 @@ from cni_async import (
 from cni_async.cache.record import decode_record
 from tests.e2e.host import Host
 from tests.support.processes import processes_with
+from tests.support.wait import eventually_blocking
 
 from .tally import leaks_table
 
@@ -136,20 +138,20 @@ class _Scene:
 
     def wait_for_orphans(self) -> None:
         """Wait until all plugins are done, those of a DEL of a whole attachment too."""
-        deadline = time.monotonic() + 30
-        while left := processes_with(str(self.host.plugins)):
-            assert time.monotonic() < deadline, f"still running: {left}"
-            time.sleep(0.01)
+        plugins = str(self.host.plugins)
+        eventually_blocking(lambda: processes_with(plugins), lambda left: not left)
 
     def kill_plugins(self) -> None:
         """Kill the plugins, and what they have started, too."""
-        while left := processes_with(str(self.host.plugins)):
+
+        def kill() -> dict[int, str]:
+            left = processes_with(str(self.host.plugins))
             for pid in left:
-                try:
+                with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
-                except ProcessLookupError:
-                    continue
-            time.sleep(0.002)
+            return left
+
+        eventually_blocking(kill, lambda left: not left)
 
     async def recover(self) -> set[str] | None:
         """Do what a runtime does first when it is started again; return who is attached then."""

@@ -22,6 +22,8 @@ from cni_async import (
 )
 from cni_async.testing import FakeCache, FakeCall, FakeExec
 
+from .wait import PATIENCE
+
 KEY = AttachmentKey("net", "c1", "eth0")
 RT = RuntimeConf("c1", "/run/netns/blue", "eth0")
 
@@ -81,7 +83,7 @@ class Blocker:
 
         async with anyio.create_task_group() as group:
             group.start_soon(run)
-            with anyio.fail_after(5):
+            with anyio.fail_after(PATIENCE):
                 await self.started.wait()
             group.cancel_scope.cancel()
 

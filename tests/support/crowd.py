@@ -13,6 +13,7 @@ from anyio.abc import TaskGroup
 from cni_async import locks as locks_module
 from cni_async.locks import Locks
 from tests.support.scripts import open_fds
+from tests.support.wait import PATIENCE, eventually
 
 Hold: TypeAlias = Callable[[Locks], AbstractAsyncContextManager[None]]
 
@@ -86,10 +87,7 @@ class Crowd:
 
     async def has_inside(self, *names: str) -> None:
         """Wait until these are inside, and see that they stay alone."""
-        with anyio.move_on_after(20):
-            while self._inside != set(names):
-                await anyio.sleep(0.005)
-        assert self._inside == set(names)
+        await eventually(lambda: self._inside, lambda inside: inside == set(names))
         if self._locks._file is not None:
             # Who waits for a file looks at it every 50 ms.
             await anyio.sleep(0.12)
@@ -98,7 +96,7 @@ class Crowd:
 
     async def end(self, *names: str) -> None:
         """Have those who are inside leave, then the others, until these have been inside."""
-        with anyio.fail_after(20):
+        with anyio.fail_after(PATIENCE):
             while self._inside or not set(names) <= set(self.came):
                 self.tell(*self._inside)
                 await anyio.sleep(0.005)

@@ -10,19 +10,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import anyio
-
 from cni_async import CNIConfig, FileCache, RuntimeConf
 from cni_async.invoke import DefaultExec
 from tests.support.chains import network
 from tests.support.scripts import Scripts
+from tests.support.wait import eventually, lines
 
 _PLUGIN = """
 hang() {
     [ -e "$0.$CNI_COMMAND.hangs" ] || return 0
     sleep 60 &
-    echo "$$ $!" >"$0.pids.fresh"
-    mv "$0.pids.fresh" "$0.$CNI_COMMAND.pids"
+    echo "$$ $!" >>"$0.$CNI_COMMAND.pids"
     wait
 }
 held="$store/$CNI_CONTAINERID.${0##*/}"
@@ -135,11 +133,8 @@ class Node:
 
     async def hangs(self, plugin: str, command: str) -> list[int]:
         """Wait until a plugin hangs; return its process ID and its child's."""
-        pids = self._plugins / f"{plugin}.{command}.pids"
-        with anyio.fail_after(30):
-            while not pids.exists():
-                await anyio.sleep(0.005)
-        return [int(pid) for pid in pids.read_text().split()]
+        found = await eventually(lambda: lines(self._plugins / f"{plugin}.{command}.pids"))
+        return [int(pid) for pid in found[-1].split()]
 
     def unfinished_files(self) -> list[Path]:
         """Return the temporary files in the cache."""

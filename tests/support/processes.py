@@ -2,23 +2,61 @@
 
 from __future__ import annotations
 
-import time
+import signal
 from pathlib import Path
+
+from .wait import PATIENCE, eventually, eventually_blocking
+
+
+def ignore_no_signals() -> None:
+    """Undo what this process has inherited, and what all that it starts would inherit.
+
+    nohup ignores SIGHUP, a shell's background jobs SIGINT and SIGQUIT, and a supervisor may ignore
+    any.
+    """
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            usual = signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL
+            signal.signal(number, usual)
+
+
+def state(pid: int) -> str:
+    """Return the letter for what a process is doing, as in /proc/PID/stat; "X" if there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return "X"
+    return stat.rpartition(")")[2].split()[0]
 
 
 def is_running(pid: int) -> bool:
     """Tell whether a process exists and is more than a zombie."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return stat.rpartition(")")[2].split()[0] not in "ZX"
+    return state(pid) not in "ZX"
 
 
 def is_asleep(pid: int) -> bool:
     """Tell whether a process waits for something, and not in the middle of a vfork."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return fields[0] == "S"
+    return state(pid) == "S"
+
+
+async def comes_to_rest(pid: int) -> None:
+    """Wait until a process, however often it is looked at for a fifth of a second, is asleep.
+
+    A signal then does not hit it in the middle of something.
+    """
+    looks = 0
+
+    def count() -> int:
+        nonlocal looks
+        looks = looks + 1 if is_asleep(pid) else 0
+        return looks
+
+    await eventually(count, lambda looks: looks >= 40)
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a signal has stopped a process."""
+    return state(pid) == "T"
 
 
 def processes_with(mark: str) -> dict[int, str]:
@@ -34,11 +72,9 @@ def processes_with(mark: str) -> dict[int, str]:
     return found
 
 
-def wait_until_gone(*pids: int, timeout: float = 2) -> bool:
-    """Wait for processes to end (a kill takes effect a little later); tell whether all did."""
-    deadline = time.monotonic() + timeout
-    while any(map(is_running, pids)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
+def wait_until_gone(*pids: int, timeout: float = PATIENCE) -> bool:
+    """See processes end: a kill takes effect a little later, and on a busy machine later still."""
+    eventually_blocking(
+        lambda: [pid for pid in pids if is_running(pid)], lambda left: not left, within=timeout
+    )
     return True

@@ -6,13 +6,12 @@ import ast
 import json
 import marshal
 import sys
-import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import anyio
+from .wait import PATIENCE, eventually, lines
 
 _SOURCE = Path(__file__).with_name("recording_plugin.py")
 
@@ -112,10 +111,7 @@ class Recorder:
 
     def calls(self, command: str | None = None) -> list[Call]:
         """Return all calls so far, or those with one command, in the order they started."""
-        entries: list[dict[str, Any]] = []
-        if self._log.exists():
-            *lines, _ = self._log.read_bytes().split(b"\n")  # the last one may be half written
-            entries = [ast.literal_eval(line.decode()) for line in lines]
+        entries: list[dict[str, Any]] = [ast.literal_eval(line) for line in lines(self._log)]
         ends = {entry["pid"]: entry["ended"] for entry in entries if "ended" in entry}
         calls = [
             Call(**entry, ended=ends.get(entry["pid"])) for entry in entries if "started" in entry
@@ -131,13 +127,9 @@ class Recorder:
         """Forget all calls so far."""
         self._log.unlink(missing_ok=True)
 
-    async def wait_for_calls(self, count: int = 1, *, timeout: float = 10) -> list[Call]:
+    async def wait_for_calls(self, count: int = 1, *, timeout: float = PATIENCE) -> list[Call]:
         """Wait until so many calls were recorded."""
-        deadline = time.monotonic() + timeout
-        while len(calls := self.calls()) < count:
-            assert time.monotonic() < deadline, f"{len(calls)} calls instead of {count}"
-            await anyio.sleep(0.005)
-        return calls
+        return await eventually(self.calls, lambda calls: len(calls) >= count, within=timeout)
 
 
 def _interpreter_lines() -> str:

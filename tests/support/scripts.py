@@ -7,10 +7,11 @@ import os
 import shlex
 import sys
 import textwrap
-import time
 from pathlib import Path
 
 import pytest
+
+from .wait import PATIENCE, eventually, eventually_blocking, lines, note
 
 
 class Scripts:
@@ -33,13 +34,34 @@ class Scripts:
         # Not in the script's first line, where the kernel takes neither long paths nor spaces.
         return self.sh(shlex.join(["exec", sys.executable, "-IS", str(source)]), name)
 
+    def note(self, name: str, value: str = "$$") -> str:
+        """Return a shell command that adds a line to a file in this directory.
+
+        Args:
+            name: of the file.
+            value: the line, between double quotes; by default the shell's process ID.
+        """
+        return note(self.folder / name, value)
+
     def read(self, name: str) -> str:
-        """Return what a script wrote to a file in its directory."""
+        """Return what a script that has ended wrote to a file in its directory."""
         return (self.folder / name).read_text()
 
+    def lines(self, name: str) -> list[str]:
+        """Return the whole lines that scripts have written to a file so far."""
+        return lines(self.folder / name)
+
     def number(self, name: str) -> int:
-        """Return a number, mostly a process ID, that a script wrote to a file."""
-        return int(self.read(name))
+        """Return the last number, mostly a process ID, that a script wrote to a file.
+
+        Nothing else happens until it is there: a script may be in the middle of writing it.
+        """
+        return int(eventually_blocking(lambda: self.lines(name))[-1])
+
+    async def numbers(self, name: str, count: int = 1) -> list[int]:
+        """Wait until scripts have written so many numbers to a file, and return them."""
+        found = await eventually(lambda: self.lines(name), lambda found: len(found) >= count)
+        return [int(line) for line in found]
 
 
 def open_fds() -> set[int]:
@@ -48,13 +70,9 @@ def open_fds() -> set[int]:
     return {fd for fd in fds if os.path.exists(f"/proc/self/fd/{fd}")}
 
 
-def wait_for_fds(count: int, timeout: float = 2) -> bool:
-    """Tell whether so many file descriptors are open, soon: an abandoned thread may have some."""
-    deadline = time.monotonic() + timeout
-    while len(open_fds()) != count:
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
+def wait_for_fds(count: int, timeout: float = PATIENCE) -> bool:
+    """See that so many file descriptors are open, soon: an abandoned thread may have some."""
+    eventually_blocking(lambda: len(open_fds()), lambda number: number == count, within=timeout)
     return True
 
 
