@@ -43,7 +43,8 @@ class GCArgs(msgspec.Struct, frozen=True):
     """What garbage collection has to spare (libcni.GCArgs).
 
     Attributes:
-        valid_attachments: the attachments that are in use; all others of the network are deleted.
+        valid_attachments: the attachments that are in use; all others of the network are deleted,
+            and every one if there are none.
     """
 
     valid_attachments: Sequence[GCAttachment] = ()

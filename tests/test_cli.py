@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
@@ -24,13 +20,11 @@ from cni_async.cli.commands import cli as command
 from cni_async.cli.container import absolute, container_id
 from cni_async.cli.render import show
 from cni_async.cli.run import Added
+from tests.support.command import BLUE, COMMAND, NETNS, Cli
 from tests.support.processes import wait_until_gone
-from tests.support.recorder import Answer, Call, Recorder
-from tests.support.wait import LIMITS, eventually_blocking
+from tests.support.recorder import Answer, Recorder
+from tests.support.wait import LIMITS
 
-NETNS = "/run/netns/blue"
-BLUE = "cnitool-df26705e2e4ffd095eb1"  # said Go's cnitool
-COMMAND = [sys.executable, "-m", "cni_async.cli"]
 RESULT = {
     "cniVersion": "1.1.0",
     "interfaces": [
@@ -40,96 +34,6 @@ RESULT = {
     "ips": [{"interface": 1, "address": "10.1.0.2/24", "gateway": "10.1.0.1"}],
     "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}],
 }
-
-
-class Printed(NamedTuple):
-    """How a command ended, and what it printed."""
-
-    code: int
-    out: str
-    err: str
-
-
-class Cli:
-    """The command, with plugins that record, and configurations and a cache of its own."""
-
-    def __init__(
-        self,
-        folder: Path,
-        plugins: Recorder,
-        monkeypatch: pytest.MonkeyPatch,
-        capsys: pytest.CaptureFixture[str],
-    ) -> None:
-        self.plugins = plugins
-        self.networks = folder / "net.d"
-        self.networks.mkdir()
-        self.cache = folder / "cache"
-        self.capsys = capsys
-        for name in [name for name in os.environ if name.startswith(("CAP_", "CNI_"))]:
-            monkeypatch.delenv(name)
-        monkeypatch.setenv("CNI_PATH", str(plugins.folder))
-        monkeypatch.setenv("NETCONFPATH", str(self.networks))
-
-    def network(self, *types: str, name: str = "net", version: str = "1.1.0", **keys: Any) -> None:
-        """Write a network of these plugins, which all support everything."""
-        plugins = [{"type": type, "capabilities": {"mac": True}} for type in types]
-        document = {"cniVersion": version, "name": name, "plugins": plugins, **keys}
-        (self.networks / f"{name}.conflist").write_text(json.dumps(document))
-        for type in types:
-            self.plugins.plugin(type)
-
-    def arguments(self, *args: str) -> list[str]:
-        """Return arguments, with the cache's directory for those that have one."""
-        cached = args[0] in {"add", "check", "del", "gc", "attachments"}
-        return [*args, *(["--cache-dir", str(self.cache)] if cached else [])]
-
-    def __call__(self, *args: str) -> Printed:
-        """Run the command in this process."""
-        with pytest.raises(SystemExit) as exit:
-            command(self.arguments(*args), prog_name="cni-async")
-        code = exit.value.code
-        assert isinstance(code, int)
-        printed = self.capsys.readouterr()
-        return Printed(code, printed.out, printed.err)
-
-    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
-        """Start the command as a process."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            [*COMMAND, *self.arguments(*args)], text=True, **{**pipes, **options}
-        )
-
-    def on_terminal(self, *args: str, **environ: str) -> Printed:
-        """Run the command as a process whose stdout is a terminal."""
-        ours, its = pty.openpty()
-        fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
-        env = {**os.environ, "TERM": "dumb", "COLUMNS": "100", **environ}
-        process = self.start(*args, stdin=its, stdout=its, env=env)
-        os.close(its)
-        out = b""
-        try:
-            while data := os.read(ours, 4096):
-                out += data
-        except OSError:
-            pass  # how Linux says that nobody has it open any more
-        os.close(ours)
-        _, err = process.communicate(timeout=20)
-        return Printed(process.returncode, out.decode().replace("\r\n", "\n"), err)
-
-    def records(self) -> list[str]:
-        """Return the names of the records in the cache."""
-        folder = self.cache / "results"
-        return sorted(file.name for file in folder.glob("*-*")) if folder.exists() else []
-
-    def only_call(self) -> Call:
-        """Return the one call of a plugin that there was."""
-        [call] = self.plugins.calls()
-        return call
-
-    def started_call(self) -> Call:
-        """Wait until a plugin runs; return its call."""
-        eventually_blocking(self.plugins.calls)
-        return self.only_call()
 
 
 @pytest.fixture
@@ -357,7 +261,8 @@ def test_gc_but_for_some(cli: Cli) -> None:
     for container in ("a", "b", "c"):
         cli("add", "net", NETNS, "--container-id", container)
     cli.plugins.forget()
-    assert cli("gc", "net", "--keep", "a/eth0", "--keep", "c/eth0", "--keep", "b/eth1").code == 0
+    keep = ["--keep", "a/eth0", "--keep", "c/eth0", "--keep-unknown", "b/eth1"]
+    assert cli("gc", "net", *keep).code == 0
     assert cli.plugins.order() == ["one DEL", "one GC"]
     [call] = cli.plugins.calls("GC")
     valid = [("a", "eth0"), ("c", "eth0"), ("b", "eth1")]
@@ -401,6 +306,7 @@ def test_validate_tells_all_that_is_wrong(cli: Cli) -> None:
 
 
 def test_attachments(cli: Cli) -> None:
+    cli.cache.mkdir()
     assert cli("attachments") == (0, "[]\n", "")
     options = ["--cni-args", "A=B", "--cap-args", '{"mac": "x"}']
     cli("add", "net", NETNS, "--container-id", "a", *options)
@@ -416,6 +322,7 @@ def test_attachments(cli: Cli) -> None:
             "netns": NETNS,
             "cniArgs": [["A", "B"]],
             "capabilityArgs": {"mac": "x"},
+            "completed": True,
             "config": config,
         },
         {
@@ -425,6 +332,7 @@ def test_attachments(cli: Cli) -> None:
             "netns": "/run/netns/red",
             "cniArgs": [],
             "capabilityArgs": {},
+            "completed": True,
             "config": config,
         },
     ]
@@ -475,6 +383,7 @@ def test_terminal_gets_json_if_that_is_wanted(cli: Cli) -> None:
 
 
 def test_terminal_gets_a_table(cli: Cli) -> None:
+    cli.cache.mkdir()
     assert cli.on_terminal("attachments").out == "no attachments\n"
     container = "0123456789abcdef" * 4
     cli("add", "net", "/run/netns/" + "x" * 50, "--container-id", container)
@@ -494,15 +403,23 @@ def test_terminal_gets_a_table(cli: Cli) -> None:
 @pytest.mark.parametrize(
     ("args", "keys", "text"),
     [
-        (["check", "net", NETNS], {}, "net: eth0 is as it was added"),
+        (
+            ["check", "net", NETNS],
+            {},
+            f"net: there is no record of {BLUE} eth0 in CACHE; its plugins find no fault",
+        ),
         (
             ["check", "net", NETNS],
             {"disableCheck": True},
             "net: not checked, its configuration disables that",
         ),
-        (["del", "net", NETNS], {}, "net: eth0 is deleted"),
+        (
+            ["del", "net", NETNS],
+            {},
+            f"net: there is no record of {BLUE} eth0 in CACHE; its plugins were told to delete it",
+        ),
         (["gc", "net", "--all"], {}, "net: everything is collected"),
-        (["gc", "net", "--keep", "a/b"], {}, "net: all but a/b is collected"),
+        (["gc", "net", "--keep-unknown", "a/b"], {}, "net: all but a/b is collected"),
         (
             ["gc", "net", "--all"],
             {"disableGC": True},
@@ -524,8 +441,18 @@ def test_terminal_gets_a_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     cli.network("one", **keys)
+    cli.cache.mkdir()
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
-    assert cli(*args) == (0, f"{text}\n", "")
+    assert cli(*args) == (0, f"{text}\n".replace("CACHE", str(cli.cache)), "")
+
+
+def test_terminal_gets_a_sentence_about_an_attachment(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("add", "net", NETNS)
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    assert cli("check", "net", NETNS) == (0, "net: eth0 is as it was added\n", "")
+    assert cli("del", "net", NETNS) == (0, "net: eth0 is deleted\n", "")
 
 
 def drawn(result: Mapping[str, Any], capsys: pytest.CaptureFixture[str]) -> list[str]:
@@ -634,7 +561,12 @@ def test_error_of_the_cache(cli: Cli) -> None:
 
 def test_no_plugin_path(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("CNI_PATH")
-    assert cli("version", "one") == (1, "", "no paths provided\n")
+    hint = "no plugin directories: set CNI_PATH or --cni-path\n"
+    assert cli("version", "one") == (1, "", f"no paths provided\n{hint}")
+    for args in (["validate", "net"], ["add", "net", NETNS], ["gc", "net", "--all"]):
+        cli.cache.mkdir(exist_ok=True)
+        code, _, err = cli(*args)
+        assert (code, "no paths provided" in err, err.endswith(hint)) == (1, True, True)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
@@ -644,10 +576,11 @@ def test_timeout(backend: str, cli: Cli) -> None:
         limits = ["--timeout", str(limit), "--grace", "0.1"]
         code, out, err = cli("add", "net", NETNS, "--backend", backend, *limits)
         assert (code, out) == (1, "")
-        if cli.plugins.calls():
+        if cli.plugins.calls("ADD"):
             break
     assert f"timed out after {limit:g} s (signal: killed)" in err
-    assert wait_until_gone(cli.only_call().pid)
+    assert cli.plugins.order()[-2:] == ["one ADD", "one DEL"]
+    assert wait_until_gone(cli.plugins.calls("ADD")[-1].pid)
 
 
 @pytest.mark.parametrize(
@@ -833,7 +766,8 @@ def test_impatience_does_not_spare_the_plugin(backend: str, cli: Cli) -> None:
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
     _, err = process.communicate(timeout=20)
-    assert (process.returncode, err) == (130, "interrupted (SIGINT)\n")
+    assert process.returncode == 130
+    assert err.endswith("interrupted (SIGINT)\n")
     assert wait_until_gone(call.pid)
 
 

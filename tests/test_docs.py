@@ -98,10 +98,14 @@ def test_readme_programs_run(recorder: Recorder, tmp_path: Path, name: str, call
     [network] = re.findall(r"```json\n(.*?)```", README, re.DOTALL)
     (tmp_path / "net.d").mkdir()
     (tmp_path / "net.d" / "10-mynet.conflist").write_text(network)
-    for container in ("begun", "whole") if name == "sandboxes" else ():
+    # The programs of sandboxes that live outlive this one, which starts anew.
+    (tmp_path / "netns").touch()
+    namespaces = {"begun": "", "whole": tmp_path / "gone", "lives": tmp_path / "netns", "old": ""}
+    for container, netns in namespaces.items() if name == "sandboxes" else ():
         key = AttachmentKey("mynet", container, "eth0")
         end = None if container == "begun" else create_result("1.1.0", json.dumps(result).encode())
-        record = encode_record(key, network.encode(), RuntimeConf(container, "", "eth0"), end)
+        rt = RuntimeConf(container, str(netns), "eth0")
+        record = encode_record(key, network.encode(), rt, end)
         (tmp_path / "cache" / "results").mkdir(parents=True, exist_ok=True)
         (tmp_path / "cache" / "results" / key.file_name).write_bytes(record)
     program = BLOCKS[name]
@@ -126,4 +130,8 @@ def test_readme_programs_run(recorder: Recorder, tmp_path: Path, name: str, call
     ]
     own = re.compile(r" (container-1|sandbox-1)?$")
     assert [own.sub("", each) for each in called] == calls
-    assert not [*(tmp_path / "cache" / "results").glob("*-*")]
+    kept = {"mynet-lives-eth0", "mynet-old-eth0"} if name == "sandboxes" else set()
+    assert {path.name for path in (tmp_path / "cache" / "results").glob("*-*")} == kept
+    for call in recorder.calls("GC"):
+        valid = {each["containerID"] for each in call.config["cni.dev/valid-attachments"]}
+        assert valid == {"lives", "old"}

@@ -1,24 +1,41 @@
 """The commands: what each does, and what it answers."""
 
+import difflib
 import inspect
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
+import anyio
 import click
 
-from cni_async import CNIConfig, GCArgs, NetworkAttachment, NetworkConfigList, VersionError
+from cni_async import (
+    CACHE_DIR,
+    CNIConfig,
+    CNIError,
+    GCArgs,
+    GCAttachment,
+    NetworkAttachment,
+    NetworkConfigList,
+    PluginError,
+    VersionError,
+)
 from cni_async._json import JSONError, loads
 from cni_async.version import greater_than_or_equal_to
 
 from . import options
 from .options import Given
-from .run import Added, Answer, PluginStderr, run
+from .run import Added, Answer, PluginStderr, run, warn
+from .text import visible
 
 Work: TypeAlias = Callable[[Given, CNIConfig], Awaitable[Answer]]
+# What there is left of an interrupted add is looked up; a disk may take its time to answer.
+_LOOK: Final = 10.0
+_LISTED: Final = 20
+Left: TypeAlias = Callable[[Given, CNIConfig, Exception | None], Awaitable[str]]
 
 
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,8 +48,16 @@ def cli() -> None:
     """
 
 
-def _command(name: str, *parameters: click.Parameter) -> Callable[[Work], Work]:
-    """Make a coroutine function a command; its docstring is the help."""
+def _command(
+    name: str, *parameters: click.Parameter, left: Left | None = None
+) -> Callable[[Work], Work]:
+    """Make a coroutine function a command; its docstring is the help.
+
+    Args:
+        name: of the command.
+        parameters: what it takes.
+        left: tells, after a failure, what there is left of its work.
+    """
 
     def register(work: Work) -> Work:
         def callback(**values: Any) -> None:
@@ -40,7 +65,19 @@ def _command(name: str, *parameters: click.Parameter) -> Callable[[Work], Work]:
             if given.backend == "trio" and find_spec("trio") is None:
                 raise click.UsageError("trio is not installed: pip install 'cni-async[trio]'")
             stderr = PluginStderr()
-            run(partial(work, given, given.cni(stderr)), stderr, given.backend, json=given.json)
+            cni = given.cni(stderr)
+            waiting = f"still ending the plugin, for up to {given.grace:g} s"
+            if left is not None:
+                bound = given.cleanup_timeout + 2 * given.grace
+                waiting = f"still taking back what was added, for up to {bound:g} s"
+            run(
+                partial(work, given, cni),
+                stderr,
+                given.backend,
+                json=given.json,
+                left=None if left is None else partial(left, given, cni),
+                waiting=waiting,
+            )
 
         help = inspect.getdoc(work)
         cli.add_command(click.Command(name, callback=callback, params=[*parameters], help=help))
@@ -49,25 +86,62 @@ def _command(name: str, *parameters: click.Parameter) -> Callable[[Work], Work]:
     return register
 
 
-@_command("add", *options.ATTACHMENT)
+async def _left_by_add(given: Given, cni: CNIConfig, error: Exception | None) -> str:
+    """Say what there is of an attachment whose ADD failed, and how to delete it.
+
+    The library has taken it back, unless that failed: then its record stays, without a result.
+    """
+    failed = error is None or (isinstance(error, CNIError) and error.rollback_error is not None)
+    if not failed and not isinstance(error, PluginError):
+        return ""  # no plugin has changed anything
+    try:
+        container = given.container()
+        found: list[NetworkAttachment] | None = None
+        with anyio.move_on_after(_LOOK), suppress(CNIError):
+            found = await cni.get_cached_attachments(container.container_id)
+        ours = [
+            one
+            for one in found or ()
+            if (one.network, one.container_id, one.ifname)
+            == (given.net, container.container_id, given.ifname)
+        ]
+        if any(one.completed for one in ours):
+            return _delete(given, "was attached before, which is left alone")
+        if ours or (found is None and failed):
+            return _delete(given, "is not taken back", "To do that")
+    except OSError:
+        pass  # a relative path and no working directory: nothing was added
+    return ""
+
+
+def _delete(given: Given, state: str, purpose: str = "To delete it") -> str:
+    whose = f"{given.net}: {given.ifname} of {given.container().container_id}"
+    return f"{whose} {state}. {purpose}:\n  {given.undo_line()}"
+
+
+@_command("add", *options.ATTACHMENT, options.CLEANUP_TIMEOUT, left=_left_by_add)
 async def _add(given: Given, cni: CNIConfig) -> Answer:
     """Attach the namespace NETNS to the network NET.
 
-    Prints the result of the plugins. Where that fails or is interrupted, part of it may have been
-    done: say del.
+    Prints the result of the plugins. What was done before a failure or an interruption is taken
+    back; where that fails, too, the command that does it is printed.
     """
     net = await given.network()
     result = await cni.add_network_list(net, given.container())
-    return Answer(result.to_json(indent=4), Added(net.name, result))
+    done = _delete(given, "is attached")
+    return Answer(result.to_json(indent=4), Added(net.name, result), done)
 
 
 @_command("check", *options.ATTACHMENT)
 async def _check(given: Given, cni: CNIConfig) -> Answer:
     """Check that an attachment is as it was added."""
     net = await given.network()
+    recorded = await _is_recorded(given, cni, net)
     await cni.check_network_list(net, given.container())
     if net.disable_check:
         return _said(f"{net.name}: not checked, its configuration disables that")
+    if not recorded:
+        return _said(f"{_no_record(given, net)}; its plugins find no fault")
     return _said(f"{net.name}: {given.ifname} is as it was added")
 
 
@@ -78,8 +152,29 @@ async def _del(given: Given, cni: CNIConfig) -> Answer:
     Succeeds too where there is nothing to do; the namespace may be gone.
     """
     net = await given.network()
+    recorded = await _is_recorded(given, cni, net)
     await cni.del_network_list(net, given.container())
+    if not recorded:
+        return _said(f"{_no_record(given, net)}; its plugins were told to delete it")
     return _said(f"{net.name}: {given.ifname} is deleted")
+
+
+async def _is_recorded(given: Given, cni: CNIConfig, net: NetworkConfigList) -> bool:
+    """Tell whether the cache has a record of the attachment, be it damaged."""
+    try:
+        await given.find_cache()
+    except OSError as error:
+        warn(error)
+    try:
+        _, added = await cni.get_network_list_cached_config(net, given.container())
+    except CNIError:
+        return True
+    return added is not None
+
+
+def _no_record(given: Given, net: NetworkConfigList) -> str:
+    whose = f"{given.container().container_id} {given.ifname}"
+    return f"{net.name}: there is no record of {whose} in {given.cache_dir or CACHE_DIR}"
 
 
 @_command(
@@ -87,6 +182,7 @@ async def _del(given: Given, cni: CNIConfig) -> Answer:
     options.NET,
     options.UNUSED_NETNS,
     options.KEEP,
+    options.KEEP_UNKNOWN,
     options.KEEP_NONE,
     options.NETCONF_PATH,
     *options.PLUGINS,
@@ -97,17 +193,48 @@ async def _gc(given: Given, cni: CNIConfig) -> Answer:
     """Delete the attachments of the network NET but those to keep.
 
     Say which with --keep, or say --all. Plugins are told, too, to free what belongs to no
-    attachment that is kept. NETNS makes no difference.
+    attachment that is kept. Where one of --keep is not in the cache, nothing is deleted; an
+    attachment that only plugins know of is kept with --keep-unknown. NETNS makes no difference.
     """
-    if bool(given.keep) == given.keep_none:
+    keep = given.keep + given.keep_unknown
+    if bool(keep) == given.keep_none:
         raise click.UsageError("gc wants either --keep CONTAINER_ID/INTERFACE or --all")
     net = await given.network()
-    await cni.gc_network_list(net, GCArgs(given.keep) if given.keep else None)
+    await given.find_cache()
+    if given.keep:
+        attachments = await cni.get_cached_attachments()
+        _refuse_unknown(given, [one for one in attachments if one.network == net.name])
+    await cni.gc_network_list(net, GCArgs(keep) if keep else None)
     if net.disable_gc:
         return _said(f"{net.name}: nothing is collected, its configuration disables that")
-    kept = [f"{one.container_id}/{one.ifname}" for one in given.keep]
+    kept = list(map(_spelled, keep))
     what = f"all but {_listed(kept)}" if kept else "everything"
     return _said(f"{net.name}: {what} is collected")
+
+
+def _refuse_unknown(given: Given, attachments: Sequence[NetworkAttachment]) -> None:
+    """Refuse to collect where an attachment to keep is none of the network's: it is misspelt.
+
+    Raises:
+        click.UsageError: one is.
+    """
+    known = list(map(_spelled, attachments))
+    unknown = [each for each in map(_spelled, given.keep) if each not in known]
+    if not unknown:
+        return
+    where = given.cache_dir or CACHE_DIR
+    lines = [f"network {given.net} has no {_listed(unknown)} in {where}; nothing is deleted."]
+    alike = [name for each in unknown for name in difflib.get_close_matches(each, known, n=1)]
+    if alike:
+        lines.append(f"Did you mean {_listed(alike)}?")
+    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
+    lines.append(f"It has: {_listed(known[:_LISTED])}{more}." if known else "It has none at all.")
+    lines.append("To keep what is not in the cache: --keep-unknown.")
+    raise click.UsageError(visible("\n".join(lines), keep="\n"))
+
+
+def _spelled(one: GCAttachment | NetworkAttachment) -> str:
+    return f"{one.container_id}/{one.ifname}"
 
 
 @_command(
@@ -162,7 +289,11 @@ async def _plugin_version(given: Given, cni: CNIConfig) -> Answer:
 
 @_command("attachments", options.CONTAINER, options.CACHE, options.BACKEND, options.JSON)
 async def _attachments(given: Given, cni: CNIConfig) -> Answer:
-    """List the attachments of a container, or all of them."""
+    """List the attachments of a container, or all of them.
+
+    An unfinished one is that of an add that has not come to its end, or was killed.
+    """
+    await given.find_cache()
     attachments = await cni.get_cached_attachments(given.container_id or "")
     return Answer(_dumped([_fields(one) for one in attachments]), attachments)
 
@@ -180,6 +311,7 @@ def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
         "netns": attachment.netns,
         "cniArgs": attachment.cni_args,
         "capabilityArgs": attachment.capability_args,
+        "completed": attachment.completed,
         "config": config,
     }
 
@@ -193,7 +325,7 @@ def _dumped(document: object) -> str:
     return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 
-def _listed(words: list[str]) -> str:
+def _listed(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 

@@ -1,10 +1,12 @@
 """What the commands take: cnitool's arguments and environment, and options that go before it."""
 
+import json
 import math
 import os
 from collections.abc import Mapping
 from typing import Any, Final, cast
 
+import anyio
 import click
 import msgspec
 
@@ -20,10 +22,12 @@ from cni_async import (
 )
 from cni_async._json import JSONError, kind, loads
 from cni_async._text import quote
+from cni_async.api import DEFAULT_CLEANUP_TIMEOUT
 from cni_async.invoke.exec import DEFAULT_GRACE, Writer
 from cni_async.validate import validate_container_id, validate_interface_name
 
 from .container import absolute, container_id
+from .text import shell_word
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -40,11 +44,13 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     cni_args: Pairs = ()
     ifname: str = ""
     container_id: str | None = None
-    cache_dir: str = CACHE_DIR
+    cache_dir: str | None = None
     keep: tuple[GCAttachment, ...] = ()
+    keep_unknown: tuple[GCAttachment, ...] = ()
     keep_none: bool = False
     timeout: float | None = None
     grace: float = DEFAULT_GRACE
+    cleanup_timeout: float = DEFAULT_CLEANUP_TIMEOUT
     backend: str = "asyncio"
     json: bool = False
 
@@ -71,6 +77,15 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
             self.cap_args,
         )
 
+    async def find_cache(self) -> None:
+        """See that the cache is there, if its directory was given: it may be misspelt.
+
+        Raises:
+            OSError: it is not.
+        """
+        if self.cache_dir:
+            await anyio.Path(self.cache_dir).stat()
+
     def cni(self, stderr: Writer) -> CNIConfig:
         """Return the library, set up as wanted.
 
@@ -78,7 +93,33 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
             stderr: gets what plugins write to theirs.
         """
         exec = DefaultExec(stderr=stderr, timeout=self.timeout, grace=self.grace)
-        return CNIConfig(self.cni_path, cache_dir=self.cache_dir, exec=exec)
+        return CNIConfig(
+            self.cni_path,
+            cache_dir=self.cache_dir or CACHE_DIR,
+            exec=exec,
+            rollback=True,
+            cleanup_timeout=self.cleanup_timeout,
+        )
+
+    def undo_line(self) -> str:
+        """Return the line for a shell that deletes the attachment, wherever it is run.
+
+        Raises:
+            OSError: there is no working directory for a relative path to start from.
+        """
+        words = ["cni-async", "del", self.net, absolute(self.netns)]
+        # Also where it is the default: the environment may say something else there.
+        words += ["--ifname", self.ifname, "--netconf-path", absolute(self.netconf_path)]
+        words += ["--cni-path", os.pathsep.join(absolute(each) for each in self.cni_path if each)]
+        if self.container_id is not None:
+            words += ["--container-id", self.container_id]
+        if self.cni_args or os.environ.get("CNI_ARGS"):
+            words += ["--cni-args", ";".join(f"{key}={value}" for key, value in self.cni_args)]
+        if self.cap_args or os.environ.get("CAP_ARGS"):
+            words += ["--cap-args", json.dumps(self.cap_args)]
+        if self.cache_dir:
+            words += ["--cache-dir", absolute(self.cache_dir)]
+        return " ".join(map(shell_word, words))
 
 
 def _search_path(text: str) -> tuple[str, ...]:
@@ -160,8 +201,7 @@ CNI_PATH: Final = click.Option(
 )
 CACHE: Final = click.Option(
     ["--cache-dir"],
-    default=CACHE_DIR,
-    show_default=True,
+    show_default=CACHE_DIR,
     metavar="DIRECTORY",
     help="Where attachments are remembered.",
 )
@@ -169,7 +209,7 @@ TIMEOUT: Final = click.Option(
     ["--timeout"],
     type=_positive_seconds,
     metavar="SECONDS",
-    help="How long each call of a plugin may take.  [default: as long as it likes]",
+    help="How long each call of a plugin may take.  [default: no limit]",
 )
 GRACE: Final = click.Option(
     ["--grace"],
@@ -178,6 +218,14 @@ GRACE: Final = click.Option(
     show_default=True,
     metavar="SECONDS",
     help="How long a plugin that is ended has until it is killed.",
+)
+CLEANUP_TIMEOUT: Final = click.Option(
+    ["--cleanup-timeout"],
+    type=_positive_seconds,
+    default=DEFAULT_CLEANUP_TIMEOUT,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long it may take to take back an add that failed or was interrupted.",
 )
 BACKEND: Final = click.Option(
     ["--backend"],
@@ -194,7 +242,14 @@ KEEP: Final = click.Option(
     type=_attachment,
     multiple=True,
     metavar="CONTAINER_ID/INTERFACE",
-    help="Spare this attachment; may be repeated.",
+    help="Spare this attachment, which has to be in the cache; may be repeated.",
+)
+KEEP_UNKNOWN: Final = click.Option(
+    ["--keep-unknown"],
+    type=_attachment,
+    multiple=True,
+    metavar="CONTAINER_ID/INTERFACE",
+    help="Spare this attachment, whether or not it is in the cache; may be repeated.",
 )
 KEEP_NONE: Final = click.Option(
     ["--all", "keep_none"], is_flag=True, help="Spare none, as cnitool's gc does."

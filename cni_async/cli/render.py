@@ -12,6 +12,7 @@ from cni_async import DNS, NetworkAttachment, Route
 from cni_async.types import v100
 
 from .run import Added
+from .text import visible
 
 _LABEL: Final = "dim"
 
@@ -86,11 +87,16 @@ def _attachments(attachments: list[NetworkAttachment]) -> RenderableType:
     if not attachments:
         return "no attachments"
     table = Table(box=None, padding=(0, 3, 0, 0))
-    for header in ("network", "container", "interface", "namespace"):
+    headers = ["network", "container", "interface", "namespace"]
+    unfinished = not all(one.completed for one in attachments)
+    for header in [*headers, "state"] if unfinished else headers:
         # Whole, on more lines if need be: they are there to be copied.
         table.add_column(header, overflow="fold")
     for one in attachments:
-        table.add_row(one.network, one.container_id, one.ifname, one.netns)
+        row = [visible(word) for word in (one.network, one.container_id, one.ifname, one.netns)]
+        if unfinished:
+            row.append("" if one.completed else "unfinished")
+        table.add_row(*row)
     return table
 
 
@@ -102,4 +108,4 @@ def _labelled(
 
 def _line(*words: tuple[str, str]) -> Text:
     """Put words with their styles on a line, leaving out empty ones."""
-    return Text(" ").join(Text(word, style) for word, style in words if word)
+    return Text(" ").join(Text(visible(word), style) for word, style in words if word)

@@ -1,10 +1,13 @@
 """Run a command: its event loop, the signals that end it, and what becomes of its outcome."""
 
 import errno
+import logging
 import os
+import select
 import signal
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
+from contextlib import contextmanager
 from typing import NoReturn, TextIO, TypeAlias, cast
 
 import anyio
@@ -13,6 +16,8 @@ import click
 import msgspec
 
 from cni_async import CNIError, NetworkAttachment, Result, ValidationError
+
+from .text import visible, visible_json
 
 
 class Added(msgspec.Struct, frozen=True):
@@ -31,10 +36,16 @@ class Answer(msgspec.Struct, frozen=True):
     Attributes:
         json: for programs; may be nothing.
         shown: for people.
+        done: what to tell, in lines, where this cannot be printed.
     """
 
     json: str
     shown: Shown
+    done: str = ""
+
+
+Left: TypeAlias = Callable[[Exception | None], Awaitable[str]]
+"""Tells, in lines, what work that failed has left; None is an interruption."""
 
 
 class PluginStderr:
@@ -57,7 +68,13 @@ class Stopped(Exception):
 
 
 def run(
-    work: Callable[[], Awaitable[Answer]], stderr: PluginStderr, backend: str, *, json: bool
+    work: Callable[[], Awaitable[Answer]],
+    stderr: PluginStderr,
+    backend: str,
+    *,
+    json: bool,
+    left: Left | None = None,
+    waiting: str = "",
 ) -> None:
     """Do a command's work and print its answer; if that fails, say why and exit.
 
@@ -66,38 +83,82 @@ def run(
         stderr: what plugins write meanwhile.
         backend: the event loop to run on.
         json: print JSON in any case.
+        left: is asked after a failure what there is left of the work.
+        waiting: what to say to a second signal.
     """
+    progress = _Progress()
     try:
-        answer = anyio.run(_unless_stopped, work, backend=backend)
-        click.echo(bytes(stderr.data), nl=False, err=True)
+        with _log_to_stderr():
+            anyio.run(_unless_stopped, work, left, waiting, progress, backend=backend)
+        answer = _outcome(progress)
+        _write(bytes(stderr.data))
         _print(answer, json=json)
     except Stopped as stopped:
-        _exit(f"interrupted ({stopped.number.name})", stderr, 128 + stopped.number)
+        reason = f"interrupted ({stopped.number.name})"
+        _exit(reason, stderr, 128 + stopped.number, progress)
     except KeyboardInterrupt:  # in the moments before and after the work
-        _exit("interrupted (SIGINT)", stderr, 128 + signal.SIGINT)
+        _exit("interrupted (SIGINT)", stderr, 128 + signal.SIGINT, progress)
     except ValidationError as error:
-        _exit("\n".join(map(str, error.errors)), stderr, 1)
+        _exit("\n".join(map(str, error.errors)), stderr, 1, progress)
     except CNIError as error:
-        _exit(str(error), stderr, 1)
+        _exit(str(error), stderr, 1, progress)
     except OSError as error:
-        if error.errno == errno.EPIPE:
-            sys.exit(1)  # whoever read the answer has had enough of it
         reason = error.strerror or str(error)
-        _exit(f"{error.filename}: {reason}" if error.filename else reason, stderr, 1)
+        reason = f"{error.filename}: {reason}" if error.filename else reason
+        if error.errno == errno.EPIPE:
+            reason = ""  # the reader of the answer has had enough of it
+        _exit(reason, stderr, 1, progress)
 
 
-def _exit(text: str, stderr: PluginStderr, code: int) -> NoReturn:
-    """Print the reason as cnitool does, then what plugins wrote, indented."""
-    click.echo(text, err=True)
-    for line in stderr.data.decode("utf-8", "replace").splitlines():
-        click.echo(f"  {line}", err=True)
+def warn(error: OSError) -> None:
+    """Say on stderr what went wrong, where that is no failure."""
+    _say(f"{error.filename}: {error.strerror}")
+
+
+class _Progress:
+    """How far the work has come.
+
+    Attributes:
+        outcome: the answer, or the reason that there is none.
+        stopped: the signals that came meanwhile.
+        left: what is left of work that failed.
+    """
+
+    def __init__(self) -> None:
+        self.outcome: Answer | Exception | None = None
+        self.stopped: list[signal.Signals] = []
+        self.left: str = ""
+
+
+def _outcome(progress: _Progress) -> Answer:
+    if progress.outcome is None:
+        raise Stopped(progress.stopped[0])
+    if isinstance(progress.outcome, Exception):
+        raise progress.outcome
+    return progress.outcome
+
+
+def _exit(reason: str, stderr: PluginStderr, code: int, progress: _Progress) -> NoReturn:
+    """Print the reason as cnitool does, then what plugins wrote, indented, then what is left."""
+    if reason:
+        _say(reason)
+    answered = isinstance(progress.outcome, Answer)
+    # Where the answer could not be printed, this was printed before it.
+    for line in [] if answered else stderr.data.decode("utf-8", "replace").splitlines():
+        _say(f"  {line}")
+    left = progress.outcome.done if isinstance(progress.outcome, Answer) else progress.left
+    if left:
+        _say(left)
+    if "no paths provided" in reason:
+        _say("no plugin directories: set CNI_PATH or --cni-path")
     sys.exit(code)
 
 
-async def _unless_stopped(work: Callable[[], Awaitable[Answer]]) -> Answer:
+async def _unless_stopped(
+    work: Callable[[], Awaitable[Answer]], left: Left | None, waiting: str, progress: _Progress
+) -> None:
     """Do the work; a signal cancels it, so that the plugin it runs is ended before us."""
     scope = anyio.CancelScope()
-    stopped: list[signal.Signals] = []
     # nohup and shells without job control have us ignore these two; that is to stay so.
     ours = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
 
@@ -106,23 +167,68 @@ async def _unless_stopped(work: Callable[[], Awaitable[Answer]]) -> Answer:
             task_status.started()
             # To the end: one more signal must not cut the ending of a plugin short.
             async for number in signals:
-                stopped.append(number)
+                progress.stopped.append(number)
+                if scope.cancel_called and _has_room():
+                    _say(waiting)
                 scope.cancel()
 
-    outcome: Answer | Exception | None = None
     async with anyio.create_task_group() as group:
         await group.start(watch)
         with scope:
             try:
-                outcome = await work()
+                progress.outcome = await work()
             except Exception as error:
-                outcome = error  # kept, as the group would wrap it
+                progress.outcome = error  # kept, as the group would wrap it
+        if left is not None and not isinstance(progress.outcome, Answer):
+            progress.left = await left(progress.outcome)
         group.cancel_scope.cancel()
-    if outcome is None:
-        raise Stopped(stopped[0])
-    if isinstance(outcome, Exception):
-        raise outcome
-    return outcome
+
+
+def _has_room() -> bool:
+    """Tell whether stderr takes a line at once: the event loop must not wait for a reader."""
+    try:
+        return bool(select.select([], [2], [], 0)[1])
+    except OSError:
+        return False  # it is closed
+
+
+@contextmanager
+def _log_to_stderr() -> Generator[None]:
+    """Print warnings of the library during a block."""
+    logger = logging.getLogger("cni_async")
+    handler = _LogHandler(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _LogHandler(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print it."""
+        _say(self.format(record))
+
+
+def _say(text: str) -> None:
+    """Print lines on stderr."""
+    _write(text + "\n")
+
+
+def _write(text: str | bytes) -> None:
+    """Print text on stderr, with nothing in it that a terminal would act upon.
+
+    Where stderr takes nothing the text is lost: the exit code has to do.
+    """
+    stderr = cast("TextIO | None", sys.stderr)  # None if the descriptor is closed
+    try:
+        if stderr is not None and stderr.isatty():
+            if isinstance(text, bytes):
+                text = text.decode("utf-8", "surrogateescape")
+            text = visible(text, keep="\n\t")
+        click.echo(text, nl=False, err=True, color=True)  # color: nothing is taken out
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 def _print(answer: Answer, *, json: bool) -> None:
@@ -134,7 +240,7 @@ def _print(answer: Answer, *, json: bool) -> None:
             return
         text = answer.json
         if terminal and text:
-            text = text.rstrip("\n") + "\n"
+            text = visible_json(text.rstrip("\n") + "\n")
         # JSON is UTF-8, whatever the locale is.
         click.echo(text.encode(), nl=False)
     except OSError:
@@ -145,7 +251,7 @@ def _print(answer: Answer, *, json: bool) -> None:
 
 def _show(shown: Shown) -> None:
     if isinstance(shown, str):
-        click.echo(shown)
+        click.echo(visible(shown, keep="\n"))
         return
     # A third of the time that the command takes to start, which scripts need not spend.
     from .render import show
