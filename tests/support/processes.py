@@ -40,9 +40,9 @@ def is_asleep(pid: int) -> bool:
 
 
 async def comes_to_rest(pid: int) -> None:
-    """Wait until a process, however often it is looked at for a fifth of a second, is asleep.
+    """Wait until a process is asleep at ten looks, one after the other.
 
-    A signal then does not hit it in the middle of something.
+    A signal then hardly hits it in the middle of something.
     """
     looks = 0
 
@@ -51,7 +51,7 @@ async def comes_to_rest(pid: int) -> None:
         looks = looks + 1 if is_asleep(pid) else 0
         return looks
 
-    await eventually(count, lambda looks: looks >= 40)
+    await eventually(count, lambda looks: looks >= 10, within=2 * PATIENCE, every=0.02)
 
 
 def is_stopped(pid: int) -> bool:

@@ -28,7 +28,11 @@ BUSY_SLACK: Final = 15.0
 
 
 async def eventually(
-    look: Callable[[], T], until: Callable[[T], object] = bool, *, within: float = PATIENCE
+    look: Callable[[], T],
+    until: Callable[[T], object] = bool,
+    *,
+    within: float = PATIENCE,
+    every: float = 0.005,
 ) -> T:
     """Look again and again until it is seen, and return that.
 
@@ -36,6 +40,7 @@ async def eventually(
         look: what to call; the event loop waits for it.
         until: tells whether what it returned is it; by default whatever is true.
         within: seconds.
+        every: seconds between two looks.
 
     Raises:
         AssertionError: it was not seen in time; says what was seen last.
@@ -43,7 +48,7 @@ async def eventually(
     deadline = monotonic() + within
     while not until(seen := look()):
         _see_to(deadline, within, seen)
-        await anyio.sleep(0.005)
+        await anyio.sleep(every)
     return seen
 
 
