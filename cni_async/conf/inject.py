@@ -85,7 +85,9 @@ def to_plain(value: Any, key: str) -> Any:
         return _json.loads(_json.dumps(plain))
     except _json.JSONError as error:
         raise ConfigError(str(error), key=key) from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError("json: unsupported value: exceeded max depth", key=key) from None
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"json: unsupported value: {error}", key=key) from error
 
 

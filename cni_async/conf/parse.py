@@ -29,8 +29,6 @@ def conf_from_bytes(data: bytes) -> NetworkConfig:
         return NetworkConfig(network_from(_json.loads_pairs(data)), data)
     except _json.JSONError as error:
         raise ConfigError(f"{PREFIX}{error}") from None
-    except RecursionError:
-        raise ConfigError(f"{PREFIX}exceeded max depth") from None
 
 
 def network_plugin_conf_from_bytes(data: bytes) -> NetworkConfig:
