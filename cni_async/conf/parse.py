@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from cni_async import _json
+from cni_async import _arguments, _json
 from cni_async._text import lower, quote
 from cni_async.errors import ConfigError
 
@@ -92,6 +92,7 @@ def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
     Raises:
         ConfigError: the configuration's bytes are malformed.
     """
+    _arguments.require(conf, NetworkConfig, "conf")
     _require_bytes(conf.raw)
     try:
         document: _json.Object = {
