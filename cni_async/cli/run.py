@@ -78,7 +78,8 @@ def run(
     except ValidationError as error:
         _exit("\n".join(map(str, error.errors)), stderr, 1)
     except CNIError as error:
-        _exit(str(error), stderr, 1)
+        notes: list[str] = getattr(error, "__notes__", [])
+        _exit("\n".join([str(error), *notes]), stderr, 1)
     except OSError as error:
         if error.errno == errno.EPIPE:
             sys.exit(1)  # whoever read the answer has had enough of it

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
 from cni_async import _arguments, _json
@@ -26,9 +27,17 @@ def conf_from_bytes(data: bytes) -> NetworkConfig:
     """
     _require_bytes(data)
     try:
-        return NetworkConfig(network_from(_json.loads_pairs(data)), data)
+        document = _json.loads_pairs(data)
     except _json.JSONError as error:
         raise ConfigError(f"{PREFIX}{error}") from None
+    try:
+        return NetworkConfig(network_from(document), data)
+    except ConfigError as error:
+        if isinstance(document, _json.Pairs) and _json.is_array(dict(document).get("plugins")):
+            error.add_note(
+                "this looks like a network configuration list, which belongs into a .conflist file"
+            )
+        raise
 
 
 def network_plugin_conf_from_bytes(data: bytes) -> NetworkConfig:
@@ -55,9 +64,10 @@ def conf_list_from_bytes(data: bytes) -> NetworkConfigList:
         UnsupportedVersionError: ``cniVersions`` offers none that this library speaks.
     """
     document = _list_document(data)
-    net = _open_list(document, data)
-    if "plugins" not in document:
-        raise ConfigError(f"{LIST_PREFIX}no 'plugins' key", key="plugins")
+    with _hint_at_a_single_plugin(document):
+        net = _open_list(document, data)
+        if "plugins" not in document:
+            raise ConfigError(f"{LIST_PREFIX}no 'plugins' key", key="plugins")
     net.plugins = _plugins(document["plugins"])
     return net
 
@@ -114,6 +124,18 @@ def append_plugins(net: NetworkConfigList, plugins: Iterable[NetworkConfig]) -> 
     document = _json.loads(net.raw)
     document["plugins"] = [_json.loads(plugin.raw) for plugin in net.plugins]
     net.raw = _json.dumps(document)
+
+
+@contextmanager
+def _hint_at_a_single_plugin(document: _json.Object) -> Generator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        if "plugins" not in document and isinstance(document.get("type"), str):
+            error.add_note(
+                "this looks like one plugin's configuration, which belongs into a .conf file"
+            )
+        raise
 
 
 def _require_bytes(data: object) -> None:
