@@ -21,7 +21,12 @@ Object = dict[str, Any]
 _END_OF_INPUT: Final = "unexpected end of JSON input"
 _EXACT_FLOATS: Final = 2**53
 _MAX_INTEGER: Final = int(1.7976931348623157e308)
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_MAX_DEPTH: Final = "exceeded max depth"
+# Escapes of half a character, whose other half is not beside them.
+_HALF: Final = re.compile(
+    r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+)
 _TRUNCATED_LITERAL: Final = re.compile(r"(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?\Z")
 
 # The standard library's words for what it met, and Go's for the same thing.
@@ -85,7 +90,9 @@ def dumps(value: Any) -> bytes:
     """
     try:
         return _ENCODE(value)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+    except RecursionError:
+        raise JSONError(f"json: unsupported value: {_MAX_DEPTH}") from None
+    except (TypeError, ValueError, OverflowError) as error:
         raise JSONError(f"json: unsupported value: {error}") from None
 
 
@@ -108,17 +115,25 @@ def reject_non_finite(value: Any) -> None:
     """Refuse NaN and infinities, which msgspec would write as null.
 
     Raises:
-        JSONError: there is one somewhere in the value.
+        JSONError: there is one somewhere in the value, or it nests too deep.
     """
+    try:
+        _reject_non_finite(value)
+    except RecursionError:
+        # A value of the caller's own may hold itself.
+        raise JSONError(f"json: unsupported value: {_MAX_DEPTH}") from None
+
+
+def _reject_non_finite(value: Any) -> None:
     if isinstance(value, float):
         if not math.isfinite(value):
             raise JSONError(f"json: unsupported value: {value}")
     elif is_object(value):
         for member in value.values():
-            reject_non_finite(member)
+            _reject_non_finite(member)
     elif isinstance(value, list | tuple):
         for member in cast(Sequence[Any], value):
-            reject_non_finite(member)
+            _reject_non_finite(member)
 
 
 def kind(value: object) -> str:
@@ -161,11 +176,22 @@ def fields(document: Object | Pairs, names: Mapping[str, str]) -> Iterator[tuple
 
 def plain(value: Any) -> Any:
     """Turn `Pairs` into dicts, the last of several equal keys winning, at every level."""
-    if isinstance(value, Pairs):
-        return {key: plain(member) for key, member in value}
-    if is_array(value):
-        return [plain(member) for member in value]
-    return value
+    # Without recursion: documents may nest deeper than Python's functions can.
+    root = [value]
+    holders: list[Any] = [root]
+    while holders:
+        holder = holders.pop()
+        places = holder if is_object(holder) else range(len(holder))
+        for place in places:
+            member = holder[place]
+            if isinstance(member, Pairs):
+                holder[place] = dict(member)
+            elif is_array(member):
+                holder[place] = list(member)
+            else:
+                continue
+            holders.append(holder[place])
+    return root[0]
 
 
 def _float(text: str) -> float:
@@ -229,12 +255,11 @@ def _load_slowly(
         parse_constant=_constant,
     )
     try:
-        value = decoder.decode(text)
+        return decoder.decode(_without_halves(text) if "\\u" in text else text)
     except json.JSONDecodeError as error:
         raise JSONError(_reason(error)) from None
     except RecursionError:
-        raise JSONError("exceeded max depth") from None
-    return _scrub(value) if "\\u" in text else value
+        raise JSONError(_MAX_DEPTH) from None
 
 
 def _reason(error: json.JSONDecodeError) -> str:
@@ -257,17 +282,14 @@ def _quote_char(char: str) -> str:
     return f"'{byte}'" if byte.isprintable() else f"'\\x{ord(byte):02x}'"
 
 
-def _scrub(value: Any) -> Any:
-    """Replace lone surrogates, which Go reads as U+FFFD and Python could not write again."""
-    if isinstance(value, str):
-        return _SURROGATE.sub("\ufffd", value)
-    if isinstance(value, Pairs):
-        return Pairs((_scrub(key), _scrub(member)) for key, member in value)
-    if is_array(value):
-        return [_scrub(member) for member in value]
-    if is_object(value):
-        return {_scrub(key): _scrub(member) for key, member in value.items()}
-    return value
+def _without_halves(text: str) -> str:
+    """Replace escapes of lone surrogates, which Go reads as U+FFFD, in a document's text.
+
+    They are found here, and not in what is read, because that may nest deeper than Python's
+    functions can.
+    """
+    # Then every backslash that is left begins an escape.
+    return _HALF.sub("\ufffd", text.replace("\\\\", "\\u005c"))
 
 
 _REPLACE: Final = "cni_async.replace"

@@ -1,6 +1,10 @@
 """Go's spelling of quoted strings and lists, which libcni's error texts are made of."""
 
+import re
 from collections.abc import Iterable
+from typing import Final
+
+_UNDECODED: Final = re.compile("[\udc80-\udcff]")
 
 _ESCAPES = {
     "\a": "\\a",
@@ -35,6 +39,18 @@ def _quote_char(char: str) -> str:
     if code < 0x80:
         return f"\\x{code:02x}"
     return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def as_written(text: str) -> str:
+    """Replace the bytes that Python could not decode (PEP 383), as Go does in JSON.
+
+    Args:
+        text: from the environment or a path; plugins get its bytes as they were.
+
+    Returns:
+        the text with a U+FFFD for each such byte.
+    """
+    return text if text.isascii() else _UNDECODED.sub("\ufffd", text)
 
 
 def lower(text: str) -> str:

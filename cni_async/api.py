@@ -12,12 +12,13 @@ from typing import Final
 
 import anyio
 
+from . import _arguments
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
 from .attachment import add_or_undo, added_with, attached, for_each, runtime_of
 from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
 from .cache.attachments import Attachments
-from .chains import Chain, Chains, at_least_1_1
+from .chains import Chain, Chains, at_least_1_1, chain_for
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import (
     CacheError,
@@ -88,16 +89,14 @@ class CNIConfig:
                 for all that run in it. What an `exec` of your own runs is its own affair.
 
         Raises:
-            TypeError: `path` is one string.
+            TypeError: `path` is one path, or something else is of another type.
             ValueError: both `cache` and `cache_dir` are given, or a number makes no sense.
         """
-        if isinstance(path, str | bytes):
-            raise TypeError("path must be a sequence of directories, not one string")
+        self.path: tuple[str, ...] = _arguments.paths(path, "path")
         if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
         # Made in any case, as it checks the numbers.
         default = default_exec(timeout=timeout, grace=grace, limiter=limiter)
-        self.path: tuple[str, ...] = tuple(os.fspath(directory) for directory in path)
         self._plugins = PluginCaller(
             self.path,
             default if exec is None else exec,
@@ -105,13 +104,14 @@ class CNIConfig:
             None if exec is None else timeout,
         )
         # libcni's "no directory" is an empty one.
-        self._attachments = Attachments(FileCache(cache_dir) if cache_dir else cache)
+        directory = _arguments.optional_path(cache_dir, "cache_dir")
+        self._attachments = Attachments(FileCache(directory) if directory else cache)
         if not cleanup_timeout > 0:
             raise ValueError(f"cleanup_timeout must be positive, not {cleanup_timeout}")
         self._chains = Chains(self._plugins, self._attachments, strict=strict)
         self._rollback = rollback
         self._cleanup_timeout = cleanup_timeout
-        self._locks = Locks(lock_file)
+        self._locks = Locks(_arguments.optional_path(lock_file, "lock_file"))
 
     async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
         """Attach a container to a network: ADD each plugin in order (AddNetworkList).
@@ -135,14 +135,14 @@ class CNIConfig:
             CacheWriteError: the container is attached and has its `result`, but no record was
                 made; without a result nothing was run.
         """
-        return await self._add(Chain.of(net), rt, rollback=self._rollback)
+        return await self._add(chain_for(NetworkConfigList, net, rt), rt, rollback=self._rollback)
 
     async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
         """Attach a container with a single plugin (AddNetwork).
 
         Args, returns and raises as for `add_network_list`.
         """
-        return await self._add(Chain.of(net), rt, rollback=self._rollback)
+        return await self._add(chain_for(NetworkConfig, net, rt), rt, rollback=self._rollback)
 
     async def _add(self, chain: Chain, rt: RuntimeConf, *, rollback: bool) -> Result:
         async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
@@ -175,7 +175,7 @@ class CNIConfig:
             CNIError: as `add_network_list` and `del_network_list`.
             PluginTimeoutError: the DEL took too long; the record stays.
         """
-        chain = Chain.of(net)
+        chain = chain_for(NetworkConfigList | NetworkConfig, net, rt)
         return attached(
             partial(self._add, chain, rt, rollback=True),
             partial(self._del, chain, rt),
@@ -198,13 +198,13 @@ class CNIConfig:
             PluginNotFoundError, PluginError: of the first plugin that is not content.
             CacheError: the record cannot be used.
         """
-        if net.disable_check:
-            return
-        await self._check(Chain.of(net), rt)
+        chain = chain_for(NetworkConfigList, net, rt)
+        if not net.disable_check:
+            await self._check(chain, rt)
 
     async def check_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
         """Check an attachment of a single plugin (CheckNetwork); see `check_network_list`."""
-        await self._check(Chain.of(net), rt)
+        await self._check(chain_for(NetworkConfig, net, rt), rt)
 
     async def _check(self, chain: Chain, rt: RuntimeConf) -> None:
         async with self._locks.container(self._scope(rt), rt.container_id):
@@ -225,18 +225,21 @@ class CNIConfig:
         Raises:
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
         """
-        await self._del(Chain.of(net), rt)
+        await self._del(chain_for(NetworkConfigList, net, rt), rt)
 
     async def del_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
         """Detach a container with a single plugin (DelNetwork); see `del_network_list`."""
-        await self._del(Chain.of(net), rt)
+        await self._del(chain_for(NetworkConfig, net, rt), rt)
 
     async def _del(self, chain: Chain, rt: RuntimeConf) -> None:
         async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
             await self._chains.delete(chain, rt)
 
     async def del_attachment(
-        self, attachment: NetworkAttachment, *, cache_dir: str | os.PathLike[str] = ""
+        self,
+        attachment: NetworkAttachment,
+        *,
+        cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
         """Detach a container with what the cache knows: the configuration and args of its ADD.
 
@@ -250,7 +253,7 @@ class CNIConfig:
             ConfigError: the configuration in the record cannot be used.
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
         """
-        rt = runtime_of(attachment, os.fspath(cache_dir))
+        rt = runtime_of(attachment, cache_dir)
         await self._del(Chain.of(_network_of(attachment)), rt)
 
     async def get_network_list_cached_result(
@@ -265,11 +268,13 @@ class CNIConfig:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
             InvalidIdentifierError: a part of it has wrong characters.
         """
-        return await self._attachments.result(net.name, net.cni_version, rt)
+        chain = chain_for(NetworkConfigList, net, rt)
+        return await self._attachments.result(chain.name, chain.cni_version, rt)
 
     async def get_network_cached_result(self, net: NetworkConfig, rt: RuntimeConf) -> Result | None:
         """Return what ADD gave (GetNetworkCachedResult); see `get_network_list_cached_result`."""
-        return await self._attachments.result(net.network.name, net.network.cni_version, rt)
+        chain = chain_for(NetworkConfig, net, rt)
+        return await self._attachments.result(chain.name, chain.cni_version, rt)
 
     async def get_network_list_cached_config(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -284,13 +289,13 @@ class CNIConfig:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
             InvalidIdentifierError: a part of it has wrong characters.
         """
-        return await self._attachments.config(net.name, rt)
+        return await self._attachments.config(chain_for(NetworkConfigList, net, rt).name, rt)
 
     async def get_network_cached_config(
         self, net: NetworkConfig, rt: RuntimeConf
     ) -> tuple[bytes | None, RuntimeConf | None]:
         """Return what ADD was given (GetNetworkCachedConfig); as for a list."""
-        return await self._attachments.config(net.network.name, rt)
+        return await self._attachments.config(chain_for(NetworkConfig, net, rt).name, rt)
 
     async def get_cached_attachments(
         self, container_id: str = "", *, cache_dir: str | os.PathLike[str] | None = None
@@ -304,6 +309,7 @@ class CNIConfig:
         Raises:
             CacheError: the cache cannot be listed.
         """
+        _arguments.require_text(container_id, "container_id")
         cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
         return await cache.attachments(container_id)
 
@@ -318,6 +324,7 @@ class CNIConfig:
         Raises:
             ValidationError: plugins are missing, fail or do not; `errors` has one for each.
         """
+        _arguments.require(net, NetworkConfigList, "net")
         types = list(dict.fromkeys(plugin.network.type for plugin in net.plugins))
         outcomes = await run_all(
             [partial(self._validate_plugin, type, net.cni_version) for type in types],
@@ -341,6 +348,7 @@ class CNIConfig:
         Raises:
             PluginNotFoundError, PluginError, VersionError: not so.
         """
+        _arguments.require(net, NetworkConfig, "net")
         await self._validate_plugin(net.network.type, net.network.cni_version)
         return _enabled_capabilities(net)
 
@@ -360,6 +368,8 @@ class CNIConfig:
         Raises:
             GCError: some of it failed; `errors` has each.
         """
+        _arguments.require(net, NetworkConfigList, "net")
+        _arguments.require(args, GCArgs | None, "args")
         if net.disable_gc:
             return
         failures: list[CNIError] = []
@@ -386,7 +396,7 @@ class CNIConfig:
             raise GCError(failures)
 
     async def recover(
-        self, *, delete: bool = False, cache_dir: str | os.PathLike[str] = ""
+        self, *, delete: bool = False, cache_dir: str | os.PathLike[str] | None = None
     ) -> list[NetworkAttachment]:
         """Find attachments whose ADD never came to its end, because its process was killed.
 
@@ -409,7 +419,6 @@ class CNIConfig:
                 `PluginError` where a plugin still runs.
             CacheError: the cache cannot be listed.
         """
-        cache_dir = os.fspath(cache_dir)
         scope = self._scope(RuntimeConf("", cache_dir=cache_dir))
         cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
         unfinished = [

@@ -7,11 +7,13 @@ never hides what came first: that error has it as a note and as `rollback_error`
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 import anyio
 
+from . import _arguments
 from ._concurrently import AT_ONCE, run_all, to_the_end
 from .cache import NetworkAttachment
 from .chains import Chain, Chains, Progress
@@ -133,15 +135,18 @@ def added_with(attachment: NetworkAttachment) -> NetworkConfigList | None:
     return net if net.name == attachment.network else None
 
 
-def runtime_of(attachment: NetworkAttachment, cache_dir: str = "") -> RuntimeConf:
+def runtime_of(
+    attachment: NetworkAttachment, cache_dir: str | os.PathLike[str] | None = None
+) -> RuntimeConf:
     """Return what an attachment was added with."""
+    _arguments.require(attachment, NetworkAttachment, "attachment")
     return RuntimeConf(
         attachment.container_id,
         attachment.netns,
         attachment.ifname,
-        attachment.cni_args,
-        attachment.capability_args,
-        cache_dir,
+        args=attachment.cni_args,
+        capability_args=attachment.capability_args,
+        cache_dir=cache_dir,
     )
 
 

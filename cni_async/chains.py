@@ -3,10 +3,12 @@
 import logging
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
+from types import UnionType
 from typing import Self
 
 import msgspec
 
+from . import _arguments
 from ._text import quote
 from .cache import AttachmentKey, attachment_key
 from .cache.attachments import Attachments, Before
@@ -46,6 +48,19 @@ class Chain(msgspec.Struct, frozen=True):
         if isinstance(net, NetworkConfigList):
             return cls(net.name, net.cni_version, net.plugins, net.raw, True)
         return cls(net.network.name, net.network.cni_version, [net], net.raw, False)
+
+
+def chain_for(
+    kind: type | UnionType, net: NetworkConfigList | NetworkConfig, rt: RuntimeConf
+) -> Chain:
+    """Look at a network as a chain, if it and the runtime's side are what a method takes.
+
+    Raises:
+        TypeError: one of them is something else.
+    """
+    _arguments.require(net, kind, "net")
+    _arguments.require(rt, RuntimeConf, "rt")
+    return Chain.of(net)
 
 
 class Progress:
@@ -235,6 +250,7 @@ class Chains:
 
     async def status(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready."""
+        _arguments.require(net, NetworkConfigList, "net")
         if not at_least_1_1(net.cni_version):
             return
         for plugin in net.plugins:

@@ -3,11 +3,11 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from ._text import as_written
 from .cache import NetworkAttachment
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import CNIError
 from .runtime import GCArgs, request_config
-from .types import GCAttachment
 
 Run = Callable[[str, NetworkConfig, bytes], Awaitable[None]]
 
@@ -16,11 +16,15 @@ def stale_attachments(
     attachments: Iterable[NetworkAttachment], network: str, args: GCArgs | None
 ) -> list[NetworkAttachment]:
     """Return a network's attachments that are not valid; all of them if `args` is None."""
-    valid = frozenset(() if args is None else args.valid_attachments)
+    # Records have interface names as they are written.
+    valid = frozenset(
+        (one.container_id, as_written(one.ifname))
+        for one in (() if args is None else args.valid_attachments)
+    )
     return [
         one
         for one in attachments
-        if one.network == network and GCAttachment(one.container_id, one.ifname) not in valid
+        if one.network == network and (one.container_id, one.ifname) not in valid
     ]
 
 
@@ -48,7 +52,8 @@ async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> l
 
 def _valid_attachments(args: GCArgs) -> dict[str, Any]:
     valid = [
-        {"containerID": one.container_id, "ifname": one.ifname} for one in args.valid_attachments
+        {"containerID": one.container_id, "ifname": as_written(one.ifname)}
+        for one in args.valid_attachments
     ]
     # Runtimes sent only the second at first (containernetworking/cni 1101), and plugins of that
     # time know only that.

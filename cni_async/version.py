@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from . import _json
+from . import _arguments, _json
 from ._text import quote
 from .errors import IncompatibleVersionError, VersionError
 
@@ -141,6 +141,7 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
     Raises:
         VersionError: the answer has no versions in it or is malformed.
     """
+    _arguments.require_bytes(data, "data")
     try:
         document = _json.loads_pairs(data)
     except _json.JSONError as error:
@@ -192,6 +193,7 @@ def decode_config_version(data: bytes) -> str:
     Raises:
         VersionError: the document is malformed.
     """
+    _arguments.require_bytes(data, "data")
     try:
         return version_of(_json.loads_document(data))
     except _json.JSONError as error:

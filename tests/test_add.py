@@ -115,7 +115,12 @@ async def test_item_92_errors_of_a_single_plugin_are_bare() -> None:
         pytest.param((), RuntimeConf("c"), "-", "zz", "invalid characters found", id="network"),
         pytest.param((), RuntimeConf("c"), "n", "zz", "interface name is empty", id="interface"),
         pytest.param(
-            (), RuntimeConf("c", "", "e", [("a", ";")]), "n", "zz", "CNI_ARGS cannot", id="args"
+            (),
+            RuntimeConf("c", "", "e", args=[("a", ";")]),
+            "n",
+            "zz",
+            "CNI_ARGS cannot",
+            id="args",
         ),
         pytest.param(
             (), RuntimeConf("c", "", "e"), "n", "zz", 'unsupported CNI result version "zz"', id="98"
@@ -283,7 +288,7 @@ async def test_item_352_a_plugin_of_the_first_hour(version: str) -> None:
 
 async def test_item_349_the_environment_has_the_runtimes_side() -> None:
     fake = runtime()
-    rt = RuntimeConf("c1", "/n", "eth0", [("B", "2"), ("A", "")])
+    rt = RuntimeConf("c1", "/n", "eth0", args=[("B", "2"), ("A", "")])
     await fake.cni.add_network(single(), rt)
     [call] = fake.exec.calls
     assert {key: value for key, value in call.environ.items() if key.startswith("CNI_")} == {

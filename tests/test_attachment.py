@@ -173,7 +173,7 @@ async def test_recorded_before_the_first_plugin_only_if_it_will_be_taken_back(
     async def look(call: FakeCall) -> None:
         seen.append(await fake.cni.get_cached_attachments())
 
-    rt = RuntimeConf("c1", "/n", "eth0", [("K", "v")], {"p": 1})
+    rt = RuntimeConf("c1", "/n", "eth0", args=[("K", "v")], capability_args={"p": 1})
     net = network("a", "b")
     fake = runtime({("a", "ADD"): look, ("b", "ADD"): look}, rollback=rollback)
     await fake.cni.add_network_list(net, rt)
@@ -294,7 +294,7 @@ async def test_a_bug_in_somebodys_exec(way: Way) -> None:
     ("rt", "error"),
     [
         (RuntimeConf("", "", "eth0"), InvalidIdentifierError),
-        (RuntimeConf("c1", "", "eth0", [("a", ";")]), ArgsError),
+        (RuntimeConf("c1", "", "eth0", args=[("a", ";")]), ArgsError),
         (RuntimeConf("c1", "", "eth0", capability_args={"p": object()}), ArgsError),
     ],
 )
@@ -914,7 +914,7 @@ async def test_real_plugins_fail(recorder: Recorder, tmp_path: Path, way: Way) -
     recorder.plugin("a", {"ADD": Answer(stdout=address(1))})
     recorder.plugin("b", {"ADD": Answer(stdout={"code": 100, "msg": "no"}, exit_code=1)})
     cni = with_plugins(recorder, tmp_path, rollback=way is _add)
-    rt = RuntimeConf("c1", "/n", "eth0", [("K", "v")], {"p": 1})
+    rt = RuntimeConf("c1", "/n", "eth0", args=[("K", "v")], capability_args={"p": 1})
     net = network({"type": "a", "capabilities": {"p": True}}, "b")
     with pytest.raises(PluginError, match="no"):
         await way(cni, net, rt)

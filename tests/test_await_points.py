@@ -103,7 +103,7 @@ def forgotten_after_its_del(node: Node, is_over: bool, *, keep: str = "") -> Non
         assert set(node.records()) == ({keep} if keep else set())
 
 
-_ATTACHED = NetworkAttachment("c1", "net", "eth0", A.raw)
+_ATTACHED = NetworkAttachment("c1", "net", "eth0", config=A.raw)
 _GC_ARGS = GCArgs([GCAttachment("c3", "eth0")])
 
 OPERATIONS = {

@@ -46,8 +46,8 @@ FULL = RuntimeConf(
     "c1",
     "/run/netns/blue",
     "eth0",
-    (("B", "2"), ("A", "1"), ("E", "")),
-    {
+    args=(("B", "2"), ("A", "1"), ("E", "")),
+    capability_args={
         "portMappings": [{"hostPort": 8080, "containerPort": 80, "protocol": "tcp"}],
         "bandwidth": {"ingressRate": 1, "a": "\u00e9"},
         "none": None,
@@ -151,12 +151,14 @@ async def test_item_168_typed_capability_args() -> None:
 async def test_item_46_integral_floats_lose_their_point_in_records_too() -> None:
     fake = runtime()
     values = {"n": 1000.0, "list": [1e3, 1.5, {"x": -0.0}]}
-    await fake.cni.add_network_list(network("a"), RuntimeConf("c1", "", "eth0", (), values))
+    await fake.cni.add_network_list(
+        network("a"), RuntimeConf("c1", "", "eth0", args=(), capability_args=values)
+    )
     assert b'"capabilityArgs":{"list":[1000,1.5,{"x":' in fake.cache.records[KEY]
     assert b'"n":1000}' in fake.cache.records[KEY]
 
 
-@pytest.mark.parametrize("netns", ["\ud800", "/run/\udce9"])
+@pytest.mark.parametrize("netns", ["\ud800", "/run/\udfff"])
 def test_what_is_no_text_cannot_be_written(netns: str) -> None:
     with pytest.raises(ArgsError, match=r"surrogates"):
         encode_record(KEY, b"{}", RuntimeConf("c1", netns, "eth0"), None)
@@ -440,24 +442,35 @@ async def test_item_181_damaged_configurations(record: bytes, words: str) -> Non
 
 @pytest.mark.anyio
 async def test_item_182_what_is_restored_and_what_stays_the_callers() -> None:
-    caller = RuntimeConf("c1", "/mine", "eth0", [("K", "V")], {"x": 1}, "/elsewhere")
+    caller = RuntimeConf(
+        "c1", "/mine", "eth0", args=[("K", "V")], capability_args={"x": 1}, cache_dir="/elsewhere"
+    )
     config, rt = await Kept(v1()).config(caller)
     assert config == b"{}"
     # Args are replaced only if the record has some, capability args always.
-    assert rt == RuntimeConf("c1", "/mine", "eth0", [("K", "V")], {}, "/elsewhere")
+    assert rt == RuntimeConf(
+        "c1", "/mine", "eth0", args=[("K", "V")], capability_args={}, cache_dir="/elsewhere"
+    )
     record = v1(cniArgs=[["A", "1"]], capabilityArgs={"y": 2.5}, netns="/theirs")
     _, rt = await Kept(record).config(caller)
-    assert rt == RuntimeConf("c1", "/mine", "eth0", (("A", "1"),), {"y": 2.5}, "/elsewhere")
+    assert rt == RuntimeConf(
+        "c1",
+        "/mine",
+        "eth0",
+        args=(("A", "1"),),
+        capability_args={"y": 2.5},
+        cache_dir="/elsewhere",
+    )
 
 
 @pytest.mark.anyio
 async def test_item_182_no_args_are_some_args_too() -> None:
     # libcni never writes this, but somebody may.
-    caller = RuntimeConf("c1", "", "eth0", [("K", "V")])
+    caller = RuntimeConf("c1", "", "eth0", args=[("K", "V")])
     _, rt = await Kept(v1(cniArgs=[])).config(caller)
     assert rt.args == ()
     _, rt = await Kept(v1(cniArgs=None)).config(caller)
-    assert rt.args == [("K", "V")]
+    assert rt.args == (("K", "V"),)
 
 
 @pytest.mark.anyio

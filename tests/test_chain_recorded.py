@@ -31,8 +31,8 @@ RT = RuntimeConf(
     "c1",
     "/run/netns/blue",
     "eth0",
-    [("IgnoreUnknown", "1"), ("POD", "x")],
-    {"mac": "02:00:00:00:00:01", "unwanted": 1},
+    args=[("IgnoreUnknown", "1"), ("POD", "x")],
+    capability_args={"mac": "02:00:00:00:00:01", "unwanted": 1},
 )
 BRIDGE = {"type": "bridge", "mtu": 1400, "cniVersion": "0.1.0", "name": "own"}
 TUNING = {"type": "tuning", "capabilities": {"mac": True, "bandwidth": True}}

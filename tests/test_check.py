@@ -180,7 +180,7 @@ async def test_item_112_identifiers_are_checked_here_too() -> None:
 
 async def test_args_that_cannot_be_passed() -> None:
     fake = runtime()
-    rt = RuntimeConf("c1", "", "eth0", [("a", "b;c=d")])
+    rt = RuntimeConf("c1", "", "eth0", args=[("a", "b;c=d")])
     caught = await refused(fake, network("a"), rt)
     assert isinstance(caught, ArgsError)
     assert not fake.exec.calls
@@ -189,8 +189,10 @@ async def test_args_that_cannot_be_passed() -> None:
 async def test_the_environment_and_the_runtime_config_are_the_callers() -> None:
     fake = runtime()
     net = network({"type": "a", "capabilities": {"p": True}})
-    await fake.added(net, RuntimeConf("c1", "/old", "eth0", [("A", "1")], {"p": 1}))
-    rt = RuntimeConf("c1", "/new", "eth0", [("A", "2")], {"p": 2})
+    await fake.added(
+        net, RuntimeConf("c1", "/old", "eth0", args=[("A", "1")], capability_args={"p": 1})
+    )
+    rt = RuntimeConf("c1", "/new", "eth0", args=[("A", "2")], capability_args={"p": 2})
     await fake.cni.check_network_list(net, rt)
     [call] = fake.exec.calls
     assert (call.environ["CNI_NETNS"], call.environ["CNI_ARGS"]) == ("/new", "A=2")

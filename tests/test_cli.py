@@ -796,3 +796,10 @@ def test_help(cli: Cli) -> None:
         out, err = cli.capsys.readouterr()
         assert (exit.value.code, err) == (0, "")
         assert out.startswith(("Usage: cni-async ", "cni-async "))
+
+
+def test_a_hint(cli: Cli) -> None:
+    cli.network("a", name="mynet")
+    text = f'no net configuration with name "mynett" in {cli.networks}\n'
+    hint = "did you mean network 'mynet'?\n"
+    assert cli("add", "mynett", NETNS) == (1, "", text + hint)

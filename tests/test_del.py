@@ -221,8 +221,12 @@ async def test_item_122_an_unparsable_version() -> None:
 async def test_item_123_args_are_the_callers() -> None:
     fake = runtime()
     net = network({"type": "a", "capabilities": {"p": True, "q": True}})
-    await fake.added(net, RuntimeConf("c1", "/n", "eth0", [("A", "1")], {"p": 1}))
-    await fake.cni.del_network_list(net, RuntimeConf("c1", "", "eth0", [("B;", "2=")], {"q": 2}))
+    await fake.added(
+        net, RuntimeConf("c1", "/n", "eth0", args=[("A", "1")], capability_args={"p": 1})
+    )
+    await fake.cni.del_network_list(
+        net, RuntimeConf("c1", "", "eth0", args=[("B;", "2=")], capability_args={"q": 2})
+    )
     [call] = fake.exec.calls
     assert call.config["runtimeConfig"] == {"q": 2}
     # What ADD refuses goes to DEL as it is: it may have been added by others.

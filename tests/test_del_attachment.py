@@ -34,7 +34,9 @@ from tests.support.recorder import Recorder
 pytestmark = pytest.mark.anyio
 
 NET = network({"type": "a", "mtu": 1400, "capabilities": {"p": True}}, "b")
-FULL = RuntimeConf("c1", "/run/netns/gone", "eth0", [("K", "v"), ("L", "")], {"p": {"x": 1}})
+FULL = RuntimeConf(
+    "c1", "/run/netns/gone", "eth0", args=[("K", "v"), ("L", "")], capability_args={"p": {"x": 1}}
+)
 
 
 async def only(fake: Runtime) -> NetworkAttachment:
@@ -119,7 +121,7 @@ async def test_a_plugin_is_missing() -> None:
     fake = runtime(missing=["gone"])
     await fake.added(network("a"), RT)
     record = json.loads(fake.cache.records[KEY])
-    attachment = NetworkAttachment("c1", "net", "eth0", network("gone").raw)
+    attachment = NetworkAttachment("c1", "net", "eth0", config=network("gone").raw)
     with pytest.raises(PluginNotFoundError):
         await fake.cni.del_attachment(attachment)
     assert json.loads(fake.cache.records[KEY]) == record
@@ -142,7 +144,7 @@ async def test_a_configuration_that_is_lost(config: bytes | None) -> None:
     await fake.added()
     before = dict(fake.cache.records)
     with pytest.raises(ConfigError) as caught:
-        await fake.cni.del_attachment(NetworkAttachment("c1", "net", "eth0", config))
+        await fake.cni.del_attachment(NetworkAttachment("c1", "net", "eth0", config=config))
     words = 'no configuration of network "net" in the cache record of c1 eth0'
     assert str(caught.value) == words
     assert not fake.exec.calls
@@ -169,7 +171,7 @@ async def test_another_attachments_record_stays(tmp_path: Path) -> None:
     await cni.add_network_list(network("a", name="x-y"), RuntimeConf("c", "", "eth0"))
     exec.calls.clear()
     net = network("a", name="x")
-    await cni.del_attachment(NetworkAttachment("y-c", "x", "eth0", net.raw))
+    await cni.del_attachment(NetworkAttachment("y-c", "x", "eth0", config=net.raw))
     [call] = exec.calls
     assert "prevResult" not in call.config
     [left] = await cni.get_cached_attachments()

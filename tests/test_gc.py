@@ -44,7 +44,9 @@ async def attached(
     """Make a runtime where these are attached, with things that a DEL has to bring back."""
     fake = runtime(answers, **options)
     for id in container_ids:
-        rt = RuntimeConf(id, f"/run/{id}", "eth0", [("ID", id)], {"p": id, "q": 1})
+        rt = RuntimeConf(
+            id, f"/run/{id}", "eth0", args=[("ID", id)], capability_args={"p": id, "q": 1}
+        )
         await fake.cni.add_network_list(NET, rt)
     fake.exec.calls.clear()
     return fake

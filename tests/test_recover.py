@@ -47,7 +47,9 @@ def record(
 ) -> tuple[AttachmentKey, bytes]:
     """Return what an ADD leaves that was killed."""
     key = AttachmentKey(name, container_id, ifname)
-    rt = RuntimeConf(container_id, f"/run/{container_id}", ifname, [("K", "v")], {"p": 1})
+    rt = RuntimeConf(
+        container_id, f"/run/{container_id}", ifname, args=[("K", "v")], capability_args={"p": 1}
+    )
     return key, encode_record(key, net.raw, rt, result)
 
 

@@ -166,9 +166,9 @@ class Attachments:
             rt.container_id,
             rt.netns or record.netns,
             rt.ifname,
-            rt.args if record.cni_args is msgspec.UNSET else record.arg_pairs,
-            record.capability_args,
-            rt.cache_dir,
+            args=rt.args if record.cni_args is msgspec.UNSET else record.arg_pairs,
+            capability_args=record.capability_args,
+            cache_dir=rt.cache_dir,
         )
         return record.config, added
 

@@ -18,6 +18,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, TypeVar
 
+from cni_async._arguments import path as path_of
 from cni_async._threads import in_thread
 from cni_async.errors import CacheError, CorruptRecordError
 
@@ -55,8 +56,11 @@ class FileCache:
             dir: the cache directory, made with mode 0700.
             durable: make records survive a power cut (fsync); libcni does not. Without it nothing
                 waits for the disk, and one record is written without a worker thread.
+
+        Raises:
+            TypeError: `dir` is neither a string nor a path.
         """
-        self._results = os.path.join(os.fspath(dir), "results")
+        self._results = os.path.join(path_of(dir, "dir"), "results")
         self._unfinished = os.path.join(self._results, _UNFINISHED)
         self.directory: str = os.path.abspath(self._results)
         self._durable = durable

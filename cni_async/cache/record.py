@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from cni_async import _json
-from cni_async._text import quote
+from cni_async._text import as_written, quote
 from cni_async.errors import (
     ArgsError,
     CacheError,
@@ -60,9 +60,19 @@ def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
     return AttachmentKey(network, rt.container_id, rt.ifname)
 
 
+class _Attachment(msgspec.Struct, frozen=True, gc=False):
+    """The part of `NetworkAttachment` that can be given by position."""
+
+    container_id: str
+    network: str
+    ifname: str
+
+
 # gc=False: they hold JSON values only, no cycles, and there are tens of thousands at a time.
-class NetworkAttachment(msgspec.Struct, frozen=True, gc=False):
+class NetworkAttachment(_Attachment, frozen=True, gc=False, kw_only=True):
     """An attachment as the cache knows it (libcni.NetworkAttachment).
+
+    All but the first three are given by keyword.
 
     Attributes:
         container_id, network, ifname: which one.
@@ -73,9 +83,6 @@ class NetworkAttachment(msgspec.Struct, frozen=True, gc=False):
             not come to its end.
     """
 
-    container_id: str
-    network: str
-    ifname: str
     config: bytes | None = None
     netns: str = ""
     cni_args: tuple[tuple[str, str], ...] = ()
@@ -107,14 +114,14 @@ class Record(
             ForeignRecordError: it is not.
             CorruptRecordError: it names an attachment that has no record under this file name.
         """
-        mine = (key.network, key.container_id, key.ifname)
+        mine = (key.network, key.container_id, as_written(key.ifname))
         theirs = (self.network, self.container_id, self.ifname)
         # Go lists records that lack an ID, so they are somebody's; take them for ours.
         if not any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True)):
             return
         network, container_id, ifname = map(quote, theirs)
         words = f"network {network}, container ID {container_id}, interface {ifname}"
-        if AttachmentKey(*theirs).file_name != key.file_name:
+        if AttachmentKey(*theirs).file_name != as_written(key.file_name):
             # Nobody wrote that here: a damaged one must not keep its name taken for ever.
             raise CorruptRecordError(f"cache record {key.file_name} says of itself: {words}")
         raise ForeignRecordError(f"cache record {key.file_name} is of another attachment: {words}")
@@ -132,11 +139,11 @@ class Record(
             self.container_id,
             self.network,
             self.ifname,
-            self.config,
-            self.netns,
-            self.arg_pairs,
-            self.capability_args,
-            self.has_result,
+            config=self.config,
+            netns=self.netns,
+            cni_args=self.arg_pairs,
+            capability_args=self.capability_args,
+            completed=self.has_result,
         )
 
     @property
@@ -181,10 +188,11 @@ def encode_record(
         kind=CNI_CACHE_V1,
         container_id=key.container_id,
         config=config or None,
-        ifname=key.ifname,
+        ifname=as_written(key.ifname),
         network=key.network,
-        netns=rt.netns,
-        cni_args=tuple(rt.args) or msgspec.UNSET,
+        netns=as_written(rt.netns),
+        cni_args=[(as_written(name), as_written(value)) for name, value in rt.args]
+        or msgspec.UNSET,
     )
     if result is not None:
         # To libcni it is a map here, so all of its keys are sorted.

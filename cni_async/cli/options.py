@@ -73,8 +73,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
             container_id(netns) if self.container_id is None else self.container_id,
             netns,
             self.ifname,
-            self.cni_args,
-            self.cap_args,
+            args=self.cni_args,
+            capability_args=self.cap_args,
         )
 
     async def find_cache(self) -> None:

@@ -101,7 +101,8 @@ def run(
     except ValidationError as error:
         _exit("\n".join(map(str, error.errors)), stderr, 1, progress)
     except CNIError as error:
-        _exit(str(error), stderr, 1, progress)
+        notes: list[str] = getattr(error, "__notes__", [])
+        _exit("\n".join([str(error), *notes]), stderr, 1, progress)
     except OSError as error:
         reason = error.strerror or str(error)
         reason = f"{error.filename}: {reason}" if error.filename else reason

@@ -35,12 +35,15 @@ def network_from(document: Any) -> NetConf:
             is how libcni sees the members of a list.
 
     Raises:
-        ConfigError: a known key has a value of another type, or there is no type.
+        ConfigError: a known key has a value of another type, or there is no type; or it nests too
+            deep.
     """
     try:
         network = _usual(document) or _NETWORK.read(document, None)
     except _WrongTypeError as fault:
         raise ConfigError(f"{PREFIX}{fault}", key=fault.key) from None
+    except _json.JSONError as error:
+        raise ConfigError(f"{PREFIX}{error}") from None
     if not network.type:
         raise ConfigError(f"{PREFIX}missing 'type'", key="type")
     return network
@@ -215,5 +218,5 @@ def _usual(document: Any) -> NetConf | None:
         return None
     try:
         return msgspec.convert(document, NetConf)
-    except msgspec.ValidationError:
+    except (msgspec.ValidationError, RecursionError):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -21,7 +21,12 @@ MAX_SIZE: Final = 16 * 1024 * 1024
 # A FIFO without a writer must not stop us, nor a terminal become ours.
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
+# A directory whose files are renamed all the time must not hold a search for ever.
+_LOOKS: Final = 10
+
 _T = TypeVar("_T", NetworkConfig, NetworkConfigList)
+_Found = TypeVar("_Found")
+_ListParser = Callable[[bytes], NetworkConfigList]
 
 
 def conf(path: str) -> NetworkConfig:
@@ -44,6 +49,17 @@ def plugin_confs(directory: str, network_name: str) -> list[NetworkConfig]:
     # The name becomes part of a path here.
     validate_network_name(network_name)
     folder = str(Path(directory, network_name))
+    for _ in range(_LOOKS - 1):
+        try:
+            return _plugin_confs(folder)
+        except ConfigError as error:
+            # Under a new name it belongs to the network all the same.
+            if not _is_gone(error):
+                raise
+    return _plugin_confs(folder)
+
+
+def _plugin_confs(folder: str) -> list[NetworkConfig]:
     try:
         paths = conf_files(folder, (".conf",))
     except ConfigError as error:
@@ -54,24 +70,19 @@ def plugin_confs(directory: str, network_name: str) -> list[NetworkConfig]:
 
 def load_conf(directory: str, name: str) -> NetworkConfig:
     """Find the configuration of one plugin by its name."""
-    paths = conf_files(directory, (".conf", ".json"))
-    if not paths:
-        raise NoConfigsFoundError(directory)
-    for path in paths:
-        found = conf(path)
-        if found.network.name == name:
-            return found
-    raise NotFoundError(directory, name)
+    return _searched(lambda search: search.plugin(), directory, name)
 
 
 def load_conf_list(directory: str, name: str) -> NetworkConfigList:
     """Find a list by its name, or make one of a plugin's configuration."""
-    return _load_list(directory, name, parse.conf_list_from_bytes)[0]
+    net, _ = _searched(lambda search: search.network(parse.conf_list_from_bytes), directory, name)
+    return net
 
 
 def load_network_conf(directory: str, name: str) -> NetworkConfigList:
     """Find a list by its name and complete it, or make one of a plugin's configuration."""
-    net, path = _load_list(directory, name, parse.network_conf_from_bytes)
+    parser = parse.network_conf_from_bytes
+    net, path = _searched(lambda search: search.network(parser), directory, name)
     return _complete(net, path) if path else net
 
 
@@ -95,22 +106,94 @@ def conf_files(directory: str, extensions: Collection[str]) -> list[str]:
     ]
 
 
-def _load_list(
-    directory: str, name: str, parser: Callable[[bytes], NetworkConfigList]
-) -> tuple[NetworkConfigList, str]:
-    """Find a list by its name; also tell its file, unless it was made of one plugin's."""
-    paths = conf_files(directory, (".conflist",))
-    for path in paths:
-        net = _parsed(path, parser)
-        if net.name == name:
-            return net, path
-    try:
-        single = load_conf(directory, name)
-    except NoConfigsFoundError:
+class _Search:
+    """One look through a directory for a network.
+
+    Attributes:
+        gone: a file was there when the directory was listed, and is not any more.
+    """
+
+    def __init__(self, directory: str, name: str) -> None:
+        self.gone = False
+        self._directory = directory
+        self._name = name
+        self._names: list[str] = []
+
+    def plugin(self) -> NetworkConfig:
+        """Find the configuration of one plugin."""
+        paths = conf_files(self._directory, (".conf", ".json"))
         if not paths:
-            raise
-        raise NotFoundError(directory, name) from None
-    return parse.conf_list_from_conf(single), ""
+            raise NoConfigsFoundError(self._directory)
+        for found, _ in self._each(paths, parse.conf_from_bytes):
+            self._names.append(found.network.name)
+            if found.network.name == self._name:
+                return found
+        raise self._not_found()
+
+    def network(self, parse_list: _ListParser) -> tuple[NetworkConfigList, str]:
+        """Find a list; also tell its file, unless it was made of one plugin's configuration."""
+        paths = conf_files(self._directory, (".conflist",))
+        for net, path in self._each(paths, parse_list):
+            self._names.append(net.name)
+            if net.name == self._name:
+                return net, path
+        try:
+            single = self.plugin()
+        except NoConfigsFoundError:
+            if not paths:
+                raise
+            raise self._not_found() from None
+        return parse.conf_list_from_conf(single), ""
+
+    def _each(
+        self, paths: Iterable[str], parser: Callable[[bytes], _T]
+    ) -> Iterator[tuple[_T, str]]:
+        for path in paths:
+            try:
+                yield _parsed(path, parser), path
+            except ConfigError as error:
+                if not _is_gone(error):
+                    raise
+                self.gone = True
+
+    def _not_found(self) -> NotFoundError:
+        error = NotFoundError(self._directory, self._name)
+        if similar := _most_similar(self._name, self._names):
+            error.add_note(f"did you mean network {similar!r}?")
+        return error
+
+
+def _searched(look: Callable[[_Search], _Found], directory: str, name: str) -> _Found:
+    """Look for a network, and again while files that were listed are gone.
+
+    A file that is renamed may be under neither name when a directory is listed or read.
+    """
+    for _ in range(_LOOKS - 1):
+        search = _Search(directory, name)
+        try:
+            return look(search)
+        except (NotFoundError, NoConfigsFoundError):
+            if not search.gone:
+                raise
+    return look(_Search(directory, name))
+
+
+def _is_gone(error: ConfigError) -> bool:
+    """Tell whether a file could not be read because there is none any more.
+
+    A link to nowhere is there, and stays an error.
+    """
+    if not isinstance(error.__cause__, FileNotFoundError):
+        return False
+    return not os.path.islink(error.path) or os.path.exists(error.path)
+
+
+def _most_similar(name: str, names: Iterable[str]) -> str:
+    from difflib import get_close_matches  # few programs ever need it
+
+    spellings = {each.lower(): each for each in names}
+    similar = get_close_matches(name.lower(), spellings, n=1)
+    return spellings[similar[0]] if similar else ""
 
 
 def _complete(net: NetworkConfigList, path: str) -> NetworkConfigList:

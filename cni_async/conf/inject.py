@@ -7,7 +7,7 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
-from cni_async import _json
+from cni_async import _arguments, _json
 from cni_async.errors import ConfigError
 
 from ._decode import network_from as network_from
@@ -32,6 +32,8 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
         ConfigError: a key is empty, a value is None or cannot be JSON, or is not what a known key
             wants; or the configuration's bytes are malformed.
     """
+    _arguments.require(conf, NetworkConfig, "conf")
+    _arguments.require(new_values, Mapping, "new_values")
     document = existing(conf.raw)
     give_way(document, new_values)
     for key, value in new_values.items():
@@ -85,7 +87,9 @@ def to_plain(value: Any, key: str) -> Any:
         return _json.loads(_json.dumps(plain))
     except _json.JSONError as error:
         raise ConfigError(str(error), key=key) from error
-    except (TypeError, ValueError, RecursionError) as error:
+    except RecursionError:
+        raise ConfigError("json: unsupported value: exceeded max depth", key=key) from None
+    except (TypeError, ValueError) as error:
         raise ConfigError(f"json: unsupported value: {error}", key=key) from error
 
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Collection
 from typing import TypeVar, TypeVarTuple
 
+from cni_async import _arguments
 from cni_async._threads import in_thread
 from cni_async.errors import ConfigError
 
@@ -29,13 +30,18 @@ async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
         raise ConfigError(str(error.strerror)) from error
 
 
+def _text(value: str, name: str) -> str:
+    _arguments.require_text(value, name)
+    return value
+
+
 async def conf_from_file(path: str | os.PathLike[str]) -> NetworkConfig:
     """Read the configuration of one plugin (libcni.ConfFromFile).
 
     Raises:
         ConfigError: it cannot be read, or `conf_from_bytes` refuses it.
     """
-    return await _in_thread(_read.conf, os.fsdecode(path))
+    return await _in_thread(_read.conf, _arguments.path(path, "path"))
 
 
 async def conf_list_from_file(path: str | os.PathLike[str]) -> NetworkConfigList:
@@ -44,7 +50,7 @@ async def conf_list_from_file(path: str | os.PathLike[str]) -> NetworkConfigList
     Raises:
         ConfigError: it cannot be read, or `conf_list_from_bytes` refuses it.
     """
-    return await _in_thread(_read.conf_list, os.fsdecode(path))
+    return await _in_thread(_read.conf_list, _arguments.path(path, "path"))
 
 
 async def network_conf_from_file(path: str | os.PathLike[str]) -> NetworkConfigList:
@@ -57,7 +63,7 @@ async def network_conf_from_file(path: str | os.PathLike[str]) -> NetworkConfigL
         ConfigError: a file cannot be read or is malformed, the name is no name for a folder, or
             there is no plugin at all.
     """
-    return await _in_thread(_read.network_conf, os.fsdecode(path))
+    return await _in_thread(_read.network_conf, _arguments.path(path, "path"))
 
 
 async def network_plugin_confs_from_files(
@@ -72,7 +78,8 @@ async def network_plugin_confs_from_files(
         ConfigError: a file cannot be read or is malformed.
         InvalidIdentifierError: the name has characters that a network's name must not have.
     """
-    return await _in_thread(_read.plugin_confs, os.fsdecode(dir), network_name)
+    name = _text(network_name, "network_name")
+    return await _in_thread(_read.plugin_confs, _arguments.path(dir, "dir"), name)
 
 
 async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -> list[str]:
@@ -88,8 +95,11 @@ async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -
 
     Raises:
         ConfigError: the directory cannot be listed.
+        TypeError: the extensions are one string, or something else is of another type.
     """
-    return await _in_thread(_read.conf_files, os.fsdecode(dir), tuple(extensions))
+    if isinstance(extensions, str | bytes):
+        _arguments.refuse(extensions, "extensions", "a collection of strings")
+    return await _in_thread(_read.conf_files, _arguments.path(dir, "dir"), tuple(extensions))
 
 
 async def load_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfig:
@@ -100,7 +110,7 @@ async def load_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfig:
         NotFoundError: none of them has this name.
         ConfigError: a file that comes before it cannot be read or is malformed.
     """
-    return await _in_thread(_read.load_conf, os.fsdecode(dir), name)
+    return await _in_thread(_read.load_conf, _arguments.path(dir, "dir"), _text(name, "name"))
 
 
 async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
@@ -111,7 +121,7 @@ async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfi
         NotFoundError: none of them has this name.
         ConfigError: a file that comes before it cannot be read or is malformed.
     """
-    return await _in_thread(_read.load_conf_list, os.fsdecode(dir), name)
+    return await _in_thread(_read.load_conf_list, _arguments.path(dir, "dir"), _text(name, "name"))
 
 
 async def load_network_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
@@ -125,4 +135,6 @@ async def load_network_conf(dir: str | os.PathLike[str], name: str) -> NetworkCo
         ConfigError: a file that comes before it, or one of its own, cannot be read or is
             malformed, or the list has no plugin at all.
     """
-    return await _in_thread(_read.load_network_conf, os.fsdecode(dir), name)
+    return await _in_thread(
+        _read.load_network_conf, _arguments.path(dir, "dir"), _text(name, "name")
+    )

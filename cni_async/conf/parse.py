@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from typing import Any
 
-from cni_async import _json
+from cni_async import _arguments, _json
 from cni_async._text import lower, quote
 from cni_async.errors import ConfigError
 
@@ -26,11 +27,17 @@ def conf_from_bytes(data: bytes) -> NetworkConfig:
     """
     _require_bytes(data)
     try:
-        return NetworkConfig(network_from(_json.loads_pairs(data)), data)
+        document = _json.loads_pairs(data)
     except _json.JSONError as error:
         raise ConfigError(f"{PREFIX}{error}") from None
-    except RecursionError:
-        raise ConfigError(f"{PREFIX}exceeded max depth") from None
+    try:
+        return NetworkConfig(network_from(document), data)
+    except ConfigError as error:
+        if isinstance(document, _json.Pairs) and _json.is_array(dict(document).get("plugins")):
+            error.add_note(
+                "this looks like a network configuration list, which belongs into a .conflist file"
+            )
+        raise
 
 
 def network_plugin_conf_from_bytes(data: bytes) -> NetworkConfig:
@@ -57,9 +64,10 @@ def conf_list_from_bytes(data: bytes) -> NetworkConfigList:
         UnsupportedVersionError: ``cniVersions`` offers none that this library speaks.
     """
     document = _list_document(data)
-    net = _open_list(document, data)
-    if "plugins" not in document:
-        raise ConfigError(f"{LIST_PREFIX}no 'plugins' key", key="plugins")
+    with _hint_at_a_single_plugin(document):
+        net = _open_list(document, data)
+        if "plugins" not in document:
+            raise ConfigError(f"{LIST_PREFIX}no 'plugins' key", key="plugins")
     net.plugins = _plugins(document["plugins"])
     return net
 
@@ -94,6 +102,7 @@ def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
     Raises:
         ConfigError: the configuration's bytes are malformed.
     """
+    _arguments.require(conf, NetworkConfig, "conf")
     _require_bytes(conf.raw)
     try:
         document: _json.Object = {
@@ -115,6 +124,18 @@ def append_plugins(net: NetworkConfigList, plugins: Iterable[NetworkConfig]) -> 
     document = _json.loads(net.raw)
     document["plugins"] = [_json.loads(plugin.raw) for plugin in net.plugins]
     net.raw = _json.dumps(document)
+
+
+@contextmanager
+def _hint_at_a_single_plugin(document: _json.Object) -> Generator[None]:
+    try:
+        yield
+    except ConfigError as error:
+        if "plugins" not in document and isinstance(document.get("type"), str):
+            error.add_note(
+                "this looks like one plugin's configuration, which belongs into a .conf file"
+            )
+        raise
 
 
 def _require_bytes(data: object) -> None:

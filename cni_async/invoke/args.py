@@ -1,11 +1,13 @@
 """What a plugin gets in its environment (CNI specification, section 2, "Parameters")."""
 
 import os
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Self
 
 import msgspec
+from msgspec.structs import force_setattr
 
+from cni_async import _arguments
 from cni_async._text import quote
 from cni_async.errors import ArgsError
 
@@ -18,20 +20,46 @@ class Args(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         command: ADD, CHECK, DEL, GC, STATUS or VERSION.
         container_id: the container's ID.
-        netns: path of the network namespace.
+        netns: path of the network namespace; a string or a path, and kept as a string.
         ifname: name of the interface inside it.
-        args: pairs for CNI_ARGS.
+        args: pairs for CNI_ARGS; pairs or a mapping, and kept as pairs.
         args_text: CNI_ARGS ready-made; goes before `args`.
-        path: directories for CNI_PATH, where plugins find what they delegate to.
+        path: directories for CNI_PATH, where plugins find what they delegate to; strings or
+            paths, and kept as strings.
+
+    Raises:
+        TypeError: a value is of another type.
     """
 
     command: str
     container_id: str = ""
     netns: str = ""
     ifname: str = ""
-    args: PluginArgs = ()
+    args: tuple[tuple[str, str], ...] = ()
     args_text: str = ""
-    path: Sequence[str] = ()
+    path: tuple[str, ...] = ()
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            *,
+            command: str,
+            container_id: str = "",
+            netns: str | os.PathLike[str] = "",
+            ifname: str = "",
+            args: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+            args_text: str = "",
+            path: Iterable[str | os.PathLike[str]] = (),
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        for name in ("command", "container_id", "ifname", "args_text"):
+            _arguments.require_text(getattr(self, name), name)
+        force_setattr(self, "netns", _arguments.path(self.netns, "netns"))
+        # A generator can be read only once.
+        force_setattr(self, "args", _arguments.pairs(self.args, "args"))
+        force_setattr(self, "path", _arguments.paths(self.path, "path"))
 
     def as_env(self) -> dict[str, str]:
         """Return this process's environment with the six CNI variables set, empty ones too."""
@@ -89,13 +117,21 @@ def join_args(args: PluginArgs) -> str:
 def validate_args(args: PluginArgs) -> None:
     """Check that pairs reach the plugin as the pairs they are: CNI_ARGS knows no quoting.
 
+    A value may hold ``=``: plugins either split at the first one, or refuse the pair.
+
     Raises:
-        ArgsError: a key or a value holds ``;`` or ``=``, and would be read as something else.
+        ArgsError: a key or a value holds ``;``, or a key ``=``, and would be read as something
+            else.
     """
     for key, value in args:
-        for text in (key, value):
-            if ";" in text or "=" in text:
-                raise ArgsError(
-                    f"CNI_ARGS cannot carry {quote(text)} (of the pair {quote(f'{key}={value}')}): "
-                    "it contains ; or ="
-                )
+        if ";" in key or "=" in key:
+            raise _unfit(key, key, value, "; or =")
+        if ";" in value:
+            raise _unfit(value, key, value, ";")
+
+
+def _unfit(text: str, key: str, value: str, what: str) -> ArgsError:
+    whole = quote(f"{key}={value}")
+    return ArgsError(
+        f"CNI_ARGS cannot carry {quote(text)} (of the pair {whole}): it contains {what}"
+    )

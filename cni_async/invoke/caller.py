@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import anyio
 
+from cni_async._arguments import require_text
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.types import Result
 from cni_async.version import PluginInfo
@@ -37,7 +38,9 @@ class PluginCaller:
 
         Raises:
             PluginNotFoundError: there is none.
+            TypeError: its name is no string.
         """
+        require_text(plugin, "plugin_type")
         return await self._exec.find_in_path(plugin, self.path)
 
     async def add(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> Result:

@@ -4,6 +4,8 @@ import os
 import stat
 from collections.abc import Sequence
 
+from cni_async._arguments import paths as all_paths
+from cni_async._arguments import require_text
 from cni_async._text import plain_list, quote
 from cni_async.errors import PluginNotFoundError
 
@@ -21,7 +23,10 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
 
     Raises:
         PluginNotFoundError: no such plugin, or no such name can be one.
+        TypeError: `paths` is one path, or something else is of another type.
     """
+    require_text(plugin, "plugin")
+    paths = all_paths(paths, "paths")
     if not plugin:
         raise PluginNotFoundError("no plugin name provided", paths=paths)
     if os.sep in plugin:

@@ -11,6 +11,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
+from cni_async._arguments import require_text
 from cni_async._text import lower, quote, quoted_list
 from cni_async.errors import ArgsError, ResultError
 
@@ -43,6 +44,7 @@ def load_args(text: str, container: object) -> None:
     Raises:
         ArgsError: the text is malformed or does not fit; the container is unchanged then.
     """
+    require_text(text, "text")
     if not text:
         return
     hints = get_type_hints(type(container))

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cni_async import _json
+from cni_async import _arguments, _json
 from cni_async._text import plain_list, quote
 from cni_async.errors import ResultError, VersionError
 from cni_async.version import version_of
@@ -39,6 +39,7 @@ def create_result(version: str, data: bytes) -> Result:
     Raises:
         ResultError: the version is unknown, or the document is malformed or of another family.
     """
+    _arguments.require_bytes(data, "data")
     _require_known(version)
     try:
         return _from_document(version, _json.loads_document(data))
@@ -132,6 +133,7 @@ def _is_version(key: str) -> bool:
 
 
 def _from_own_version(data: bytes, load: Callable[[bytes], Any]) -> Result:
+    _arguments.require_bytes(data, "data")
     try:
         document = load(data)
         return _usual(document) or _from_document(version_of(document), document)

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from cni_async import _json
+from cni_async import _arguments, _json
 from cni_async.errors import ConfigError
 
 from .common import DNS, Result
@@ -26,10 +26,17 @@ class GCAttachment(msgspec.Struct, frozen=True):
     Attributes:
         container_id: CNI_CONTAINERID of its ADD.
         ifname: CNI_IFNAME of its ADD.
+
+    Raises:
+        TypeError: one of them is no string.
     """
 
     container_id: str = msgspec.field(name="containerID")
     ifname: str
+
+    def __post_init__(self) -> None:
+        _arguments.require_text(self.container_id, "container_id")
+        _arguments.require_text(self.ifname, "ifname")
 
 
 class NetConf(

@@ -51,7 +51,9 @@ class Container:
         capability_args: Mapping[str, Any] | None = None,
     ) -> RuntimeConf:
         """Return the runtime's side of an attachment."""
-        return RuntimeConf(self.id, str(self.namespace), ifname, args, capability_args or {})
+        return RuntimeConf(
+            self.id, str(self.namespace), ifname, args=args, capability_args=capability_args or {}
+        )
 
     def links(self) -> set[str]:
         """Return the names of all interfaces."""

@@ -66,7 +66,7 @@ async def test_del_works_with_what_only_the_cache_knows(host: Host) -> None:
     await host.cni.add_network_list(net, box.at())
 
     (known,) = await host.cni.get_cached_attachments()
-    rt = RuntimeConf(known.container_id, known.netns, known.ifname, known.cni_args)
+    rt = RuntimeConf(known.container_id, known.netns, known.ifname, args=known.cni_args)
     await host.cni.del_network_list(net, rt)
 
 

@@ -74,7 +74,11 @@ class Go:
         found = self._ask("cached_config", net, rt)
         args = [(key, value) for key, value in found["args"] or ()]
         return RuntimeConf(
-            rt.container_id, rt.netns, rt.ifname, args, found["capabilityArgs"] or {}
+            rt.container_id,
+            rt.netns,
+            rt.ifname,
+            args=args,
+            capability_args=found["capabilityArgs"] or {},
         )
 
     def _ask(self, op: str, net: Network, rt: RuntimeConf | None = None, **fields: Any) -> Any:

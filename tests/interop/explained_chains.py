@@ -44,7 +44,12 @@ def _args(scene: Scene) -> Scene | None:
     """We refuse what CNI_ARGS cannot carry."""
     if scene.op not in {"add", "check"} or not scene.is_refusal:
         return None
-    odd = any(char in text for pair in scene.runtime["args"] for text in pair for char in ";=")
+    odd = any(
+        char in text
+        for key, value in scene.runtime["args"]
+        for text, chars in ((key, ";="), (value, ";"))
+        for char in chars
+    )
     return scene.explained() if odd and "CNI_ARGS cannot carry" in scene.our_text else None
 
 

@@ -49,9 +49,9 @@ def _runtime(fields: Fields) -> RuntimeConf:
         shown.get("containerID", ""),
         shown.get("netns", ""),
         shown.get("ifname", ""),
-        [(key, value) for key, value in shown.get("args", [])],
-        shown.get("capabilityArgs") or {},
-        shown.get("cacheDir", ""),
+        args=[(key, value) for key, value in shown.get("args", [])],
+        capability_args=shown.get("capabilityArgs") or {},
+        cache_dir=shown.get("cacheDir", ""),
     )
 
 

@@ -18,7 +18,7 @@ from tests.support.recorder import Recorder
 from .oracle import Oracle
 
 NET = network({"type": "a", "capabilities": {"p": True}}, "b")
-RT = RuntimeConf("c1", "/run/netns/blue", "eth0", [("K", "v")], {"p": 1})
+RT = RuntimeConf("c1", "/run/netns/blue", "eth0", args=[("K", "v")], capability_args={"p": 1})
 
 
 class Killed(BaseException):

@@ -68,8 +68,8 @@ def container(number: int, netns: str = "") -> RuntimeConf:
         id,
         netns or f"/var/run/netns/{id}",
         "eth0",
-        (("IgnoreUnknown", "1"), ("K8S_POD_NAME", id)),
-        port_mapping(number),
+        args=(("IgnoreUnknown", "1"), ("K8S_POD_NAME", id)),
+        capability_args=port_mapping(number),
     )
 
 

@@ -216,7 +216,7 @@ _interfaces = mostly(
     25,
 )
 _odd_args = st.sampled_from(
-    [[["A", "b;c=d"]], [["A=", "1"]], [["IgnoreUnknown", "1"], ["A;B", ""]]]
+    [[["A", "b;c=d"]], [["A=", "1"]], [["A", "b=c=d"]], [["IgnoreUnknown", "1"], ["A;B", ""]]]
 )
 
 

@@ -1,0 +1,132 @@
+"""What callers may hand in, made into one form, and the words for what they may not."""
+
+import os
+from collections.abc import Iterable, Mapping
+from types import NoneType, UnionType
+from typing import NoReturn, TypeVar, cast
+
+Pairs = tuple[tuple[str, str], ...]
+
+_T = TypeVar("_T")
+
+
+def refuse(value: object, name: str, wanted: str) -> NoReturn:
+    """Say what was wanted instead of a value.
+
+    Raises:
+        TypeError: always.
+    """
+    raise TypeError(f"{name} must be {wanted}, not {_kind(value)}")
+
+
+def require(value: object, kind: type | UnionType, name: str) -> None:
+    """Refuse what is no instance of a class, or of one of several.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, kind):
+        kinds = kind.__args__ if isinstance(kind, UnionType) else (kind,)
+        names = ("None" if each is NoneType else f"a {each.__name__}" for each in kinds)
+        refuse(value, name, " or ".join(names))
+
+
+def require_bytes(value: object, name: str) -> None:
+    """Refuse what is no bytes, text above all.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, bytes):
+        refuse(value, name, "bytes")
+
+
+def require_text(value: object, name: str) -> None:
+    """Refuse what is no string.
+
+    Raises:
+        TypeError: it is none.
+    """
+    if not isinstance(value, str):
+        refuse(value, name, "a string")
+
+
+def path(value: object, name: str) -> str:
+    """Return a path as a string.
+
+    Raises:
+        TypeError: it is neither a string nor a path.
+    """
+    if type(value) is str:
+        return value
+    if isinstance(value, str | os.PathLike):
+        plain: object = os.fspath(cast("str | os.PathLike[str]", value))
+        if isinstance(plain, str):
+            return plain
+    refuse(value, name, "a string or a path")
+
+
+def optional_path(value: object, name: str) -> str | None:
+    """Return a path as a string; None for none.
+
+    Raises:
+        TypeError: it is neither a string nor a path.
+    """
+    return None if value is None else path(value, name)
+
+
+def paths(value: object, name: str) -> tuple[str, ...]:
+    """Return several paths as strings.
+
+    Raises:
+        TypeError: it is one path, or not all of it are strings or paths.
+    """
+    if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable):
+        one = "one " if isinstance(value, str | bytes | os.PathLike) else ""
+        raise TypeError(f"{name} must be a sequence of directories, not {one}{_kind(value)}")
+    elements = cast("Iterable[object]", value)
+    return tuple(path(element, f"each element of {name}") for element in elements)
+
+
+def instances(value: object, kind: type[_T], name: str) -> tuple[_T, ...]:
+    """Return several instances of a class.
+
+    Raises:
+        TypeError: it is something else, or one of them is.
+    """
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        refuse(value, name, f"a sequence of {kind.__name__}")
+    found: list[_T] = []
+    for element in cast("Iterable[object]", value):
+        if not isinstance(element, kind):
+            refuse(element, f"each element of {name}", f"a {kind.__name__}")
+        found.append(element)
+    return tuple(found)
+
+
+def pairs(value: object, name: str) -> Pairs:
+    """Return pairs of strings as tuples, a mapping's in its order.
+
+    Raises:
+        TypeError: it is neither a mapping of strings nor pairs of strings.
+    """
+    if value == ():
+        return ()
+    wanted = "a mapping or pairs of strings"
+    if isinstance(value, Mapping):
+        value = cast("Mapping[object, object]", value).items()
+    elif isinstance(value, str | bytes) or not isinstance(value, Iterable):
+        refuse(value, name, wanted)
+    found: list[tuple[str, str]] = []
+    for pair in cast("Iterable[object]", value):
+        match pair:
+            case (str(key), str(text)):
+                found.append((key, text))
+            case _:
+                raise TypeError(f"{name} must be {wanted}, and {pair!r} is no pair of strings")
+    return tuple(found)
+
+
+def _kind(value: object) -> str:
+    names = {str: "string", type(None): "None"}
+    return names.get(type(value), type(value).__name__)
