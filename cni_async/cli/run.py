@@ -101,7 +101,8 @@ def run(
     except ValidationError as error:
         _exit("\n".join(map(str, error.errors)), stderr, 1, progress)
     except CNIError as error:
-        notes: list[str] = getattr(error, "__notes__", [])
+        # A failure to take it back is a note, too, but the log has told that already.
+        notes: list[str] = [] if error.rollback_error else getattr(error, "__notes__", [])
         _exit("\n".join([str(error), *notes]), stderr, 1, progress)
     except OSError as error:
         reason = error.strerror or str(error)
