@@ -104,9 +104,7 @@ class Chains:
                 await self._prepare(key, chain, rt, progress)
             with in_context(_failed(chain, plugin, "add")):
                 if result is not None:
-                    # A plugin may answer in another version than it was asked in; the next one
-                    # is only sure to understand the network's.
-                    result = result.get_as_version(chain.cni_version)
+                    result = _as_understood(result, chain)
                 request = request_config(
                     plugin,
                     chain.name,
@@ -155,7 +153,7 @@ class Chains:
             plugins = chain.plugins
         result: Result | None = None
         if progress.result is not None and greater_than_or_equal_to(chain.cni_version, "0.4.0"):
-            result = progress.result.get_as_version(chain.cni_version)
+            result = _as_understood(progress.result, chain)
         await self._run_del(chain, plugins, result, rt)
         await self._attachments.forget(progress.key, rt)
 
@@ -259,6 +257,19 @@ def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
     if chain.cni_version and chain.cni_version not in ALL.supported_versions:
         raise ResultError(f"unsupported CNI result version {quote(chain.cni_version)}")
     return AttachmentKey(chain.name, rt.container_id, rt.ifname)
+
+
+def _as_understood(result: Result, chain: Chain) -> Result:
+    """Return what the next plugin gets of a result.
+
+    A plugin may answer in another version than it was asked in, and the next one is only sure to
+    understand the network's. What that version cannot hold (0.2.0 an answer without an address)
+    is handed on as it is, as libcni hands on everything.
+    """
+    try:
+        return result.get_as_version(chain.cni_version)
+    except ResultError:
+        return result
 
 
 def _failed(chain: Chain, plugin: NetworkConfig, what: str) -> str:
