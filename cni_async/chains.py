@@ -174,16 +174,15 @@ class Chains:
             await self._run(args, plugin, chain, result, rt)
 
     async def delete(self, chain: Chain, rt: RuntimeConf) -> None:
-        """Detach a container."""
+        """Detach a container, with what ADD was given where the caller leaves it out."""
         has_prev_result = greater_than_or_equal_to(chain.cni_version, "0.4.0")
         key = attachment_key(chain.name, rt)
-        result: Result | None = None
-        if has_prev_result:
-            try:
-                result = await self._attachments.result(chain.name, chain.cni_version, rt)
-            except CacheError as error:
-                _log.warning("DEL of %s goes on without prevResult: %s", key.file_name, error)
-        await self._run_del(chain, chain.plugins, result, rt)
+        version = chain.cni_version if has_prev_result else None
+        added = await self._attachments.recall(key, rt, version=version)
+        if added.error is not None:
+            lost = "prevResult" if has_prev_result else "what its ADD was given"
+            _log.warning("DEL of %s goes on without %s: %s", key.file_name, lost, added.error)
+        await self._run_del(chain, chain.plugins, added.result, added.rt)
         try:
             await self._attachments.forget(key, rt)
         except CacheError as error:

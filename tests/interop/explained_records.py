@@ -149,7 +149,25 @@ def _netns(scene: Scene) -> Scene | None:
     return replace(scene, go=replace(scene.go, answer=answer))
 
 
+def _args_of_add(scene: Scene) -> Scene | None:
+    """DEL has the record's args where the caller gives none, so libcni is given those."""
+    if scene.op != "del" or scene.record is None:
+        return None
+    added = scene.read_by_us("cached_config")
+    if added.error is not None or not added.result or added.result.get("none"):
+        return None
+    runtime = dict(scene.runtime)
+    for key in ("args", "capabilityArgs"):
+        runtime[key] = runtime[key] or added.result[key] or runtime[key]
+    if runtime == scene.runtime:
+        return None
+    question = replace(scene.question, fields={**scene.question.fields, "runtime": runtime})
+    after = replace(scene, question=question, go=scene.bench.ask_go(question))
+    return after if after.go_form != scene.go_form else None
+
+
 REWRITES: Final = (
+    ("del-args", _args_of_add),
     ("repeated-arrays", _repeated),
     ("unwritable-cache", _unwritable),
     ("foreign-records", _foreign),

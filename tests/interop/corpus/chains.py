@@ -131,6 +131,16 @@ CHAINS: Final[Mapping[str, list[Question]]] = {
             _record(result=[]),
         )
     ],
+    "del-args": [
+        _ask(
+            "del",
+            _network({"type": "a", "capabilities": {"mac": True}}, version=version),
+            {_NAME: _record(cniArgs=[["K", "v"]], capabilityArgs={"mac": "m"})},
+            runtime=runtime,
+        )
+        for version in ("0.3.1", "1.1.0")
+        for runtime in ({}, {"args": [["A", "b"]]}, {"capabilityArgs": {"mac": "x"}})
+    ],
     "unusable-records": [
         # libcni has removed it by the time a plugin fails,
         _ask("del", _network("a", "b"), {_NAME: b"garbage"}, answers=_FAILS),
