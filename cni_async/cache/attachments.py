@@ -178,7 +178,7 @@ class Attachments:
         record = read_config(data, key)
         added = RuntimeConf(
             rt.container_id,
-            rt.netns or record.netns,
+            rt.netns or record.namespace,
             rt.ifname,
             rt.args if record.cni_args is msgspec.UNSET else record.arg_pairs,
             record.capability_args,

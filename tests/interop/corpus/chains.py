@@ -35,6 +35,13 @@ def _record(**changes: Any) -> bytes:
     return json.dumps({**whole, **changes}).encode()
 
 
+def _silent_record(version: str) -> bytes:
+    """Write a record as libcni did before 1.2, with the namespace in its result alone."""
+    inside = {"name": "eth0", "sandbox": "/run/netns/blue"}
+    found = json.loads(_record(result={"cniVersion": version, "interfaces": [inside]}))
+    return json.dumps({key: value for key, value in found.items() if key != "netns"}).encode()
+
+
 def _prints(version: str) -> dict[str, Any]:
     printed = json.dumps({**_RESULT, "cniVersion": version}).encode()
     return {"a": {"ADD": {"stdout": printed}}}
@@ -149,6 +156,11 @@ CHAINS: Final[Mapping[str, list[Question]]] = {
         _ask("del", b'{"cniVersion":"1.0.0","name":"net","type":"a"}', {_NAME: b"x"}, single=True),
     ],
     "cached-netns": [_ask("cached_config", cache=_WITH_RECORD, runtime={"netns": ""})],
+    "silent-records": [
+        _ask("cached_config", cache={_NAME: _silent_record(version)}, runtime={"netns": ""})
+        for version in ("0.3.1", "0.4.0", "1.0.0", "1.1.0")
+    ]
+    + [_ask("attachments", cache={_NAME: _silent_record("1.0.0")}, text="")],
     "gc-listing": [_ask("gc", cache={"results": b""}, valid=[])],
     "nil-valid-attachments": [_ask("gc")],
     "gc-configuration": [
