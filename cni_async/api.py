@@ -219,8 +219,8 @@ class CNIConfig:
 
         Args:
             net: the network.
-            rt: the container and its side of the attachment; `get_network_list_cached_config`
-                gives that of ADD.
+            rt: the container and its side of the attachment. Where `args` or `capability_args`
+                are empty, those of ADD are taken from the record; the netns is not.
 
         Raises:
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.

@@ -119,9 +119,7 @@ class Chains:
                 await self._prepare(key, chain, rt, progress)
             with in_context(_failed(chain, plugin, "add")):
                 if result is not None:
-                    # A plugin may answer in another version than it was asked in; the next one
-                    # is only sure to understand the network's.
-                    result = result.get_as_version(chain.cni_version)
+                    result = _as_understood(result, chain)
                 request = request_config(
                     plugin,
                     chain.name,
@@ -170,7 +168,7 @@ class Chains:
             plugins = chain.plugins
         result: Result | None = None
         if progress.result is not None and greater_than_or_equal_to(chain.cni_version, "0.4.0"):
-            result = progress.result.get_as_version(chain.cni_version)
+            result = _as_understood(progress.result, chain)
         await self._run_del(chain, plugins, result, rt)
         await self._attachments.forget(progress.key, rt)
 
@@ -191,16 +189,15 @@ class Chains:
             await self._run(args, plugin, chain, result, rt)
 
     async def delete(self, chain: Chain, rt: RuntimeConf) -> None:
-        """Detach a container."""
+        """Detach a container, with what ADD was given where the caller leaves it out."""
         has_prev_result = greater_than_or_equal_to(chain.cni_version, "0.4.0")
         key = attachment_key(chain.name, rt)
-        result: Result | None = None
-        if has_prev_result:
-            try:
-                result = await self._attachments.result(chain.name, chain.cni_version, rt)
-            except CacheError as error:
-                _log.warning("DEL of %s goes on without prevResult: %s", key.file_name, error)
-        await self._run_del(chain, chain.plugins, result, rt)
+        version = chain.cni_version if has_prev_result else None
+        added = await self._attachments.recall(key, rt, version=version)
+        if added.error is not None:
+            lost = "prevResult" if has_prev_result else "what its ADD was given"
+            _log.warning("DEL of %s goes on without %s: %s", key.file_name, lost, added.error)
+        await self._run_del(chain, chain.plugins, added.result, added.rt)
         try:
             await self._attachments.forget(key, rt)
         except CacheError as error:
@@ -275,6 +272,19 @@ def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
     if chain.cni_version and chain.cni_version not in ALL.supported_versions:
         raise ResultError(f"unsupported CNI result version {quote(chain.cni_version)}")
     return AttachmentKey(chain.name, rt.container_id, rt.ifname)
+
+
+def _as_understood(result: Result, chain: Chain) -> Result:
+    """Return what the next plugin gets of a result.
+
+    A plugin may answer in another version than it was asked in, and the next one is only sure to
+    understand the network's. What that version cannot hold (0.2.0 an answer without an address)
+    is handed on as it is, as libcni hands on everything.
+    """
+    try:
+        return result.get_as_version(chain.cni_version)
+    except ResultError:
+        return result
 
 
 def _failed(chain: Chain, plugin: NetworkConfig, what: str) -> str:

@@ -14,6 +14,7 @@ import pytest
 from cni_async import (
     ArgsError,
     AttachmentKey,
+    CacheError,
     CacheWriteError,
     CNIConfig,
     CNIError,
@@ -231,11 +232,41 @@ async def test_item_99_the_next_plugin_gets_the_result_in_the_networks_version()
     assert json.loads(fake.cache.records[KEY])["result"]["cniVersion"] == "0.4.0"
 
 
-async def test_item_99_a_result_that_the_networks_version_cannot_hold() -> None:
-    fake = runtime({("a", "ADD"): {"cniVersion": "1.0.0"}})
-    caught = await refused(fake, network("a", "b", version="0.2.0"))
-    assert str(caught) == ('plugin type="b" failed (add): cannot convert: no valid IP addresses')
-    assert fake.order == ["a ADD"]
+@pytest.mark.parametrize("version", ["", "0.1.0", "0.2.0"])
+@pytest.mark.parametrize("answered", ["0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
+async def test_item_99_a_result_that_the_networks_version_cannot_hold(
+    version: str, answered: str
+) -> None:
+    """Without addresses it cannot be converted, so it is handed on as libcni does."""
+    told = {"cniVersion": answered, "interfaces": [{"name": "eth0", "sandbox": "/n"}]}
+    own = {"cniVersion": version or "0.1.0", "ip4": {"ip": "10.0.0.1/24"}}
+    fake = runtime({("a", "ADD"): told, ("c", "ADD"): own})
+    result = await fake.cni.add_network_list(network("a", "b", "c", version=version), RT)
+    first, *others = [config.get("prevResult") for config in fake.configs("ADD")]
+    assert first is None
+    # "b" hands on what it was given.
+    assert [_without_empty(each) for each in others] == [told, told]
+    assert _without_empty(as_dict(result)) == own
+    fake.exec.calls.clear()
+    await fake.cni.del_network_list(network("a", "b", "c", version=version), RT)
+    assert fake.order == ["c DEL", "b DEL", "a DEL"]
+    assert all("prevResult" not in config for config in fake.configs("DEL"))
+
+
+async def test_item_99_such_a_result_may_be_the_last_one() -> None:
+    told = {"cniVersion": "0.3.1"}
+    fake = runtime({("a", "ADD"): told})
+    net = network("a", "b", version="0.2.0")
+    result = await fake.cni.add_network_list(net, RT)
+    assert _without_empty(as_dict(result)) == told
+    with pytest.raises(CacheError, match="cannot convert: no valid IP addresses"):
+        await fake.cni.get_network_list_cached_result(net, RT)  # as libcni
+    await fake.cni.del_network_list(net, RT)
+    assert not fake.cache.records
+
+
+def _without_empty(result: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in result.items() if value}
 
 
 async def test_item_100_unknown_fields_of_a_result_are_lost() -> None:

@@ -89,7 +89,7 @@ async def test_items_114_and_116_only_newer_versions_have_a_previous_result(
     assert not fake.cache.records
 
 
-async def test_item_114_an_older_network_does_not_look_at_the_record() -> None:
+async def test_item_114_an_older_networks_record_is_no_obstacle() -> None:
     fake = runtime(fail_on=["load"])
     fake.cache.records[KEY] = b"garbage"
     await fake.cni.del_network_list(network("a", version="0.3.1"), RT)

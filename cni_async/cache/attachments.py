@@ -43,6 +43,20 @@ class Before(Enum):
     COMPLETED = "completed"
 
 
+class Recalled(msgspec.Struct, frozen=True):
+    """What a DEL is to know of its ADD.
+
+    Attributes:
+        rt: the runtime's side, filled up with what ADD was given.
+        result: what ADD gave; None if that is unknown, or was not asked for.
+        error: why something is missing that the record should have; None if nothing is.
+    """
+
+    rt: RuntimeConf
+    result: Result | None = None
+    error: CacheError | None = None
+
+
 class Attachments:
     """Reads and writes records, each in the cache where it belongs."""
 
@@ -164,13 +178,49 @@ class Attachments:
         record = read_config(data, key)
         added = RuntimeConf(
             rt.container_id,
-            rt.netns or record.netns,
+            rt.netns or record.namespace,
             rt.ifname,
             args=rt.args if record.cni_args is msgspec.UNSET else record.arg_pairs,
             capability_args=record.capability_args,
             cache_dir=rt.cache_dir,
         )
         return record.config, added
+
+    async def recall(self, key: AttachmentKey, rt: RuntimeConf, *, version: str | None) -> Recalled:
+        """Return what a DEL is to know of its ADD, as far as that can be found out.
+
+        Args and capability args are the record's where the caller gave none. The namespace is
+        not: on DEL its absence says that it is gone.
+
+        Args:
+            key: the attachment.
+            rt: the caller's side of it.
+            version: of the result; None for no result.
+        """
+        if version is None and rt.args and rt.capability_args:
+            return Recalled(rt)
+        result: Result | None = None
+        try:
+            data = await self.cache(rt).load(key)
+            if data is not None:
+                rt = _filled_up(rt, data, key)
+                if version is not None:
+                    result = read_result(data, key, version)
+        except CacheError as error:
+            return Recalled(rt, error=error)
+        return Recalled(rt, result)
+
+
+def _filled_up(rt: RuntimeConf, data: bytes, key: AttachmentKey) -> RuntimeConf:
+    record = decode_record(data)
+    if record.kind != CNI_CACHE_V1:
+        return rt  # from before libcni 0.8, and a bare result
+    record.check_owner(key)
+    return msgspec.structs.replace(
+        rt,
+        args=rt.args or record.arg_pairs,
+        capability_args=rt.capability_args or record.capability_args,
+    )
 
 
 def _is_unfinished(record: Record) -> bool:

@@ -77,7 +77,7 @@ class NetworkAttachment(_Attachment, frozen=True, gc=False, kw_only=True):
     Attributes:
         container_id, network, ifname: which one.
         config: the network configuration that it was added with, as it was loaded.
-        netns: path of the network namespace that it was added in.
+        netns: path of the network namespace that it was added in; empty if that is unknown.
         cni_args, capability_args: what it was added with.
         completed: False if the record has no result: the ADD, or the process that called it, did
             not come to its end.
@@ -140,11 +140,32 @@ class Record(
             self.network,
             self.ifname,
             config=self.config,
-            netns=self.netns,
+            netns=self.namespace,
             cni_args=self.arg_pairs,
             capability_args=self.capability_args,
             completed=self.has_result,
         )
+
+    @property
+    def namespace(self) -> str:
+        """The network namespace: what the record says, else what its result does.
+
+        libcni before 1.2 did not record it. Without it plugins give an address back that the
+        container still has.
+        """
+        if self.netns or self.result is msgspec.UNSET:
+            return self.netns
+        try:
+            interfaces = _SANDBOXES.decode(self.result).interfaces
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return ""
+        # A path only: what is made for a microVM has the container's ID there.
+        inside = (
+            one.sandbox
+            for one in interfaces
+            if one.name == self.ifname and one.sandbox.startswith("/")
+        )
+        return next(inside, "")
 
     @property
     def has_result(self) -> bool:
@@ -152,7 +173,19 @@ class Record(
         return self.result is not msgspec.UNSET
 
 
+class _Interface(msgspec.Struct, gc=False):
+    name: str = ""
+    sandbox: str = ""
+
+
+class _Sandboxes(msgspec.Struct, gc=False):
+    """What of a result, of any version, tells where its interfaces are."""
+
+    interfaces: list[_Interface] = []
+
+
 _DECODER: Final = msgspec.json.Decoder(Record)
+_SANDBOXES: Final = msgspec.json.Decoder(_Sandboxes)
 # Go sorts the keys of maps, and of maps only.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 # What null takes away; anything else stays as an earlier key of the same name said.

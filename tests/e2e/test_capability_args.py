@@ -11,7 +11,7 @@ from cni_async.capabilities import Bandwidth, IPRange, capability_args
 from cni_async.types import v100
 
 from .host import Host
-from .networks import BANDWIDTH, SUBNET, bridge, network, simple
+from .networks import BANDWIDTH, CAPABILITY_ARGS, PORTMAP, SUBNET, bridge, network, simple
 
 pytestmark = [pytest.mark.anyio, pytest.mark.e2e]
 
@@ -130,3 +130,15 @@ async def test_an_address_outside_of_the_ranges_is_refused(host: Host) -> None:
 
     assert (caught.value.plugin, caught.value.command) == ("bridge", "ADD")
     await host.cni.del_network_list(net, rt)
+
+
+async def test_del_without_them(host: Host) -> None:
+    """Without the port mappings of ADD portmap leaves its rules, and says that it is done."""
+    box = host.container()
+    net = network(bridge(host), PORTMAP)
+    await host.cni.add_network_list(net, box.at(capability_args=CAPABILITY_ARGS))
+    assert host.rules()
+
+    await host.cni.del_network_list(net, box.at())
+
+    assert host.leftovers() == {}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from .case import Pairs, fold
+from .case import Pairs, fold, pairs
 from .scene import Scene
 
 # What Go merges with what an earlier key of the same name said.
@@ -145,11 +146,74 @@ def _netns(scene: Scene) -> Scene | None:
     assert members is not None
     said = [value for value in members.all("netns") if value is not None]
     netns = re.sub("[\ud800-\udfff]", "\ufffd", ["", *said][-1])
+    if not netns:
+        return None
     answer = replace(scene.go.answer, result={**result, "netns": netns})
     return replace(scene, go=replace(scene.go, answer=answer))
 
 
+def _silent(scene: Scene) -> Scene | None:
+    """Where a record names no namespace, that of its result counts."""
+    go, ours = scene.go.answer.result, scene.ours.answer.result
+    if scene.op == "cached_config" and go and ours and "netns" in go and "netns" in ours:
+        inside = _sandboxes([scene.record], scene.runtime["ifname"])
+        changed: Any = _filled(go, ours, "netns", inside)
+    elif scene.op == "attachments" and go and ours and len(go) == len(ours):
+        files = list((scene.question.files or {}).values())
+        changed = [
+            _filled(theirs, own, "NetNS", _sandboxes(files, own["IfName"]))
+            for theirs, own in zip(go, ours, strict=True)
+        ]
+    else:
+        return None
+    after = replace(scene, go=replace(scene.go, answer=replace(scene.go.answer, result=changed)))
+    return after if after.go_form != scene.go_form else None
+
+
+def _filled(go: Any, ours: Any, key: str, inside: set[str]) -> Any:
+    return {**go, key: ours[key]} if go[key] == "" and ours[key] in inside else go
+
+
+def _sandboxes(records: Iterable[bytes | str | None], ifname: str) -> set[str]:
+    """Return the paths that results in records tell of interfaces of a name."""
+    found: set[str] = set()
+
+    def look(value: Any) -> None:
+        if isinstance(value, Pairs):
+            members = dict(value)
+            sandbox = members.get("sandbox")
+            if members.get("name") == ifname and str(sandbox).startswith("/"):
+                found.add(str(sandbox))
+            look(list(members.values()))
+        elif isinstance(value, list):
+            for each in value:
+                look(each)
+
+    for record in records:
+        if isinstance(record, bytes):
+            look(pairs(record))
+    return found
+
+
+def _args_of_add(scene: Scene) -> Scene | None:
+    """DEL has the record's args where the caller gives none, so libcni is given those."""
+    if scene.op != "del" or scene.record is None:
+        return None
+    added = scene.read_by_us("cached_config")
+    if added.error is not None or not added.result or added.result.get("none"):
+        return None
+    runtime = dict(scene.runtime)
+    for key in ("args", "capabilityArgs"):
+        runtime[key] = runtime[key] or added.result[key] or runtime[key]
+    if runtime == scene.runtime:
+        return None
+    question = replace(scene.question, fields={**scene.question.fields, "runtime": runtime})
+    after = replace(scene, question=question, go=scene.bench.ask_go(question))
+    return after if after.go_form != scene.go_form else None
+
+
 REWRITES: Final = (
+    ("del-args", _args_of_add),
     ("repeated-arrays", _repeated),
     ("unwritable-cache", _unwritable),
     ("foreign-records", _foreign),
@@ -158,4 +222,5 @@ REWRITES: Final = (
     ("empty-results", _no_result),
     ("unusable-records", _unusable),
     ("cached-netns", _netns),
+    ("silent-records", _silent),
 )

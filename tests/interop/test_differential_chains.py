@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from .bench import Bench, Cache
 from .cases import cases
 from .compare import check_chain
-from .corpus.chains import CHAINS
+from .corpus.chains import CHAINS, SAME
 from .explained_chains import ANCHORS, explain
 from .strategies import chains, records
 from .strategies.results import VERSIONS
@@ -90,3 +90,9 @@ def test_each_chosen_difference(bench: Bench, anchor: str, question: Question) -
 
 def test_there_is_one_for_every_anchor() -> None:
     assert CHAINS.keys() == ANCHORS
+
+
+@pytest.mark.parametrize("question", SAME, ids=range(len(SAME)))
+def test_answers_that_the_networks_version_cannot_hold(bench: Bench, question: Question) -> None:
+    go, ours = bench.ask_go(question), bench.ask_ours(question)
+    assert explain(bench, question, go, ours) == []

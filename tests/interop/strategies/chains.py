@@ -167,11 +167,23 @@ _infos: SearchStrategy[dict[str, Any]] = st.sampled_from(_INFOS)
 
 
 @st.composite
+def _without_addresses(draw: st.DrawFn) -> bytes:
+    """Make a result of any version, which an older network's cannot hold."""
+    version = draw(st.sampled_from([*VERSIONS, ""]))
+    found: dict[str, Any] = {"cniVersion": version} if draw(st.booleans()) or version else {}
+    if draw(st.booleans()):
+        found["dns"] = {"nameservers": ["10.0.0.1"]}
+    if draw(st.booleans()) and version >= "0.3.0":
+        found["interfaces"] = [{"name": "eth0", "mac": "02:00:00:00:00:01", "sandbox": "/n"}]
+        found["routes"] = [{"dst": "10.0.0.0/8"}]
+    return _written(found)
+
+
+@st.composite
 def _results(draw: st.DrawFn, version: str) -> dict[str, Any]:
     usual = version if version in VERSIONS else "1.0.0"
-    kind = draw(
-        st.sampled_from(["own"] * 6 + ["pass"] * 3 + ["none"] * 2 + ["other"] * 2 + ["odd"])
-    )
+    kinds = ["own"] * 6 + ["pass"] * 3 + ["none"] * 2 + ["other"] * 2 + ["bare"] * 2 + ["odd"]
+    kind = draw(st.sampled_from(kinds))
     match kind:
         case "own":
             return {"stdout": draw(printed(usual, laced=draw(seldom(4))))}
@@ -181,6 +193,8 @@ def _results(draw: st.DrawFn, version: str) -> dict[str, Any]:
             return {"stdout": draw(st.sampled_from([b"{}", b"null", b'{"cniVersion":""}']))}
         case "other":
             return {"stdout": draw(printed(draw(st.sampled_from(VERSIONS))))}
+        case "bare":
+            return {"stdout": draw(_without_addresses())}
         case _:
             return {"stdout": draw(st.sampled_from(_FAILED_RESULTS))}
 

@@ -94,6 +94,15 @@ def _stored_results(draw: st.DrawFn) -> Any:
     return json.loads(draw(printed(version)).decode("utf-8", "replace"))
 
 
+def _interfaces(ifname: str) -> SearchStrategy[list[dict[str, str]]]:
+    """Make the interfaces of a result, which often tell where one of that name is."""
+    inside = st.sampled_from(["/run/netns/blue", "/run/netns/green", "c1", ""])
+    one = st.fixed_dictionaries(
+        {"name": st.sampled_from([ifname, ifname, "veth1"])}, optional={"sandbox": inside}
+    )
+    return st.lists(one, max_size=3)
+
+
 @st.composite
 def _records(draw: st.DrawFn, network: str, container: str, ifname: str) -> dict[str, Any]:
     config = draw(_configs)
@@ -113,6 +122,8 @@ def _records(draw: st.DrawFn, network: str, container: str, ifname: str) -> dict
     if not draw(seldom(8)):
         version = mostly(st.sampled_from(VERSIONS), st.sampled_from(["", "0.4567.0", "bad"]), 15)
         record["result"] = draw(_stored_results())
+        if draw(seldom(3)) and record["result"].get("cniVersion", "") >= "0.3.0":
+            record["result"]["interfaces"] = draw(_interfaces(ifname))
         if draw(seldom(6)):
             record["result"]["cniVersion"] = draw(version)
     return record
