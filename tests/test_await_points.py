@@ -19,7 +19,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cni_async import GCArgs, GCAttachment, NetworkAttachment, PluginError
+from cni_async import GCArgs, GCAttachment, NetworkAttachment, PluginError, lockfile
 from cni_async import locks as locks_module
 from tests.support.chains import network
 from tests.support.node import Node, rt
@@ -187,7 +187,7 @@ class Ourselves:
         assert open_fds() == self.fds
         assert tasks() == self.tasks
         assert node.unfinished_files() == []
-        assert not locks_module._OPEN
+        assert not lockfile._OPEN
         assert locks_module._GATES.get({}) == {}
 
 

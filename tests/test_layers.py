@@ -23,7 +23,7 @@ LAYERS: Final = [
     ["protocol", "gc", "orphans"],
     ["attachment"],
     ["chains", "locks"],
-    ["cache"],
+    ["cache", "lockfile"],
     ["runtime"],
     ["conf"],
     ["invoke"],

@@ -9,10 +9,8 @@ import fcntl
 import os
 import signal
 import subprocess
-import sys
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,18 +18,18 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cni_async import CacheError, CNIConfig, FileCache
+from cni_async import CacheError, CNIConfig, FileCache, lockfile
 from cni_async import locks as locks_module
 from cni_async.locks import Locks
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, network, runtime
 from tests.support.crowd import Crowd, attachment, collection, container, nobody_left
+from tests.support.holder import PATIENCE, Holder, holder
 from tests.support.processes import wait_until_gone
 from tests.support.wait import PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[1]
 NET = network("a")
 
 
@@ -42,64 +40,6 @@ async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
 
 
 # -- between processes
-
-PROGRAM: Final = """
-import sys
-import anyio
-from cni_async.locks import Locks
-
-async def main():
-    kind, file = sys.argv[1:3]
-    locks = Locks(file)
-    hold = locks.collection("other", "n") if kind == "gc" else locks.attachment("other", "n", kind)
-    async with hold:
-        print("inside", flush=True)
-        await anyio.to_thread.run_sync(sys.stdin.readline)
-
-anyio.run(main)
-"""
-
-
-class Holder:
-    """Another process, which holds the order as soon as it is let in."""
-
-    def __init__(self, kind: str, file: Path, program: str = PROGRAM) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program, kind, str(file)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-
-    async def says(self) -> str:
-        assert self._process.stdout is not None
-        with anyio.fail_after(PATIENCE):
-            line = await anyio.to_thread.run_sync(
-                self._process.stdout.readline, abandon_on_cancel=True
-            )
-        return line.strip()
-
-    def tell(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write("\n")
-        self._process.stdin.flush()
-
-    def kill(self) -> None:
-        self._process.kill()
-
-    def end(self) -> None:
-        self._process.kill()
-        self._process.communicate()
-
-
-@contextmanager
-def holder(kind: str, file: Path, program: str = PROGRAM) -> Iterator[Holder]:
-    process = Holder(kind, file, program)
-    try:
-        yield process
-    finally:
-        process.end()
 
 
 @pytest.mark.parametrize("end", ["leaves", "is killed"])
@@ -291,10 +231,10 @@ async def test_what_is_forgotten_is_not_closed_twice(tmp_path: Path) -> None:
     """What a forked child does, done here: its descriptor's number may soon be another file's."""
     locks = Locks(tmp_path / "lock")
     async with container()(locks):
-        [lock_file] = locks_module._OPEN
-        number = lock_file._file
-        locks_module._forget_in_child()
-        assert not locks.is_busy("other", "c")
+        [lock_file] = lockfile._OPEN
+        number = lock_file._fd
+        lockfile._leave_all_to_parent()
+        assert not lockfile.is_locked(str(tmp_path / "lock"), locks_module._place("container", "c"))
         taken = os.open("/dev/null", os.O_RDONLY)
         assert taken == number
     os.close(taken)  # it is still open
@@ -428,11 +368,13 @@ async def test_who_is_turned_away_by_the_file_lets_the_next_in(tmp_path: Path) -
 
 async def test_bytes_of_a_lock_file() -> None:
     """Each kind and name has its own, an odd one; the one before is its queue."""
-    keys = [("s", kind, name) for kind in ("network", "container") for name in ("a", "b", "\udcff")]
-    places = {locks_module._place(key) for key in keys}
+    keys = [(kind, name) for kind in ("network", "container") for name in ("a", "b", "\udcff")]
+    places = {locks_module._place(*key) for key in keys}
     assert len(places) == len(keys)
     assert all(place % 2 and 0 < place < 2**61 for place in places)
-    assert locks_module._place(("other", "network", "a")) in places
+    # Nor does a container ever have its own network's, for which it would wait for ever.
+    assert {locks_module._place("network", str(number)) & 2 for number in range(99)} == {2}
+    assert {locks_module._place("container", str(number)) & 2 for number in range(99)} == {0}
 
 
 async def test_the_lock_file_is_not_in_the_way_of_the_cache(tmp_path: Path) -> None:

@@ -171,6 +171,29 @@ async def few_fds(node: Node) -> None:
         os.close(fd)
 
 
+async def more_adds_than_fds(node: Node) -> None:
+    """Nothing that waits for its turn to run a plugin takes what the plugins need."""
+    cni = node.make(rollback=True, exec=DefaultExec(grace=30, limiter=anyio.CapacityLimiter(4)))
+    outcomes: list[str] = []
+
+    async def add(number: int) -> None:
+        net = network("a", "bad") if number % 4 == 0 else AB
+        try:
+            await cni.add_network_list(net, rt(f"c{number}"))
+        except CNIError as error:
+            outcomes.append(f"{error}, {error.rollback_error}")
+        else:
+            outcomes.append("")
+
+    # What 4 plugins and 40 threads of the cache may take.
+    with limited(resource.RLIMIT_NOFILE, max(open_fds()) + 1 + 4 * 9 + 40 * 2):
+        async with anyio.create_task_group() as group:
+            for number in range(80):
+                group.start_soon(add, number)
+    assert sorted(set(outcomes)) == ["", 'plugin type="bad" failed (add): no, None']
+    assert len(node.records()) == 60
+
+
 WHAT: dict[str, Callable[[Node], Awaitable[None]]] = {
     each.__name__: each
     for each in (
@@ -178,6 +201,7 @@ WHAT: dict[str, Callable[[Node], Awaitable[None]]] = {
         no_process_for_the_second,
         no_thread_to_look_for_those_left,
         few_fds,
+        more_adds_than_fds,
     )
 }
 
@@ -193,7 +217,7 @@ def main() -> None:
     anyio.run(_nothing, backend=backend, backend_options=options)  # imports what it needs
     with tempfile.TemporaryDirectory() as name:
         node = Node(Path(name))
-        if os.geteuid() == 0 and what != "few_fds":
+        if os.geteuid() == 0 and not what.endswith("_fds"):
             # The limit on processes does not bind root.
             for path in (Path(name), *Path(name).rglob("*")):
                 os.chown(path, ANOTHER_USER, ANOTHER_USER)

@@ -14,7 +14,7 @@ from typing import Any
 
 import anyio
 
-from cni_async import locks
+from cni_async import lockfile, locks
 from cni_async.invoke import RawExec
 from tests.support.scripts import children, open_fds
 
@@ -109,7 +109,7 @@ async def _run(
     for world in worlds:
         await settle(world, tally)
     tally.leaked("locks", locks._gates())
-    tally.leaked("descriptors of lock files", locks._OPEN)
+    tally.leaked("descriptors of lock files", lockfile._OPEN)
 
 
 class _Process:

@@ -10,6 +10,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
+from cni_async import lockfile
 from cni_async import locks as locks_module
 from cni_async.locks import Locks
 from tests.support.scripts import open_fds
@@ -39,7 +40,8 @@ async def nobody_left() -> AsyncGenerator[None]:
     fds = open_fds()
     yield
     assert locks_module._GATES.get({}) == {}
-    assert not locks_module._OPEN
+    assert not lockfile._OPEN
+    assert lockfile._FILES.get({}) == {}
     assert not open_fds() - fds
 
 

@@ -1,0 +1,83 @@
+"""Another process, which holds the order of operations in a lock file."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import anyio
+import anyio.to_thread
+
+from cni_async import lockfile, locks
+
+ROOT: Final = Path(__file__).parents[2]
+PATIENCE: Final = 30
+
+PROGRAM: Final = """
+import sys
+import anyio
+from cni_async.locks import Locks
+
+async def main():
+    kind, file = sys.argv[1:3]
+    locks = Locks(file)
+    hold = locks.collection("other", "n") if kind == "gc" else locks.attachment("other", "n", kind)
+    async with hold:
+        print("inside", flush=True)
+        await anyio.to_thread.run_sync(sys.stdin.readline)
+
+anyio.run(main)
+"""
+
+
+class Holder:
+    """Another process, which holds the order as soon as it is let in."""
+
+    def __init__(self, kind: str, file: Path, program: str = PROGRAM) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", program, kind, str(file)],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    async def says(self) -> str:
+        assert self._process.stdout is not None
+        with anyio.fail_after(PATIENCE):
+            line = await anyio.to_thread.run_sync(
+                self._process.stdout.readline, abandon_on_cancel=True
+            )
+        return line.strip()
+
+    def tell(self) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def end(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+@contextmanager
+def holder(kind: str, file: Path, program: str = PROGRAM) -> Iterator[Holder]:
+    process = Holder(kind, file, program)
+    try:
+        yield process
+    finally:
+        process.end()
+
+
+async def is_queueing(file: Path, kind: str, name: str) -> None:
+    """Wait until another process is the next to have a "network" or a "container"."""
+    with anyio.fail_after(PATIENCE):
+        while not lockfile.is_locked(str(file), locks._place(kind, name) - 1):
+            await anyio.sleep(0.01)
