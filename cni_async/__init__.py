@@ -1,14 +1,28 @@
 """CNI for asyncio and trio: what Go's libcni does, in Python.
 
-Everything that most programs need is here; `cni_async.invoke`, `.types`, `.version`,
-`.capabilities` and `.testing` have the rest. Each name is imported when it is first asked for, as
-anyio does it, too: a program that starts often need not pay for what it does not use.
+Everything that most programs need is here; `cni_async.cache`, `.capabilities`, `.conf`, `.errors`,
+`.invoke`, `.testing`, `.types`, `.validate` and `.version` have the rest. Each name is imported
+when it is first asked for, as anyio does it, too: a program that starts often need not pay for what
+it does not use.
+
+Attributes:
+    __version__: of the installed package.
 """
 
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import capabilities, errors, invoke, types, version
+    from . import (
+        cache,
+        capabilities,
+        conf,
+        errors,
+        invoke,
+        testing,
+        types,
+        validate,
+        version,
+    )
     from .api import (
         CNIConfig,
     )
@@ -91,6 +105,8 @@ if TYPE_CHECKING:
         PluginInfo,
     )
 
+    __version__: str
+
 __all__ = [
     "CACHE_DIR",
     "CNI",
@@ -139,7 +155,9 @@ __all__ = [
     "UnsupportedVersionError",
     "ValidationError",
     "VersionError",
+    "cache",
     "capabilities",
+    "conf",
     "conf_files",
     "conf_from_bytes",
     "conf_from_file",
@@ -158,11 +176,24 @@ __all__ = [
     "network_conf_from_file",
     "network_plugin_conf_from_bytes",
     "network_plugin_confs_from_files",
+    "testing",
     "types",
+    "validate",
     "version",
 ]
 
-_SUBMODULES = ("capabilities", "errors", "invoke", "types", "version")
+_DISTRIBUTION = "cni-async"
+_SUBMODULES = (
+    "cache",
+    "capabilities",
+    "conf",
+    "errors",
+    "invoke",
+    "testing",
+    "types",
+    "validate",
+    "version",
+)
 _HOMES = {
     "api": ("CNIConfig",),
     "cache": (
@@ -250,12 +281,24 @@ if not TYPE_CHECKING:  # type checkers would take any name for one of ours
         """Import a name, or a public module, on first use."""
         if name in _SUBMODULES:
             return _import_module(f".{name}", __name__)
-        if name not in _HOME_OF:
+        if name == "__version__":
+            value = _installed_version()
+        elif name in _HOME_OF:
+            value = getattr(_import_module(f".{_HOME_OF[name]}", __name__), name)
+        else:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(_import_module(f".{_HOME_OF[name]}", __name__), name)
         globals()[name] = value
         return value
 
+    def _installed_version() -> str:
+        from importlib import metadata
+
+        try:
+            return metadata.version(_DISTRIBUTION)
+        except metadata.PackageNotFoundError:
+            raise AttributeError(f"{_DISTRIBUTION} is not installed, so has no version") from None
+
     def __dir__() -> list[str]:
-        """List what can be imported."""
-        return sorted({*globals(), *__all__})
+        """List what is public."""
+        special = (name for name in globals() if name.startswith("__"))
+        return sorted({*special, *__all__, "__version__"})

@@ -10,18 +10,21 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from copy import copy
-from typing import Any
+from typing import Any, Final
 
 import anyio.lowlevel
 import msgspec
 
-from . import version
+from . import _arguments, version
 from ._text import plain_list, quote
 from .cache import AttachmentKey, MemoryCache, NetworkAttachment
 from .errors import CacheError, CNIError, PluginNotFoundError
 from .version import PluginInfo
 
 __all__ = ["FakeCache", "FakeCall", "FakeExec"]
+
+_COMMANDS: Final = frozenset({"ADD", "CHECK", "DEL", "GC", "STATUS", "VERSION"})
+_METHODS: Final = frozenset({"prepare", "store", "load", "remove", "attachments"})
 
 
 class FakeCall(msgspec.Struct, frozen=True):
@@ -52,6 +55,7 @@ class FakeExec:
 
     Attributes:
         calls: every call, in order.
+        unasked: the plugins and commands whose answers no call has asked for yet.
     """
 
     def __init__(
@@ -67,9 +71,19 @@ class FakeExec:
                 exception to raise; or a function, a coroutine function too, that gives one of
                 these, or None to succeed.
             missing: plugin types that are not found.
+
+        Raises:
+            ValueError: an answer is for what is no plugin type or no command, so that nothing
+                could ever ask for it.
+            TypeError: `answers` is no mapping from pairs, or `missing` one string.
         """
         self.calls: list[FakeCall] = []
         self._answers = dict(answers or {})
+        for key in self._answers:
+            _check_key(key)
+        self.unasked: set[tuple[str, str]] = set(self._answers)
+        if isinstance(missing, str):
+            _arguments.refuse(missing, "missing", "a collection of plugin types")
         self._missing = missing
 
     async def exec_plugin(
@@ -84,6 +98,7 @@ class FakeExec:
         )
         self.calls.append(call)
         answer = self._answers.get((call.plugin, command))
+        self.unasked.discard((call.plugin, command))
         reply: Any = answer(call) if callable(answer) else answer
         if inspect.isawaitable(reply):
             reply = await reply
@@ -111,6 +126,18 @@ class FakeExec:
         return version.decode_plugin_info(data)
 
 
+def _check_key(key: object) -> None:
+    match key:
+        case (str(plugin), str(command)):
+            if command not in _COMMANDS:
+                commands = ", ".join(sorted(_COMMANDS))
+                raise ValueError(f"{key!r}: {command!r} is no command; those are {commands}")
+            if not plugin or os.sep in plugin:
+                raise ValueError(f"{key!r}: {plugin!r} is no plugin type")
+        case _:
+            _arguments.refuse(key, "each key of answers", "a pair of plugin type and command")
+
+
 def _default(call: FakeCall) -> bytes:
     if call.command == "VERSION":
         return version.ALL.encode()
@@ -132,11 +159,25 @@ class FakeCache(MemoryCache):
 
         Args:
             fail_on: names of the methods that raise, e.g. ``{"store"}``.
+
+        Raises:
+            ValueError: there is no such method. Names that are added later are looked at when the
+                cache is used.
+            TypeError: `fail_on` is one string.
         """
         super().__init__()
+        if isinstance(fail_on, str):
+            _arguments.refuse(fail_on, "fail_on", "a collection of names of methods")
         self.fail_on: set[str] = set(fail_on)
+        self._check_names()
+
+    def _check_names(self) -> None:
+        if unknown := self.fail_on - _METHODS:
+            methods = ", ".join(sorted(_METHODS))
+            raise ValueError(f"fail_on: {sorted(unknown)} is no method; those are {methods}")
 
     def _fail(self, method: str) -> None:
+        self._check_names()
         if method in self.fail_on:
             raise CacheError(f"{method}: input/output error")
 

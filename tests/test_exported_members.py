@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.metadata
 import inspect
 import re
 import subprocess
@@ -72,7 +73,18 @@ RENAMED: Final = {"bytes": "raw"}
 
 def public_modules() -> list[ModuleType]:
     """Return the package and what of it is meant to be imported by name."""
-    names = ["capabilities", "errors", "invoke", "testing", "types", "version"]
+    names = [
+        "cache",
+        "capabilities",
+        "conf",
+        "errors",
+        "invoke",
+        "testing",
+        "types",
+        "types.args",
+        "validate",
+        "version",
+    ]
     return [cni_async, *(importlib.import_module(f"cni_async.{name}") for name in names)]
 
 
@@ -207,3 +219,31 @@ def test_items_290_291_and_362_error_codes() -> None:
         "LIMITED_CONNECTIVITY": 51,
         "INTERNAL": 999,
     }
+
+
+@pytest.mark.parametrize("module", public_modules()[1:], ids=lambda module: module.__name__)
+def test_public_modules_are_attributes(module: ModuleType) -> None:
+    """Also where nothing else has imported them."""
+    script = f"import cni_async; print({module.__name__}.__name__)"
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (said.stdout.strip(), said.stderr) == (module.__name__, "")
+    name = module.__name__.split(".")[1]
+    assert name in cni_async.__all__
+    assert name in dir(cni_async)
+
+
+def test_dir_shows_what_is_public() -> None:
+    public = {name for name in dir(cni_async) if not name.startswith("__")}
+    assert public == set(cni_async.__all__)
+
+
+def test_version() -> None:
+    assert cni_async.__version__ == importlib.metadata.version("cni-async")
+    assert "__version__" in dir(cni_async)
+
+
+def test_version_of_what_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(vars(cni_async), "__version__", raising=False)
+    monkeypatch.setattr(cni_async, "_DISTRIBUTION", "not-installed-at-all")
+    with pytest.raises(AttributeError, match="is not installed"):
+        cni_async.__version__  # noqa: B018

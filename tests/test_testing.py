@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import anyio
 import pytest
@@ -158,3 +159,47 @@ async def test_the_example_in_its_docstring() -> None:
     with pytest.raises(CacheWriteError) as caught:
         await cni.add_network_list(network("bridge"), RT)
     assert as_dict(caught.value.result)["ips"] == [{"address": "10.1.2.3/24"}]
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "text"),
+    [
+        (("a", "Add"), ValueError, "('a', 'Add'): 'Add' is no command; those are ADD, CHECK, DEL"),
+        (("ADD", "a"), ValueError, "('ADD', 'a'): 'a' is no command; those are ADD, CHECK, DEL"),
+        (("a", ""), ValueError, "('a', ''): '' is no command; those are ADD, CHECK, DEL"),
+        (("", "ADD"), ValueError, "('', 'ADD'): '' is no plugin type"),
+        (("/bin/a", "ADD"), ValueError, "('/bin/a', 'ADD'): '/bin/a' is no plugin type"),
+        ("a ADD", TypeError, "each key of answers must be a pair of plugin type and command, not"),
+        (("a",), TypeError, "each key of answers must be a pair of plugin type and command, not"),
+        ((1, "ADD"), TypeError, "each key of answers must be a pair of plugin type and command,"),
+    ],
+)
+async def test_an_answer_that_nothing_could_ask_for(
+    key: Any, kind: type[Exception], text: str
+) -> None:
+    with pytest.raises(kind) as caught:
+        FakeExec({key: b""})
+    assert str(caught.value).startswith(text)
+
+
+async def test_answers_that_were_not_asked_for() -> None:
+    fake = runtime({("a", "ADD"): address(1), ("bridge", "ADD"): address(2), ("a", "DEL"): b""})
+    assert fake.exec.unasked == {("a", "ADD"), ("bridge", "ADD"), ("a", "DEL")}
+    await fake.cni.add_network_list(network("a"), RT)
+    assert fake.exec.unasked == {("bridge", "ADD"), ("a", "DEL")}
+
+
+async def test_missing_is_no_string() -> None:
+    with pytest.raises(TypeError, match="missing must be a collection of plugin types, not string"):
+        FakeExec(missing="bridge")
+
+
+async def test_a_method_that_no_cache_has() -> None:
+    with pytest.raises(ValueError, match=r"fail_on: \['stor'\] is no method; those are att"):
+        FakeCache(fail_on={"stor"})
+    with pytest.raises(TypeError, match="fail_on must be a collection of names of methods, not"):
+        FakeCache(fail_on="store")
+    cache = FakeCache()
+    cache.fail_on.add("save")
+    with pytest.raises(ValueError, match="'save'"):
+        await cache.load(KEY)

@@ -1,6 +1,6 @@
 """The types of the CNI specification: results, configurations and what they are made of."""
 
-from . import v020, v040, v100
+from . import args, v020, v040, v100
 from .common import DNS, Result, Route
 from .create import create_result, create_result_from_bytes, parse_prev_result
 from .netconf import IPAM, GCAttachment, NetConf
@@ -12,6 +12,7 @@ __all__ = [
     "NetConf",
     "Result",
     "Route",
+    "args",
     "create_result",
     "create_result_from_bytes",
     "parse_prev_result",
