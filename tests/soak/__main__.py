@@ -13,6 +13,8 @@ from random import SystemRandom
 from tests.support.plugins import VARIABLE
 
 from . import run
+from .conditions import CONDITIONS, FROZEN_DISK
+from .frozen import why_no_disk
 from .kills import kill_runtimes
 
 
@@ -30,15 +32,26 @@ def main() -> int:
         default=os.environ.get(VARIABLE),
         help="the reference plugins (needs root); only fakes without",
     )
+    parser.add_argument(
+        "--condition",
+        choices=CONDITIONS,
+        action="append",
+        help="in force meanwhile, several at the same time; none by default",
+    )
     options = parser.parse_args()
     if options.kills and options.plugins is None:
         parser.error("--kills needs --plugins")
+    conditions = options.condition or []
+    if FROZEN_DISK in conditions and (reason := why_no_disk()):
+        parser.error(reason)
     seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
-    logging.getLogger("cni_async").setLevel(logging.ERROR)  # of what it warns there is plenty
+    for name in ("cni_async", "asyncio"):  # of what they warn there is plenty
+        logging.getLogger(name).setLevel(logging.ERROR)
     clean = True
     for backend in options.backend or run.BACKENDS:
         # Before it begins, as it might not come to its end.
-        print(f"soak on {backend}: seed {seed}", flush=True)
+        under = f" under {', '.join(conditions)}" if conditions else ""
+        print(f"soak on {backend}{under}: seed {seed}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
             tally = run.soak(
                 Path(folder),
@@ -47,6 +60,7 @@ def main() -> int:
                 seconds=options.seconds,
                 seed=seed,
                 plugins=options.plugins,
+                conditions=conditions,
             )
         print(tally.table(), flush=True)
         clean &= tally.clean

@@ -19,9 +19,10 @@ from cni_async import (
     GCAttachment,
     PluginTimeoutError,
 )
+from cni_async.types import Result
 
-from .tally import Tally
-from .world import World, key_of
+from .tally import CANCELLATIONS, STALLS, Tally
+from .world import World, address_in, key_of
 
 
 class _OwnError(Exception):
@@ -68,7 +69,10 @@ class Driver:
             keep_busy = anyio.CancelScope()
             group.start_soon(self._keep_busy, keep_busy)
             while self._goes_on():
+                asleep = time.monotonic()
                 await anyio.sleep(0.05)
+                self._tally.took(STALLS, asleep)
+            self._world.over = True
             keep_busy.cancel()
 
     def _goes_on(self) -> bool:
@@ -101,6 +105,7 @@ class Driver:
         delay = self._random.uniform(0, self._longest_delay)
         if kind:
             self._tally.cancellations[kind] += 1
+        began = time.monotonic()
         try:
             if kind == "scope":
                 with anyio.move_on_after(delay) as scope:
@@ -117,23 +122,40 @@ class Driver:
         except Exception:
             self._tally.violations.append(f"{name}: {traceback.format_exc()}")
             return "failed"
+        finally:
+            if kind:
+                self._tally.took(CANCELLATIONS, began + delay)
         return "done"
 
     async def _to_its_end(
-        self, *keys: AttachmentKey, call: Callable[[], Awaitable[object]]
+        self, *keys: AttachmentKey, call: Callable[[], Awaitable[Result | None]]
     ) -> None:
-        """Keep in mind of which attachments nobody can say whether they are whole."""
+        """Keep in mind what there is of attachments, and of which nobody can say it.
+
+        Args:
+            keys: the attachments.
+            call: does something to them; returns what ADD gave if they are there then.
+        """
         world = self._world
         world.clock += 1
         began = world.clock
+        world.at_work.update(keys)
         try:
-            await call()
+            for key in keys:
+                world.recorded.pop(key, None)
+            result = await call()
+            for key in keys:
+                shaken = world.shaken.get(key, 0)
+                if shaken < began:
+                    world.shaken.pop(key, None)
+                    # Of two at once nobody here can say which was the last.
+                    if world.at_work[key] == 1 and key.container_id not in world.wild:
+                        world.recorded[key] = address_in(result)
         except BaseException:
             world.shake(*keys)
             raise
-        for key in keys:
-            if world.shaken.get(key, began) < began:
-                del world.shaken[key]
+        finally:
+            world.at_work.subtract(keys)
 
     async def _add(self, key: AttachmentKey) -> None:
         world = self._world
@@ -155,7 +177,7 @@ class Driver:
     async def _del(self, key: AttachmentKey) -> None:
         world = self._world
         net = world.nets[key.network]
-        call = self._world.cni(key, self._random).del_network_list
+        call = world.cni(key, self._random).del_network_list
         await self._to_its_end(key, call=lambda: call(net, world.rt(key)))
 
     async def _check(self, key: AttachmentKey) -> None:

@@ -6,8 +6,8 @@ import gc
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AsyncExitStack, ExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,6 +18,8 @@ from cni_async import lockfile, locks
 from cni_async.invoke import RawExec
 from tests.support.scripts import children, open_fds
 
+from .conditions import CONDITIONS, FROZEN_DISK, REAPING, Scene
+from .frozen import disk
 from .operations import Driver
 from .settle import settle
 from .tally import Tally
@@ -42,8 +44,9 @@ def soak(
     seconds: float,
     seed: int,
     plugins: Path | None = None,
+    conditions: Sequence[str] = (),
 ) -> Tally:
-    """Run a soak in an event loop of its own.
+    """Run a soak in an event loop of its own, and look at what it has left in another one.
 
     Args:
         folder: an empty directory.
@@ -52,6 +55,7 @@ def soak(
         seconds: how long at the most, the end not included.
         seed: for all that happens at random.
         plugins: the reference plugins; a part of the operations then uses them.
+        conditions: some of `CONDITIONS`, all at the same time.
     """
     tally = Tally(backend, seed)
     name, options = BACKENDS[backend]
@@ -63,22 +67,32 @@ def soak(
     # What is kept for ever is there after the first call.
     in_loop(_call_once)
     before = _Process()
-    worlds: list[World] = [FakeWorld(folder / "fake", random, tally)]
-    try:
+    frozen = FROZEN_DISK in conditions
+    with ExitStack() as stack:
+        caches = stack.enter_context(disk(folder)) if frozen else folder / "caches"
+        worlds: list[World] = [FakeWorld(folder / "fake", caches, random, tally, durable=frozen)]
+        stack.callback(worlds[0].close)
         if plugins is not None:
-            worlds.append(RealWorld(folder / "real", plugins, random, tally))
-        in_loop(_run, worlds, tally, random, operations, seconds)
+            real = RealWorld(folder / "real", caches, plugins, random, tally, durable=frozen)
+            stack.callback(real.close)
+            worlds.append(real)
+        if backend == "uvloop" and REAPING.intersection(conditions):
+            # libuv aborts the whole process (`err == *pid`) where a child that cannot exec, as
+            # its executable is open for writing, is reaped by somebody else.
+            worlds[0].busy = []
+        scene = Scene(worlds, tally, caches, seed)
+        in_loop(_run, scene, conditions, random, operations, seconds)
+        in_loop(_settle, worlds, tally)
         for kind in ("addresses", "interfaces", "iptables rules", "ledger entries"):
             tally.leaked(kind, ())
         for world in worlds:
             for kind, kept in world.left().items():
                 tally.leaked(kind, kept)
             tally.leaked("processes", _at_last(world.processes))
-            tally.leaked("records", world.records())
+            records = world.records()
+            tally.leaked("records", records - world.foreign.keys())
+            tally.leaked("records of other hands that are gone", world.foreign.keys() - records)
             tally.leaked("temporary files", world.temporary_files())
-    finally:
-        for world in worlds:
-            world.close()
     for kind, left in before.changes().items():
         tally.leaked(kind, left)
     tally.seconds = time.monotonic() - tally.started
@@ -90,22 +104,30 @@ async def _call_once() -> None:
 
 
 async def _run(
-    worlds: list[World], tally: Tally, random: Random, operations: int, seconds: float
+    scene: Scene, conditions: Sequence[str], random: Random, operations: int, seconds: float
 ) -> None:
-    real = int(operations * REAL_SHARE) if len(worlds) > 1 else 0
-    async with anyio.create_task_group() as group:
+    real = int(operations * REAL_SHARE) if len(scene.worlds) > 1 else 0
+    async with AsyncExitStack() as stack:
+        for name, condition in CONDITIONS.items():
+            if name in conditions:
+                await stack.enter_async_context(condition(scene))
+        group = await stack.enter_async_context(anyio.create_task_group())
         for world, count, workers, delay in zip(
-            worlds, (operations - real, real), (128, 6), (0.25, 0.6), strict=False
+            scene.worlds, (operations - real, real), (128, 6), (0.25, 0.6), strict=False
         ):
             driver = Driver(
                 world,
-                tally,
+                scene.tally,
                 random,
                 operations=count,
                 seconds=seconds,
                 longest_delay=delay,
             )
             group.start_soon(driver.run, workers)
+    scene.tally.leaked("locks", locks._gates())
+
+
+async def _settle(worlds: Sequence[World], tally: Tally) -> None:
     for world in worlds:
         await settle(world, tally)
     tally.leaked("locks", locks._gates())

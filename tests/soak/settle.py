@@ -8,21 +8,39 @@ from collections.abc import Awaitable, Callable
 from cni_async import AttachmentKey, GCArgs, GCAttachment, NetworkAttachment
 
 from .tally import Tally
-from .world import World, key_of
+from .world import World, address_in, key_of
+
+# So many failures, and a library that is broken is left alone.
+PATIENCE = 20
 
 
 async def settle(world: World, tally: Tally) -> None:
     """Look whether all is as it should be, and delete it."""
     world.steering.stop()
+    try:
+        await _settle(world, tally)
+    except Exception:
+        tally.violations.append(f"the end was not reached: {traceback.format_exc()}")
+
+
+async def _settle(world: World, tally: Tally) -> None:
     calm = world.calm
+    failures: list[Exception] = []
 
     async def must(what: str, call: Callable[[], Awaitable[object]]) -> None:
         try:
             await call()
-        except Exception:
+        except Exception as error:
             tally.violations.append(f"{what}: {traceback.format_exc()}")
+            failures.append(error)
+            if len(failures) > PATIENCE:
+                raise ExceptionGroup("too much fails", failures) from None
 
     records = await _records(world)
+    for key, address in world.recorded.items():
+        found = await _address(world, key, records.get(key))
+        if key not in world.shaken and found != address:
+            tally.violations.append(f"record of {key}: {found!r}, ADD and DEL left {address!r}")
     wild = {key for key in world.keys if key.container_id in world.wild}
     # Whatever plugins have: a record tells whose it is, but where records may be damaged.
     tally.leaked("attachments without a record", world.owned() - records.keys() - wild)
@@ -51,6 +69,15 @@ async def settle(world: World, tally: Tally) -> None:
         await must(f"DEL of {key}", lambda: calm.del_attachment(live[key]))  # noqa: B023
     for net in world.nets.values():
         await must(f"last GC of {net.name}", lambda: calm.gc_network_list(net, GCArgs()))  # noqa: B023
+
+
+async def _address(world: World, key: AttachmentKey, record: NetworkAttachment | None) -> str:
+    if record is None:
+        return ""
+    if not record.completed:
+        return "of an unfinished ADD"
+    net = world.nets[key.network]
+    return address_in(await world.calm.get_network_list_cached_result(net, world.rt(key)))
 
 
 async def _records(world: World) -> dict[AttachmentKey, NetworkAttachment]:

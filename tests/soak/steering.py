@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from ipaddress import IPv4Address
 from pathlib import Path
 from random import Random
 
 import msgspec
 
-from cni_async import AttachmentKey, CacheError, FileCache, NetworkAttachment
+from cni_async import AttachmentKey, CacheError, FileCache, NetworkAttachment, PluginError
 from cni_async.invoke import DefaultExec
-from tests.support.faulty import ENDLESS, FAULTS, FOLDER, ODDITIES, VARIABLE
+from tests.support.faulty import CALL, ENDLESS, FAULTS, FOLDER, ODDITIES, VARIABLE
 
-from .tally import Tally
+from .foreign import FOREIGN, NETNS
+from .tally import PLUGINS, RECORDS, Tally
+from .verdicts import Verdicts
 
 # Seconds that a call may take longer than its deadline, its grace and the wait for SIGKILL.
 KILL_WAIT = 0.5
+# Where the addresses begin that calls are named by.
+_CALLS = itertools.count(int(IPv4Address("10.0.0.1")))
 
 
 class Steering:
@@ -57,10 +63,10 @@ class Steering:
         self._tally.faults[f"cache {operation}: {errno.errorcode[number]}"] += 1
         return number
 
-    def corruption(self, record: bytes) -> bytes | None:
-        """Return what becomes of a record on the disk; None for what it is."""
+    def corruption(self, record: bytes) -> bytes:
+        """Return what becomes of a record on the disk."""
         if self._random.random() >= self._share / 2:
-            return None
+            return record
         kind = self._random.choice(["emptied", "truncated", "flipped"])
         self._tally.faults[f"record {kind}"] += 1
         place = self._random.randrange(len(record))
@@ -77,19 +83,25 @@ class FaultyCache(FileCache):
         self,
         folder: Path,
         steering: Steering,
+        tally: Tally,
         corruptible: Collection[str],
         stays: Callable[[AttachmentKey], None],
+        *,
+        durable: bool,
     ) -> None:
         """Say where.
 
         Args:
             folder: libcni's cache directory.
             steering: decides what goes wrong.
+            tally: is told how long it takes.
             corruptible: the containers whose records may be damaged.
-            stays: is told of a record that outlives its DEL.
+            stays: is told of a record that may outlive its DEL.
+            durable: as of `FileCache`.
         """
-        super().__init__(folder, durable=False)
+        super().__init__(folder, durable=durable)
         self._steering = steering
+        self._tally = tally
         self._corruptible = corruptible
         self._stays = stays
 
@@ -105,12 +117,11 @@ class FaultyCache(FileCache):
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
         self._fail("store", key)
-        await super().store(key, record)
-        # As a crash of the machine leaves it. Without a checkpoint: nobody has seen it whole.
+        # As a crash of the machine leaves it.
         if key.container_id in self._corruptible:
-            damaged = self._steering.corruption(record)
-            if damaged is not None:
-                Path(self.directory, key.file_name).write_bytes(damaged)
+            record = self._steering.corruption(record)
+        with self._measured():
+            await super().store(key, record)
 
     async def load(self, key: AttachmentKey) -> bytes | None:
         self._fail("load", key)
@@ -119,14 +130,23 @@ class FaultyCache(FileCache):
     async def remove(self, key: AttachmentKey) -> None:
         try:
             self._fail("remove", key)
-        except CacheError:
+            with self._measured():
+                await super().remove(key)
+        except BaseException:  # it was given up, too: the disk is frozen
             self._stays(key)
             raise
-        await super().remove(key)
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
         self._fail("attachments", None)
         return await super().attachments(container_id)
+
+    @contextmanager
+    def _measured(self) -> Iterator[None]:
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self._tally.took(RECORDS, started)
 
 
 class WatchedExec(DefaultExec):
@@ -137,6 +157,7 @@ class WatchedExec(DefaultExec):
         steer: Callable[[str], str],
         tally: Tally,
         running: Running,
+        verdicts: Verdicts | None,
         *,
         timeout: float,
         grace: float,
@@ -146,6 +167,7 @@ class WatchedExec(DefaultExec):
         self._steer = steer
         self._tally = tally
         self._running = running
+        self._verdicts = verdicts
         self._bound = timeout + grace + KILL_WAIT
 
     async def exec_plugin(
@@ -153,16 +175,32 @@ class WatchedExec(DefaultExec):
     ) -> bytes:
         assert environ is not None
         command = environ["CNI_COMMAND"]
-        more = {VARIABLE: self._steer(command), FOLDER: os.path.dirname(plugin_path)}
-        environ = {**environ, **more}
+        call = str(IPv4Address(next(_CALLS)))
+        folder, plugin = os.path.split(plugin_path)
+        environ = {**environ, VARIABLE: self._steer(command), FOLDER: folder, CALL: call}
+        self._see_namespace(environ)
         network = msgspec.json.decode(stdin_data).get("name", "")
         with self._running.call(command, network, environ.get("CNI_CONTAINERID", "")):
             started = time.monotonic()
+            failure: PluginError | None = None
             try:
-                return await super().exec_plugin(plugin_path, stdin_data, environ)
+                answer = await super().exec_plugin(plugin_path, stdin_data, environ)
+            except PluginError as error:
+                failure = error
             finally:
-                took = time.monotonic() - started
-                self._tally.overtime = max(self._tally.overtime, took - self._bound)
+                self._tally.took(PLUGINS, started + self._bound)
+            if self._verdicts is not None:
+                self._verdicts.compare(call, f"{plugin} {command}", failure)
+            if failure is not None:
+                raise failure
+            return answer
+
+    def _see_namespace(self, environ: Mapping[str, str]) -> None:
+        """See that the DEL of what another hand has added is told where, as far as it is known."""
+        if environ.get("CNI_CONTAINERID", "").startswith(FOREIGN) and environ["CNI_NETNS"] != NETNS:
+            self._tally.violations.append(
+                f"{environ['CNI_COMMAND']} of {environ['CNI_CONTAINERID']} is told of no namespace"
+            )
 
 
 class Running:

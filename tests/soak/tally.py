@@ -8,6 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 MOST_SHOWN = 20
+# What took its time, and the seconds that are too many, far above what a loaded machine needs.
+PLUGINS = "the end of a plugin, beyond its bounds"
+RECORDS = "a record's writing or removal, the disk being idle"
+CANCELLATIONS = "the end of what was cancelled, the disk being idle"
+STALLS = "a stall of the event loop"
+BOUNDS = {PLUGINS: 10.0, RECORDS: 6.0, CANCELLATIONS: 15.0, STALLS: 5.0}
 OUTCOMES = ("done", "failed", "timed out", "cancelled")
 
 
@@ -20,10 +26,15 @@ class Tally:
         faults: how often each was injected.
         cancellations: how often an operation was cancelled, by kind.
         leaks: what was left, by kind; all have to be empty.
+        false_successes, false_failures: calls of plugins that the library took for what they were
+            not; both have to be empty.
+        lost_statuses: how often it said that it cannot know.
         violations: what must not have happened: unexpected errors, plugins at the same time,
-            attachments that were lost.
+            attachments that were lost, what took too long.
         own: what plugins left that were ended in the middle of a write of their own.
-        overtime: the most that a plugin's end took beyond its bounds, in seconds.
+        longest: the most seconds that each of `BOUNDS` took.
+        conditions: how often each condition was felt.
+        thawed: since when no disk is frozen; infinity while one is.
     """
 
     backend: str
@@ -34,9 +45,14 @@ class Tally:
     calls: int = 0
     at_once: int = 0
     leaks: dict[str, list[str]] = field(default_factory=dict)
+    false_successes: list[str] = field(default_factory=list)
+    false_failures: list[str] = field(default_factory=list)
+    lost_statuses: int = 0
     violations: list[str] = field(default_factory=list)
     own: Counter[str] = field(default_factory=Counter)
-    overtime: float = 0.0
+    longest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BOUNDS, 0.0))
+    conditions: Counter[str] = field(default_factory=Counter)
+    thawed: float = 0.0
     started: float = field(default_factory=time.monotonic)
     seconds: float = 0.0
 
@@ -48,7 +64,22 @@ class Tally:
     @property
     def clean(self) -> bool:
         """Whether nothing is left and nothing was wrong."""
-        return not self.violations and not any(self.leaks.values())
+        wrong = self.violations or self.false_successes or self.false_failures
+        return not wrong and not any(self.leaks.values())
+
+    def took(self, what: str, since: float) -> None:
+        """Compare with its bound what took until now; a frozen disk does not count.
+
+        Args:
+            what: one of `BOUNDS`.
+            since: when it began, by the monotonic clock.
+        """
+        if what in {RECORDS, CANCELLATIONS}:
+            since = max(since, self.thawed)
+        seconds = time.monotonic() - since
+        self.longest[what] = max(self.longest[what], seconds)
+        if seconds > BOUNDS[what]:
+            self.violations.append(f"{what}, took {seconds:.1f} s")
 
     def leaked(self, kind: str, what: Iterable[object]) -> None:
         """Count what is left of one kind."""
@@ -69,14 +100,21 @@ class Tally:
         for title, counter in (
             ("faults injected", self.faults),
             ("cancellations", self.cancellations),
+            ("conditions felt", self.conditions),
             ("left by plugins that were ended in a write of their own", self.own),
         ):
-            listed = ", ".join(f"{name} {count}" for name, count in counter.most_common() if count)
-            lines.append(f"  {title}: {counter.total()}{f' ({listed})' if listed else ''}")
-        lines.append(f"  longest beyond its bounds: {self.overtime:.2f} s")
+            each = ", ".join(f"{name} {count}" for name, count in counter.most_common() if count)
+            lines.append(f"  {title}: {counter.total()}{f' ({each})' if each else ''}")
+        lines += [f"  longest: {what}: {each:.2f} s" for what, each in self.longest.items()]
         lines += leaks_table(self.leaks)
-        lines.append(f"  violations: {len(self.violations)}")
-        lines += [f"    {each}" for each in self.violations[:MOST_SHOWN]]
+        lines.append(f"  statuses that were lost, and said to be: {self.lost_statuses}")
+        for title, listed in (
+            ("false successes", self.false_successes),
+            ("false failures", self.false_failures),
+            ("violations", self.violations),
+        ):
+            lines.append(f"  {title}: {len(listed)}")
+            lines += [f"    {each}" for each in listed[:MOST_SHOWN]]
         return "\n".join(lines)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
@@ -17,12 +18,14 @@ from cni_async import (
     conf_list_from_bytes,
 )
 from cni_async.capabilities import PortMapping, capability_args
+from cni_async.types import Result
 from tests.e2e.host import Host
 from tests.support.faulty import FaultyPlugins
 from tests.support.processes import processes_with
 
 from .steering import FaultyCache, Running, Steering, WatchedExec
 from .tally import Tally
+from .verdicts import Verdicts
 
 # A deadline that no plugin misses that does nothing wrong.
 PATIENT = 60.0
@@ -48,12 +51,18 @@ class World:
         shaken: attachments to which something happened that did not come to its end, so that
             CHECK may fail; and when, by `clock`.
         clock: counts the operations.
+        recorded: the address in the record that each attachment has, as the last operation on it
+            left it, and "" for none; without those that nobody can tell it of.
+        at_work: how many operations each attachment has just now.
+        over: no more operations begin.
+        foreign: what other hands have written that is no record, by file name.
         suffix: tells its operations from others'.
         marks: what all its plugins have in their environment.
         busy: the plugins that may be opened for writing at times.
     """
 
     suffix = ""
+    over = False
     marks: list[str]
     busy: list[Path]
 
@@ -62,40 +71,51 @@ class World:
         nets: list[NetworkConfigList],
         keys: list[AttachmentKey],
         wild: set[str],
-        folder: Path,
+        cache: Path,
+        lock_file: Path,
         path: list[str],
         random: Random,
         tally: Tally,
         *,
-        plugin_faults: bool,
+        durable: bool,
+        ends: Path | None,
         timeout: float,
         grace: float,
     ) -> None:
         self.nets = {net.name: net for net in nets}
         self.keys = keys
         self.wild = wild
-        self.results = folder / "cache" / "results"
+        self.results = cache / "results"
         self.shaken: dict[AttachmentKey, int] = {}
+        self.recorded = {key: "" for key in keys if key.container_id not in wild}
+        self.at_work = Counter[AttachmentKey]()
+        self.foreign: dict[str, str] = {}
         self.clock = 0
         self.steering = Steering(random, tally, share=0.12)
         self._tally = tally
         running = Running(tally)
-        cache = FaultyCache(folder / "cache", self.steering, wild, self.shake)
-        lock_file = folder / "locks"
+        verdicts = None if ends is None else Verdicts(ends, tally)
 
-        def config(steer: Callable[[str], str], timeout: float, **options: Any) -> CNIConfig:
+        def records(*, durable: bool) -> FaultyCache:
+            return FaultyCache(cache, self.steering, tally, wild, self.shake, durable=durable)
+
+        def config(
+            steer: Callable[[str], str], timeout: float, records: FaultyCache, **options: Any
+        ) -> CNIConfig:
             exec = WatchedExec(
-                steer, tally, running, timeout=timeout, grace=grace, max_output=100_000
+                steer, tally, running, verdicts, timeout=timeout, grace=grace, max_output=100_000
             )
-            return CNIConfig(path, exec=exec, cache=cache, lock_file=lock_file, **options)
+            return CNIConfig(path, exec=exec, cache=records, lock_file=lock_file, **options)
 
         def no_fault(command: str) -> str:
             return ""
 
-        steer = self.steering.plugin if plugin_faults else no_fault
-        self.rolling = config(steer, timeout, rollback=True, cleanup_timeout=PATIENT)
-        self.plain = config(steer, timeout)
-        self.calm = config(no_fault, PATIENT, cleanup_timeout=PATIENT)
+        steer = no_fault if ends is None else self.steering.plugin
+        quick = records(durable=False)
+        kept = records(durable=True) if durable else quick
+        self.rolling = config(steer, timeout, kept, rollback=True, cleanup_timeout=PATIENT)
+        self.plain = config(steer, timeout, quick)
+        self.calm = config(no_fault, PATIENT, quick, cleanup_timeout=PATIENT)
 
     def shake(self, *keys: AttachmentKey) -> None:
         """Keep in mind that nobody can say whether these attachments are whole."""
@@ -124,12 +144,12 @@ class World:
         return [each for mark in self.marks for each in processes_with(mark).values()]
 
     def records(self) -> set[str]:
-        """Return the names of the records in the cache."""
-        return {path.name for path in self.results.glob("*") if path.is_file()}
+        """Return the names of the records in the cache, and of what else is there."""
+        return {path.name for path in self.results.glob("*")} - {".tmp"}
 
     def temporary_files(self) -> set[str]:
         """Return those in the cache that were to become records."""
-        return {path.name for path in self.results.glob("*/*")}
+        return {path.name for path in self.results.glob(".tmp/*")}
 
     def close(self) -> None:
         """Let go of everything."""
@@ -138,7 +158,9 @@ class World:
 class FakeWorld(World):
     """Plugins of a few lines that do everything wrong that can be done wrong."""
 
-    def __init__(self, folder: Path, random: Random, tally: Tally) -> None:
+    def __init__(
+        self, folder: Path, caches: Path, random: Random, tally: Tally, *, durable: bool
+    ) -> None:
         self._plugins = FaultyPlugins(folder / "plugins")
         self._plugins.install("one", "two", "three")
         self.marks = [str(self._plugins.folder)]
@@ -161,11 +183,13 @@ class FakeWorld(World):
             nets,
             keys,
             wild,
-            folder,
+            caches / "fake",
+            folder / "locks",
             self._plugins.path,
             random,
             tally,
-            plugin_faults=True,
+            durable=durable,
+            ends=self._plugins.ends,
             timeout=0.75,
             grace=0.15,
         )
@@ -189,7 +213,16 @@ class RealWorld(World):
 
     suffix = ", real plugins"
 
-    def __init__(self, folder: Path, plugins: Path, random: Random, tally: Tally) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        caches: Path,
+        plugins: Path,
+        random: Random,
+        tally: Tally,
+        *,
+        durable: bool,
+    ) -> None:
         folder.mkdir()
         self._host = Host(folder, plugins)
         self.marks = [str(self._host.plugins)]
@@ -206,11 +239,13 @@ class RealWorld(World):
             nets,
             keys,
             wild,
-            folder,
+            caches / "real",
+            folder / "locks",
             [str(self._host.plugins)],
             random,
             tally,
-            plugin_faults=False,
+            durable=durable,
+            ends=None,
             timeout=PATIENT,
             grace=PATIENT,
         )
@@ -245,6 +280,14 @@ class RealWorld(World):
 
     def close(self) -> None:
         self._host.close()
+
+
+def address_in(result: Result | None) -> str:
+    """Return the address that ADD gave, which tells it from others; "" for nothing."""
+    if result is None:
+        return ""
+    ips = json.loads(result.to_json()).get("ips")
+    return str(ips[0]["address"]) if ips else "no address"
 
 
 def key_of(one: NetworkAttachment) -> AttachmentKey:

@@ -2,7 +2,9 @@
 
 Each is a shell script of one process, as thousands of calls are made. In its ledger an attachment
 has a note for each plugin, made by ADD and removed by DEL and GC; CHECK fails without it. What a
-call does wrong is said in its environment: `FaultyExec` puts it there.
+call does wrong is said in its environment: `FaultyExec` puts it there. A call that has a name there
+leaves, in the file `.ends/<name>`, the status that it exits with: the truth, whoever reaps it. No
+file means that a signal ended it, or something that it became by exec.
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from cni_async.invoke import DefaultExec
 VARIABLE = "CNI_ASYNC_FAULT"
 # VERSION is told no path, and whose plugin it was has to be seen all the same.
 FOLDER = "CNI_ASYNC_FOLDER"
+# An IPv4 address that no other call has: the answer to ADD, and where the plugin writes its end.
+CALL = "CNI_ASYNC_CALL"
 HANG = 600
 
 # What a plugin can do wrong, each before it has done its work ("early") or after it ("late").
@@ -58,6 +62,7 @@ misbehave() {
     esac
 }
 
+case $@CALL@ in ?*) trap 'echo $? >"$here/.ends/$@CALL@"' EXIT ;; esac
 case $@VARIABLE@ in early:*) misbehave "${@VARIABLE@#early:}" ;; esac
 IFS= read -r request || :
 network=${request#*'"name":"'}
@@ -87,7 +92,7 @@ GC)
 esac
 case $@VARIABLE@ in late:*) misbehave "${@VARIABLE@#late:}" ;; esac
 case $CNI_COMMAND in
-ADD) echo '{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.1/24"}]}' ;;
+ADD) echo '{"cniVersion":"1.1.0","ips":[{"address":"'"${@CALL@:-10.0.0.1}"'/24"}]}' ;;
 VERSION) echo '{"cniVersion":"1.1.0","supportedVersions":["0.4.0","1.0.0","1.1.0"]}' ;;
 esac
 """
@@ -110,6 +115,8 @@ class FaultyPlugins:
         self.folder = folder
         self._ledger = folder / ".ledger"
         self._ledger.mkdir(parents=True)
+        self.ends = folder / ".ends"
+        self.ends.mkdir()
 
     @property
     def path(self) -> list[str]:
@@ -120,6 +127,7 @@ class FaultyPlugins:
         """Install plugins of these types."""
         cases = [f"    '{name}') {code} ;;" for name, code in (FAULTS | ODDITIES).items()]
         script = _SCRIPT.replace("@CASES@", "\n".join(cases)).replace("@VARIABLE@", VARIABLE)
+        script = script.replace("@CALL@", CALL)
         for name in names:
             path = self.folder / name
             path.write_text(script)

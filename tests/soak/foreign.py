@@ -1,0 +1,151 @@
+"""Records of other hands: a node's cache has more in it than this library has written."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from cni_async import AttachmentKey, NetworkConfigList
+
+# What the ids of their containers begin with, and the namespace of them all.
+FOREIGN = "foreign"
+NETNS = "/run/netns/foreign"
+
+_HUGE = 200 * 1024**3
+_DEEP = 1000
+
+
+def go_record(net: NetworkConfigList, key: AttachmentKey, *, netns: bool = True) -> bytes:
+    """Return what Go's libcni writes; before its version 1.2 without a namespace."""
+    record: dict[str, Any] = {
+        "kind": "cniCacheV1",
+        "containerId": key.container_id,
+        "config": base64.b64encode(net.raw).decode(),
+        "ifName": key.ifname,
+        "networkName": key.network,
+        **({"netns": NETNS} if netns else {}),
+        "result": {
+            "cniVersion": "1.1.0",
+            "dns": {},
+            "interfaces": [{"name": key.ifname, "sandbox": NETNS}],
+            "ips": [{"address": "10.99.0.1/24", "interface": 0}],
+        },
+    }
+    return json.dumps(record, separators=(",", ":")).encode()
+
+
+def _file(change: Callable[[bytes], bytes]) -> Callable[[Path, bytes], None]:
+    def plant(path: Path, record: bytes) -> None:
+        path.write_bytes(change(record))
+
+    return plant
+
+
+def _link(target: str) -> Callable[[Path, bytes], None]:
+    def plant(path: Path, record: bytes) -> None:
+        path.symlink_to(target)
+
+    return plant
+
+
+def _link_to_fifo(path: Path, record: bytes) -> None:
+    fifo = path.parents[1] / "fifo"
+    with suppress(FileExistsError):
+        os.mkfifo(fifo)
+    path.symlink_to(fifo)
+
+
+def _huge(path: Path, record: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(record[:-1])
+        file.truncate(_HUGE)
+
+
+def _deep(record: bytes) -> bytes:
+    # Half a character is what msgspec does not take, and Go does.
+    odd = b',"capabilityArgs":{"half":"\\ud800","deep":' + b"[" * _DEEP + b"]" * _DEEP + b"}}"
+    return record[:-1] + odd
+
+
+# Of these no attachment can be made out: they are to be left where and as they are.
+UNREADABLE: dict[str, Callable[[Path, bytes], None]] = {
+    "empty": _file(lambda record: b""),
+    "cut off": _file(lambda record: record[: len(record) // 2]),
+    "garbage": _file(lambda record: b"\xff\x00{" + record),
+    "deep": _file(_deep),
+    "huge and sparse": _huge,
+    "of another kind": _file(lambda record: record.replace(b"CacheV1", b"CacheV9")),
+    "a bare result": _file(lambda record: b'{"cniVersion":"0.4.0","dns":{}}'),
+    "null": _file(lambda record: b"null"),
+    "a directory": lambda path, record: path.mkdir(),
+    "a link to a FIFO": _link_to_fifo,
+    "a link to a device": _link("/dev/zero"),
+    "a link to a directory": _link("/proc"),
+    "a link to what cannot be read": _link("/proc/self/mem"),
+    "a link to itself": lambda path, record: path.symlink_to(path.name),
+    "a link to nowhere": _link("/nowhere"),
+}
+
+
+class Hand:
+    """Another hand that writes records into a cache, in place, as Go's libcni does.
+
+    Attributes:
+        unreadable: what it has written under names of its own that are no records, by file name.
+    """
+
+    def __init__(
+        self,
+        results: Path,
+        nets: list[NetworkConfigList],
+        corruptible: list[AttachmentKey],
+        random: Random,
+    ) -> None:
+        """Say where.
+
+        Args:
+            results: the directory of records.
+            nets: the networks that it attaches containers of its own to.
+            corruptible: the attachments whose records it spoils.
+            random: decides.
+        """
+        self._results = results
+        self._nets = nets
+        self._corruptible = corruptible
+        self._random = random
+        self.unreadable: dict[str, str] = {}
+
+    def write(self) -> str:
+        """Write one; return what kind it is of."""
+        random = self._random
+        kind = random.choice(["Go's", "Go's, without a namespace", *UNREADABLE])
+        net = random.choice(self._nets)
+        key = AttachmentKey(net.name, f"{FOREIGN}{random.randrange(20)}", "eth0")
+        if kind in UNREADABLE and random.random() < 0.5:
+            key = random.choice(self._corruptible)
+        path = self._results / key.file_name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        _remove(path)
+        record = go_record(net, key, netns=kind == "Go's")
+        plant = UNREADABLE.get(kind, lambda path, record: path.write_bytes(record))
+        with suppress(OSError):  # the library has just put its own there
+            plant(path, record)
+        if key.container_id.startswith(FOREIGN):
+            self.unreadable.pop(path.name, None)
+            if kind in UNREADABLE:
+                self.unreadable[path.name] = kind
+        return kind
+
+
+def _remove(path: Path) -> None:
+    with suppress(FileNotFoundError):
+        try:
+            path.unlink()
+        except IsADirectoryError:
+            path.rmdir()

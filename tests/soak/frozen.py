@@ -1,0 +1,102 @@
+"""A disk that is frozen now and then, as a snapshot does it (FIFREEZE).
+
+The disk is a file with ext4 on it, mounted by a loop device in a mount namespace of this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from random import Random
+
+from .tally import Tally
+
+# Seconds; what waits for the disk is given up after ten.
+LENGTH = 12.0
+FIRST = 2.0
+PAUSE = (4.0, 16.0)
+
+_CLONE_NEWNS = 0x00020000
+# Whatever becomes of its parent, and of a Ctrl-C, it is not left frozen.
+_FREEZER = """
+while read -r what; do fsfreeze "$what" "$1"; echo; done
+fsfreeze --unfreeze "$1" 2>/dev/null
+"""
+
+
+def why_no_disk() -> str | None:
+    """Return what is missing, if anything is."""
+    if os.geteuid() != 0:
+        return "a disk that can be frozen needs root"
+    if subprocess.run(["losetup", "--find"], capture_output=True).returncode:
+        return "a disk that can be frozen needs a loop device"
+    return None
+
+
+@contextmanager
+def disk(folder: Path) -> Iterator[Path]:
+    """Make a disk for a block; return where it is mounted."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.unshare(_CLONE_NEWNS):
+        raise OSError(ctypes.get_errno(), "unshare")
+    image, place = folder / "disk.img", folder / "disk"
+    place.mkdir()
+    with image.open("wb") as file:
+        file.truncate(256 * 1024**2)
+    _run("mount", "--make-rprivate", "/")
+    _run("mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0", str(image))
+    _run("mount", "-o", "loop,noatime", str(image), str(place))
+    try:
+        yield place
+    finally:
+        _run("umount", "--lazy", str(place))
+
+
+@contextmanager
+def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[None]:
+    """Freeze a disk again and again during a block."""
+    over = threading.Event()
+    with subprocess.Popen(
+        ["sh", "-c", _FREEZER, "sh", str(place)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        bufsize=0,
+        start_new_session=True,
+    ) as freezer:
+
+        def do(what: bytes) -> None:
+            assert freezer.stdin is not None
+            assert freezer.stdout is not None
+            freezer.stdin.write(what + b"\n")
+            assert freezer.stdout.readline(), "the freezer has ended"
+
+        def run() -> None:
+            pause = FIRST
+            while not over.wait(pause):
+                tally.thawed = math.inf
+                do(b"--freeze")
+                over.wait(LENGTH)
+                do(b"--unfreeze")
+                tally.thawed = time.monotonic()
+                tally.conditions["the disk was frozen"] += 1
+                pause = random.uniform(*PAUSE)
+
+        # Not in the event loop: it may be what waits for the disk.
+        thread = threading.Thread(target=run, name="freezer")
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join()
+
+
+def _run(*command: str) -> None:
+    subprocess.run(command, check=True)
