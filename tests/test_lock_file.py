@@ -24,7 +24,7 @@ from cni_async.locks import Locks
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, network, runtime
 from tests.support.crowd import Crowd, attachment, collection, container, nobody_left
-from tests.support.holder import PATIENCE, Holder, holder
+from tests.support.holder import Holder, holder
 from tests.support.processes import wait_until_gone
 from tests.support.wait import PATIENCE, eventually
 

@@ -20,8 +20,9 @@ from cni_async import lockfile
 from cni_async import locks as locks_module
 from cni_async.locks import Locks
 from tests.support.crowd import Crowd, Hold, attachment, collection, container, nobody_left
-from tests.support.holder import PATIENCE, holder, is_queueing
+from tests.support.holder import holder, is_queueing
 from tests.support.scripts import open_fds
+from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.anyio
 

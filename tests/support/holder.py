@@ -13,9 +13,9 @@ import anyio
 import anyio.to_thread
 
 from cni_async import lockfile, locks
+from tests.support.wait import PATIENCE
 
 ROOT: Final = Path(__file__).parents[2]
-PATIENCE: Final = 30
 
 PROGRAM: Final = """
 import sys
