@@ -23,6 +23,7 @@ def test_each_rule_is_where_it_is_broken(mutation: Mutation) -> None:
     assert all((_ROOT / path).is_file() for path in mutation.tests)
 
 
+@pytest.mark.timeout(600)  # it runs some thousand tests
 def test_a_broken_rule_is_noticed() -> None:
     """One that needs no Go for that; the session `mutations` goes through all of them."""
     done = run_broken("an unknown key is lost", ["tests/test_vectors.py"])

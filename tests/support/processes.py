@@ -73,7 +73,11 @@ def processes_with(mark: str) -> dict[int, str]:
 
 
 def wait_until_gone(*pids: int, timeout: float = PATIENCE) -> bool:
-    """See processes end: a kill takes effect a little later, and on a busy machine later still."""
+    """Wait for processes to end: a kill takes effect a little later, on a busy machine later still.
+
+    Raises:
+        AssertionError: they do not; says which. So it never returns False.
+    """
     eventually_blocking(
         lambda: [pid for pid in pids if is_running(pid)], lambda left: not left, within=timeout
     )

@@ -71,7 +71,11 @@ def open_fds() -> set[int]:
 
 
 def wait_for_fds(count: int, timeout: float = PATIENCE) -> bool:
-    """See that so many file descriptors are open, soon: an abandoned thread may have some."""
+    """Wait until so many file descriptors are open: an abandoned thread may have some.
+
+    Raises:
+        AssertionError: there are others in the end; says how many. So it never returns False.
+    """
     eventually_blocking(lambda: len(open_fds()), lambda number: number == count, within=timeout)
     return True
 
