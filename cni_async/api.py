@@ -428,7 +428,8 @@ class CNIConfig:
         ]
         at_work: dict[AttachmentKey, PluginError] = {}
         if delete:
-            at_work = await wait_for_orphans(unfinished, within=self._cleanup_timeout)
+            within = self._cleanup_timeout
+            at_work = await wait_for_orphans(unfinished, self.path, within=within)
         settled: set[int] = set()
 
         async def look(one: NetworkAttachment) -> None:

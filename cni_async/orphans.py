@@ -7,10 +7,13 @@ not wait for the ADD it undoes comes too early, and what that ADD still does nob
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import shutil
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Final
 
 import anyio
+import msgspec
 
 from ._threads import in_thread
 from .attachment import added_with
@@ -21,21 +24,24 @@ from .errors import PluginError
 _FIRST_TICK: Final = 0.01
 _LAST_TICK: Final = 0.2
 _COMMANDS: Final = {b"CNI_COMMAND=ADD": "ADD", b"CNI_COMMAND=DEL": "DEL"}
+# What /proc puts behind the path of an executable that is no longer there.
+_DELETED: Final = " (deleted)"
 
 _Owner = tuple[str, str, str]  # container ID, interface name and network namespace
 
 
 async def wait_for_orphans(
-    attachments: Iterable[NetworkAttachment], *, within: float
+    attachments: Iterable[NetworkAttachment], path: Sequence[str] = (), *, within: float
 ) -> dict[AttachmentKey, PluginError]:
     """Wait until no plugin works on any of these attachments.
 
-    A plugin is known by its environment, by its name, and by being the leader of its session, as
-    all are that `RawExec` starts; a daemon that it leaves behind is no leader of the plugin's name.
-    Processes of which the system does not tell us that are not seen.
+    A plugin is known by its environment, by its executable, and by being the leader of its session,
+    as all are that `RawExec` starts. Only processes of this user and this PID namespace are looked
+    at: anybody can choose the environment of a process, and can have reading it never end.
 
     Args:
         attachments: whose.
+        path: the directories that plugins are in, besides those that a process has in its CNI_PATH.
         within: seconds to wait.
 
     Returns:
@@ -51,9 +57,10 @@ async def wait_for_orphans(
     def look() -> dict[AttachmentKey, PluginError]:
         return {
             key: _still_runs(plugin, command, pid)
-            for owner, command, pid, names in _leaders_of(wanted)
+            for owner, command, pid in _leaders_of(wanted)
             for key, types in wanted[owner]
-            for plugin in types & names
+            for plugin in types
+            if _runs(pid, plugin, path)
         }
 
     running: dict[AttachmentKey, PluginError] = {}
@@ -83,32 +90,160 @@ def _still_runs(plugin: str, command: str, pid: int) -> PluginError:
     )
 
 
-def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int, frozenset[str]]]:
-    """Find leaders of a session that ADD or DEL: for whom, which, the process, its names."""
+def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int]]:
+    """Find leaders of a session that ADD or DEL: for whom, which, and the process."""
     # A DEL may have been told of no namespace, as it may be gone; another one is another
     # container's, of a runtime that uses the same IDs.
-    marks = [
-        (frozenset(map(os.fsencode, (f"CNI_CONTAINERID={id}", f"CNI_IFNAME={ifname}", netns))), of)
-        for of in owners
-        for id, ifname, where in [of]
-        for netns in {f"CNI_NETNS={where}", "CNI_NETNS="}
-    ]
+    marks: list[tuple[frozenset[bytes], _Owner]] = []
+    for owner in owners:
+        id, ifname, where = owner
+        for netns in {where, ""}:
+            variables = (f"CNI_CONTAINERID={id}", f"CNI_IFNAME={ifname}", f"CNI_NETNS={netns}")
+            with suppress(ValueError):  # half a character: no process has that
+                marks.append((frozenset(map(os.fsencode, variables)), owner))
+    try:
+        ours = _Rights.of("self")
+    except OSError:
+        return
     for pid in _pids():
         try:
-            if os.getsid(pid) != pid:
+            if os.getsid(pid) != pid or _Rights.of(pid) != ours:
                 continue
-            environ = _strings(pid, "environ")
-            commands = environ & _COMMANDS.keys()
-            if not commands:
-                continue
-            # A script's interpreter comes first, and may have options.
-            words = _strings(pid, "cmdline")
+            environ = frozenset(_strings(pid, "environ"))
         except OSError:
             continue  # it has just ended, or is none of our business
-        names = frozenset(os.path.basename(os.fsdecode(word)) for word in words)
+        commands = environ & _COMMANDS.keys()
+        if not commands:
+            continue
         for mark, owner in marks:
             if mark <= environ:
-                yield owner, _COMMANDS[min(commands)], pid, names
+                yield owner, _COMMANDS[min(commands)], pid
+
+
+class _Rights(msgspec.Struct, frozen=True):
+    """Whose a process is, and where; told by the kernel, and nothing that the process can choose.
+
+    Attributes:
+        users: its real and effective user ID; a program that is set-user-ID differs in these.
+        namespace: its PID namespace, as device and inode; those below ours can be seen, too.
+    """
+
+    users: tuple[bytes, bytes]
+    namespace: tuple[int, int]
+
+    @classmethod
+    def of(cls, pid: int | str) -> _Rights:
+        with open(f"/proc/{pid}/status", "rb") as file:
+            [ids] = [line for line in file if line.startswith(b"Uid:")]
+        _, real, effective, *_ = ids.split()
+        try:
+            namespace = os.stat(f"/proc/{pid}/ns/pid")
+        except FileNotFoundError:  # a kernel without, or it has just ended
+            return cls((real, effective), (0, 0))
+        return cls((real, effective), (namespace.st_dev, namespace.st_ino))
+
+
+def _runs(pid: int, plugin: str, path: Sequence[str]) -> bool:
+    """Tell whether a process runs a plugin, also if the plugin's file was replaced since."""
+    try:
+        executable = _Executable.of(pid)
+        words = [os.fsdecode(word) for word in _strings(pid, "cmdline")]
+        environ = [os.fsdecode(each) for each in _strings(pid, "environ")]
+        folder = os.readlink(f"/proc/{pid}/cwd")  # its runtime's, unless it has left it
+    except OSError:
+        return False
+    variables = dict(each.partition("=")[::2] for each in environ)
+    own = [os.path.join(folder, each) for each in variables.get("CNI_PATH", "").split(":") if each]
+    places = {
+        os.path.abspath(os.path.join(directory, plugin))
+        for directory in [*filter(None, path), *own]
+        if _can_exist(directory) and _can_exist(plugin)
+    }
+    if words[0] in places:
+        # This is how a plugin is started, and how another program may call itself. A plugin's file
+        # may have been moved since, or a symlink on the way to it turned elsewhere.
+        folders = {os.path.realpath(os.path.dirname(place)) for place in places}
+        return (
+            executable.name == plugin
+            or executable.folder in folders
+            or any(executable.is_file(place) for place in places)
+        )
+    if executable.name == plugin and any(executable.is_file(place) for place in places):
+        return True  # it calls itself something else
+    # The kernel starts a script's interpreter with at most one argument and the script's path.
+    return (
+        len(words) > 1
+        and words[-1] in places
+        and _interprets(executable, words, variables.get("PATH", os.defpath))
+    )
+
+
+def _can_exist(path: str) -> bool:
+    try:
+        return b"\0" not in os.fsencode(path)
+    except ValueError:  # half a character
+        return False
+
+
+def _interprets(executable: _Executable, words: list[str], path: str) -> bool:
+    """Tell whether an executable is the interpreter of the script that its last word names."""
+    try:
+        with open(words[-1], "rb", opener=_open_at_once) as file:
+            first = file.readline(256)
+    except OSError:
+        first = b""
+    if not first.startswith(b"#!"):
+        # The script is no longer there, or a program is in its place.
+        return len(words) <= 3
+    interpreter, *arguments = os.fsdecode(first[2:].partition(b"\0")[0]).split() or [""]
+    if executable.is_file(interpreter):
+        return len(words) <= 3
+    if os.path.basename(interpreter) != "env":
+        return False
+    # env(1) becomes another program, and with -S gives that one some arguments.
+    programs = (each for each in arguments if each[0] != "-" and "=" not in each)
+    found = shutil.which(next(programs, ""), path=path)
+    return found is not None and executable.is_file(found)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)  # of a FIFO, too
+
+
+class _Executable(msgspec.Struct, frozen=True):
+    """The file that a process executes.
+
+    Attributes:
+        path: where it is, or was.
+        file: its device and inode.
+    """
+
+    path: str
+    file: tuple[int, int]
+
+    @classmethod
+    def of(cls, pid: int) -> _Executable:
+        link = f"/proc/{pid}/exe"
+        found = os.stat(link)
+        return cls(os.readlink(link).removesuffix(_DELETED), (found.st_dev, found.st_ino))
+
+    @property
+    def name(self) -> str:
+        return os.path.basename(self.path)
+
+    @property
+    def folder(self) -> str:
+        return os.path.dirname(self.path)
+
+    def is_file(self, path: str) -> bool:
+        """Tell whether it is the file of this path, or was until that was replaced."""
+        try:
+            found = os.stat(path)
+            if (found.st_dev, found.st_ino) == self.file:
+                return True
+        except OSError:
+            pass
+        return os.path.realpath(path) == self.path
 
 
 def _pids() -> list[int]:
@@ -118,6 +253,6 @@ def _pids() -> list[int]:
         return []
 
 
-def _strings(pid: int, name: str) -> frozenset[bytes]:
+def _strings(pid: int, name: str) -> list[bytes]:
     with open(f"/proc/{pid}/{name}", "rb") as file:
-        return frozenset(file.read().split(b"\0"))
+        return file.read().removesuffix(b"\0").split(b"\0")

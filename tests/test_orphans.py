@@ -88,6 +88,7 @@ class Orphans:
                 "CNI_CONTAINERID": container_id,
                 "CNI_IFNAME": ifname,
                 "CNI_NETNS": netns,
+                "CNI_PATH": str(self._scripts.folder),
             },
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
