@@ -196,7 +196,7 @@ class Chains:
         prev_result: Result | None,
         rt: RuntimeConf,
     ) -> None:
-        args = self._args("DEL", rt)
+        args = self._args("DEL", rt, netns=await self._plugins.namespace_for_del(rt.netns))
         for plugin in reversed(plugins):
             with in_context(_failed(chain, plugin, "delete")):
                 await self._run(args, plugin, chain, prev_result, rt)
@@ -219,11 +219,11 @@ class Chains:
         )
         await self._plugins.run(plugin.network.type, executable, request, args)
 
-    def _args(self, command: str, rt: RuntimeConf) -> BuiltArgs:
+    def _args(self, command: str, rt: RuntimeConf, *, netns: str | None = None) -> BuiltArgs:
         args = Args(
             command=command,
             container_id=rt.container_id,
-            netns=rt.netns,
+            netns=rt.netns if netns is None else netns,
             ifname=rt.ifname,
             args=rt.args,
             path=self._plugins.path,
