@@ -24,9 +24,10 @@ class RuntimeConf(msgspec.Struct, frozen=True):
         container_id: the container's ID.
         netns: path of the container's network namespace, e.g. /run/netns/blue.
         ifname: name of the interface to make inside it, e.g. eth0.
-        args: pairs for CNI_ARGS, in order.
+        args: pairs for CNI_ARGS, in order; empty on DEL for those of ADD.
         capability_args: values for the capabilities that plugins of the network declare, e.g.
-            portMappings; JSON values or the structs of `cni_async.capabilities`.
+            portMappings; JSON values or the structs of `cni_async.capabilities`. Empty on DEL for
+            those of ADD.
         cache_dir: where to remember the attachment if `CNIConfig` has no cache of its own
             (deprecated in libcni).
     """

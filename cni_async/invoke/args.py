@@ -1,8 +1,8 @@
 """What a plugin gets in its environment (CNI specification, section 2, "Parameters")."""
 
 import os
-from collections.abc import Sequence
-from typing import Self
+from collections.abc import Mapping, Sequence
+from typing import Final, Self
 
 import msgspec
 
@@ -99,3 +99,37 @@ def validate_args(args: PluginArgs) -> None:
                     f"CNI_ARGS cannot carry {quote(text)} (of the pair {quote(f'{key}={value}')}): "
                     "it contains ; or ="
                 )
+
+
+_CNI_VARIABLES: Final = (
+    "CNI_COMMAND",
+    "CNI_CONTAINERID",
+    "CNI_NETNS",
+    "CNI_IFNAME",
+    "CNI_ARGS",
+    "CNI_PATH",
+)
+# MAX_ARG_STRLEN of the kernel: of a variable with its name, "=" and the final NUL.
+_MOST_BYTES: Final = 32 * os.sysconf("SC_PAGE_SIZE")
+
+
+def validate_environ(environ: Mapping[str, str]) -> None:
+    """Check that a process can have what plugins are told in their environment.
+
+    Args:
+        environ: what `Args.as_env` gave.
+
+    Raises:
+        ArgsError: one of the CNI variables holds a NUL or half a character, or is too long.
+    """
+    for name in _CNI_VARIABLES:
+        value = environ[name]
+        if "\0" in value:
+            raise ArgsError(f"{name} cannot carry {quote(value)}: it contains a NUL")
+        try:
+            size = len(os.fsencode(value))
+        except UnicodeEncodeError as error:
+            raise ArgsError(f"{name} cannot carry {quote(value)}: {error}") from None
+        most = _MOST_BYTES - len(name) - len("=\0")
+        if size > most:
+            raise ArgsError(f"{name} cannot carry {size} bytes: the system takes {most}")
