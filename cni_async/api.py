@@ -243,7 +243,8 @@ class CNIConfig:
     ) -> None:
         """Detach a container with what the cache knows: the configuration and args of its ADD.
 
-        Neither the network's configuration file nor the network namespace need be there still.
+        Neither the network's configuration file nor the network namespace need be there still, and
+        a file that is left in the place of the namespace is no obstacle.
 
         Args:
             attachment: one of `get_cached_attachments` or `recover`.

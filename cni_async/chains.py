@@ -13,9 +13,16 @@ from ._text import quote
 from .cache import AttachmentKey, attachment_key
 from .cache.attachments import Attachments, Before
 from .conf import NetworkConfig, NetworkConfigList
-from .errors import CacheError, CheckNotSupportedError, CNIError, ResultError, VersionError
+from .errors import (
+    CacheError,
+    CheckNotSupportedError,
+    CNIError,
+    PluginError,
+    ResultError,
+    VersionError,
+)
 from .invoke import Args
-from .invoke.args import BuiltArgs, validate_args
+from .invoke.args import BuiltArgs, validate_args, validate_environ
 from .invoke.caller import PluginCaller
 from .runtime import RuntimeConf, request_config
 from .types import Result, create_result
@@ -114,6 +121,9 @@ class Chains:
                 executable = await self._plugins.find(plugin.network.type)
                 if key is None:
                     key = _validate_add(chain, rt)
+                if args is None:
+                    args = self._args("ADD", rt)
+                    validate_environ(args.environ)
             if result is None:
                 # Before the first plugin, as nothing can be undone after it.
                 await self._prepare(key, chain, rt, progress)
@@ -127,10 +137,8 @@ class Chains:
                     prev_result=result,
                     capability_args=rt.capability_args,
                 )
-                if progress is not None:
-                    progress.begun.append(plugin)
-                args = args or self._args("ADD", rt)
-                result = await self._plugins.add(plugin.network.type, executable, request, args)
+                with _noted(plugin, progress):
+                    result = await self._plugins.add(plugin.network.type, executable, request, args)
                 if progress is not None:
                     progress.result = result
         if key is None:
@@ -211,7 +219,7 @@ class Chains:
         prev_result: Result | None,
         rt: RuntimeConf,
     ) -> None:
-        args = self._args("DEL", rt)
+        args = self._args("DEL", rt, netns=await self._plugins.namespace_for_del(rt.netns))
         for plugin in reversed(plugins):
             with in_context(_failed(chain, plugin, "delete")):
                 await self._run(args, plugin, chain, prev_result, rt)
@@ -234,11 +242,11 @@ class Chains:
         )
         await self._plugins.run(plugin.network.type, executable, request, args)
 
-    def _args(self, command: str, rt: RuntimeConf) -> BuiltArgs:
+    def _args(self, command: str, rt: RuntimeConf, *, netns: str | None = None) -> BuiltArgs:
         args = Args(
             command=command,
             container_id=rt.container_id,
-            netns=rt.netns,
+            netns=rt.netns if netns is None else netns,
             ifname=rt.ifname,
             args=rt.args,
             path=self._plugins.path,
@@ -272,6 +280,19 @@ def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
     if chain.cni_version and chain.cni_version not in ALL.supported_versions:
         raise ResultError(f"unsupported CNI result version {quote(chain.cni_version)}")
     return AttachmentKey(chain.name, rt.container_id, rt.ifname)
+
+
+@contextmanager
+def _noted(plugin: NetworkConfig, progress: Progress | None) -> Generator[None]:
+    """Note that a plugin is called, for those who may have to undo it."""
+    if progress is not None:
+        progress.begun.append(plugin)
+    try:
+        yield
+    except PluginError as error:
+        if progress is not None and not error.started:
+            progress.begun.pop()  # it did nothing, and its DEL could not be started either
+        raise
 
 
 def _as_understood(result: Result, chain: Chain) -> Result:

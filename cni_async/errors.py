@@ -275,7 +275,10 @@ class PluginError(CNIError):
         signal: the signal's number if one ended the process.
         stderr: the end of what it wrote to stderr.
         retryable: whether the same call may succeed later.
+        started: False if the system refused to start the plugin, so that it did nothing.
     """
+
+    started: bool = True
 
     def __init__(
         self,

@@ -37,9 +37,11 @@ class RuntimeConf(_Attachment, frozen=True, kw_only=True):
         netns: path of the container's network namespace, e.g. /run/netns/blue; a string or a
             path, and kept as a string.
         ifname: name of the interface to make inside it, e.g. eth0.
-        args: pairs for CNI_ARGS, in order; pairs or a mapping, and kept as pairs.
+        args: pairs for CNI_ARGS, in order; pairs or a mapping, and kept as pairs. Empty on DEL for
+            those of ADD.
         capability_args: values for the capabilities that plugins of the network declare, e.g.
-            portMappings; JSON values or the structs of `cni_async.capabilities`.
+            portMappings; JSON values or the structs of `cni_async.capabilities`. Empty on DEL for
+            those of ADD.
         cache_dir: where to remember the attachment if `CNIConfig` has no cache of its own
             (deprecated in libcni); a string or a path, and kept as a string. None for the default.
 

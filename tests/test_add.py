@@ -265,7 +265,8 @@ async def test_item_99_such_a_result_may_be_the_last_one() -> None:
     assert not fake.cache.records
 
 
-def _without_empty(result: dict[str, Any]) -> dict[str, Any]:
+def _without_empty(result: dict[str, Any] | None) -> dict[str, Any]:
+    assert result is not None
     return {key: value for key, value in result.items() if value}
 
 

@@ -241,10 +241,13 @@ async def test_a_previous_result_only_for_those_who_know_it(
 async def test_a_result_that_the_networks_version_cannot_hold(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    fake = rolling({("a", "ADD"): {"cniVersion": "1.0.0"}})
+    """It is handed on as it is, and is no obstacle to taking things back."""
+    fake = rolling({("a", "ADD"): {"cniVersion": "1.0.0"}, ("b", "ADD"): failure()})
     caught = await refused(_add, fake, network("a", "b", version="0.2.0"))
-    assert str(caught) == 'plugin type="b" failed (add): cannot convert: no valid IP addresses'
-    assert fake.order == ["a ADD", "a DEL"]
+    assert str(caught) == 'plugin type="b" failed (add): boom'
+    assert fake.order == ["a ADD", "b ADD", "b DEL", "a DEL"]
+    assert fake.configs("ADD")[1]["prevResult"] == {"cniVersion": "1.0.0"}
+    assert all("prevResult" not in config for config in fake.configs("DEL"))
     assert not fake.cache.records
     assert not caplog.messages
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -135,3 +135,37 @@ def _unfit(text: str, key: str, value: str, what: str) -> ArgsError:
     return ArgsError(
         f"CNI_ARGS cannot carry {quote(text)} (of the pair {whole}): it contains {what}"
     )
+
+
+_CNI_VARIABLES: Final = (
+    "CNI_COMMAND",
+    "CNI_CONTAINERID",
+    "CNI_NETNS",
+    "CNI_IFNAME",
+    "CNI_ARGS",
+    "CNI_PATH",
+)
+# MAX_ARG_STRLEN of the kernel: of a variable with its name, "=" and the final NUL.
+_MOST_BYTES: Final = 32 * os.sysconf("SC_PAGE_SIZE")
+
+
+def validate_environ(environ: Mapping[str, str]) -> None:
+    """Check that a process can have what plugins are told in their environment.
+
+    Args:
+        environ: what `Args.as_env` gave.
+
+    Raises:
+        ArgsError: one of the CNI variables holds a NUL or half a character, or is too long.
+    """
+    for name in _CNI_VARIABLES:
+        value = environ[name]
+        if "\0" in value:
+            raise ArgsError(f"{name} cannot carry {quote(value)}: it contains a NUL")
+        try:
+            size = len(os.fsencode(value))
+        except UnicodeEncodeError as error:
+            raise ArgsError(f"{name} cannot carry {quote(value)}: {error}") from None
+        most = _MOST_BYTES - len(name) - len("=\0")
+        if size > most:
+            raise ArgsError(f"{name} cannot carry {size} bytes: the system takes {most}")

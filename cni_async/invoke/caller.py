@@ -13,7 +13,8 @@ from cni_async.version import PluginInfo
 
 from .args import BuiltArgs
 from .call import exec_plugin_with_result, exec_plugin_without_result, get_version_info
-from .exec import Exec
+from .exec import Exec, RawExec
+from .namespace import namespace_for_del
 
 _T = TypeVar("_T")
 
@@ -42,6 +43,13 @@ class PluginCaller:
         """
         require_text(plugin, "plugin_type")
         return await self._exec.find_in_path(plugin, self.path)
+
+    async def namespace_for_del(self, path: str) -> str:
+        """Return what DEL sends as CNI_NETNS.
+
+        An `Exec` of the caller's own may run plugins where other files are, so it gets the path.
+        """
+        return await namespace_for_del(path) if isinstance(self._exec, RawExec) else path
 
     async def add(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> Result:
         """Call a plugin for its result."""

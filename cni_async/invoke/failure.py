@@ -9,6 +9,8 @@ from cni_async import _json
 from cni_async._text import quote
 from cni_async.errors import PluginError
 
+from .process import LostTrack
+
 # libcni quotes all that a plugin printed. Nobody reads more than this of it.
 _QUOTED_BYTES: Final = 64 * 1024
 _UINT: Final = range(2**64)
@@ -17,6 +19,22 @@ _FIRST_REAL_TIME: Final = 32
 # Resources that may be there again in a moment.
 _TRANSIENT: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
+)
+# With what execve refuses a program, and nothing that comes after it fails. Not EMFILE, EAGAIN or
+# ENOMEM: asyncio asks for a descriptor, or for a thread, when the process is there already.
+_REFUSED: Final = frozenset(
+    {
+        errno.E2BIG,
+        errno.EACCES,
+        errno.EISDIR,
+        errno.ELIBBAD,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.ENOENT,
+        errno.ENOEXEC,
+        errno.ENOTDIR,
+        errno.ETXTBSY,
+    }
 )
 
 
@@ -44,7 +62,10 @@ def start_error(path: str, error: OSError | ValueError) -> PluginError:
         nul = "embedded null" in str(error) and "\0" not in path
         reason = f"exec: {'environment variable contains NUL' if nul else error}"
         retryable = False
-    return PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
+    failure = PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
+    refused = isinstance(error, OSError) and error.errno in _REFUSED
+    failure.started = isinstance(error, LostTrack) or not refused
+    return failure
 
 
 def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:

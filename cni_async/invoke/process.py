@@ -61,6 +61,10 @@ class Outcome(msgspec.Struct, frozen=True):
     survived: bool = False
 
 
+class LostTrack(OSError):
+    """A process was started, and ended again because it could not be looked after."""
+
+
 async def run_process(
     path: str,
     stdin_data: bytes,
@@ -84,6 +88,7 @@ async def run_process(
 
     Raises:
         OSError, ValueError: it could not be started.
+        LostTrack: it was, and could not be looked after.
     """
     # A checkpoint, too: asyncio.timeout(0) and the like want to act before anything starts.
     async with limiter:
@@ -118,6 +123,9 @@ async def _run(
                 pipes.drain()
         except OutputLimit:
             flooded = True
+        except OSError as error:
+            await _terminate(process, pipes, grace)
+            raise LostTrack(*error.args) from error
         except BaseException:
             await _terminate(process, pipes, grace)
             raise

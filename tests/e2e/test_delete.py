@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from cni_async import RuntimeConf
@@ -36,6 +38,25 @@ async def test_del_works_after_the_namespace_is_gone(host: Host) -> None:
     host.remove(box.id)
 
     await host.cni.del_network_list(net, rt)
+    assert host.wait_until_clean() == {}
+
+
+async def test_del_works_where_a_file_is_left_of_the_namespace(host: Host, tmp_path: Path) -> None:
+    """Told of that file, bridge and the others would refuse to do anything, for ever."""
+    box = host.container()
+    net = sturdy(host)
+    path = tmp_path / "blue"
+    path.symlink_to(str(box.namespace))
+    rt = RuntimeConf(box.id, str(path), "eth0", capability_args=CAPABILITY_ARGS)
+    await host.cni.add_network_list(net, rt)
+    assert host.reserved()
+
+    host.remove(box.id)
+    path.unlink()
+    path.touch()
+
+    [attachment] = await host.cni.get_cached_attachments()
+    await host.cni.del_attachment(attachment)
     assert host.wait_until_clean() == {}
 
 

@@ -1,0 +1,68 @@
+"""What to tell a plugin of a network namespace that may be gone.
+
+On DEL CNI_NETNS is optional (CNI specification, section 2, "DEL"). A path that is missing is
+understood by plugins all the same. One that leads to something else is not: they refuse it for
+ever, and what they have reserved stays reserved. A reboot leaves such files where namespaces were
+mounted on a disk, and so does an unmount that is not followed by a removal.
+"""
+
+import errno
+import logging
+import os
+from contextlib import suppress
+from typing import Final
+
+import anyio
+import anyio.lowlevel
+
+from cni_async._threads import in_thread
+
+_log = logging.getLogger(__name__)
+
+_OWN: Final = "/proc/self/ns/net"
+# Seconds. A path on a dead network file system is answered never.
+_PATIENCE: Final = 1.0
+# What no file can come of by waiting. A missing file is left out: plugins know what that means.
+_NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+# Of the running event loop; each takes microseconds.
+_AT_ONCE: Final = 8
+_LIMITER: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("cni_async.namespaces")
+
+
+async def namespace_for_del(path: str) -> str:
+    """Return what DEL sends as CNI_NETNS: the path, or nothing if it leads to something else.
+
+    If that cannot be found out, it is the path: plugins look at it, too.
+    """
+    if not path:
+        return path
+    wrong = False
+    with anyio.move_on_after(_PATIENCE):
+        with suppress(OSError):  # there is no thread to be had
+            wrong = await in_thread(is_something_else, path, limiter=_limiter())
+    if not wrong:
+        return path
+    _log.warning("%s is no network namespace; DEL goes on without it", path)
+    return ""
+
+
+def is_something_else(path: str) -> bool:
+    """Tell whether a path leads to something that is known to be no namespace.
+
+    The kernel keeps all namespaces in one file system, so they share its device number. Plugins
+    compare the file system's type, for which Python has no call.
+    """
+    try:
+        return os.stat(path).st_dev != os.stat(_OWN).st_dev
+    except OSError as error:
+        return error.errno in _NOWHERE
+    except ValueError:  # a NUL, or half a character
+        return True
+
+
+def _limiter() -> anyio.CapacityLimiter:
+    try:
+        return _LIMITER.get()
+    except LookupError:
+        _LIMITER.set(limiter := anyio.CapacityLimiter(_AT_ONCE))
+        return limiter
