@@ -15,6 +15,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
+from .background import background
 from .foreign import Hand
 from .frozen import frozen_now_and_then
 from .tally import Tally
@@ -68,9 +69,8 @@ async def _sigchld_ignored(scene: Scene) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def _reaper(scene: Scene) -> AsyncGenerator[None]:
     """Reap in a thread whatever ends, as supervisors and PID 1 of a container do."""
-    over = threading.Event()
 
-    def reap() -> None:
+    def reap(over: threading.Event) -> None:
         while not over.is_set():
             try:
                 os.waitpid(-1, 0)
@@ -79,16 +79,14 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
             else:
                 scene.tally.conditions["a child was reaped"] += 1
 
-    thread = threading.Thread(target=reap, name="reaper")
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        last = os.posix_spawn("/bin/true", ["true"], {})  # it waits for one
-        thread.join()
-        with suppress(ChildProcessError):
-            os.waitpid(last, 0)
+    with background(reap):
+        try:
+            yield
+        finally:
+            # It waits for a child, and this one ends after the event is set.
+            last = os.posix_spawn("/bin/sleep", ["sleep", "0.1"], {})
+    with suppress(ChildProcessError):
+        os.waitpid(last, 0)
 
 
 @asynccontextmanager
@@ -118,7 +116,6 @@ async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def _foreign_records(scene: Scene) -> AsyncGenerator[None]:
     """Write into the cache with other hands: other programs, older ones, and broken ones."""
-    over = threading.Event()
     random = Random(scene.seed)
     hands: list[Hand] = []
     for world in scene.worlds:
@@ -127,18 +124,13 @@ async def _foreign_records(scene: Scene) -> AsyncGenerator[None]:
         world.foreign = hand.unreadable
         hands.append(hand)
 
-    def write() -> None:
+    def write(over: threading.Event) -> None:
         while not over.wait(FOREIGN_EVERY):
             scene.tally.conditions[f"a record: {random.choice(hands).write()}"] += 1
 
     # Not in the event loop: the disk may be frozen.
-    thread = threading.Thread(target=write, name="other hand")
-    thread.start()
-    try:
+    with background(write):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 @asynccontextmanager

@@ -13,12 +13,14 @@ from typing import Any
 
 from cni_async import AttachmentKey, NetworkConfigList
 
-# What the ids of their containers begin with, and the namespace of them all.
+# What the ids of containers begin with that they have attached, and the namespace of them all.
 FOREIGN = "foreign"
 NETNS = "/run/netns/foreign"
 
 _HUGE = 200 * 1024**3
+# Levels: more than Python likes, and more than Go reads.
 _DEEP = 1000
+_TOO_DEEP = 20_000
 
 
 def go_record(net: NetworkConfigList, key: AttachmentKey, *, netns: bool = True) -> bytes:
@@ -67,18 +69,23 @@ def _huge(path: Path, record: bytes) -> None:
         file.truncate(_HUGE)
 
 
-def _deep(record: bytes) -> bytes:
+def _deep(levels: int) -> Callable[[bytes], bytes]:
     # Half a character is what msgspec does not take, and Go does.
-    odd = b',"capabilityArgs":{"half":"\\ud800","deep":' + b"[" * _DEEP + b"]" * _DEEP + b"}}"
-    return record[:-1] + odd
+    odd = b',"capabilityArgs":{"half":"\\ud800","deep":' + b"[" * levels + b"]" * levels + b"}}"
+    return lambda record: record[:-1] + odd
 
 
+# Whether a record says where its container is; where not, its result does (containerd 1.6).
+READABLE: dict[str, bool] = {"Go's": True, "Go's, from before libcni 1.2": False}
+# To Go it is a record, so it is none that has to be left alone: it is put in the place of others.
+_IN_PLACE = "deep"
 # Of these no attachment can be made out: they are to be left where and as they are.
 UNREADABLE: dict[str, Callable[[Path, bytes], None]] = {
     "empty": _file(lambda record: b""),
     "cut off": _file(lambda record: record[: len(record) // 2]),
     "garbage": _file(lambda record: b"\xff\x00{" + record),
-    "deep": _file(_deep),
+    _IN_PLACE: _file(_deep(_DEEP)),
+    "too deep": _file(_deep(_TOO_DEEP)),
     "huge and sparse": _huge,
     "of another kind": _file(lambda record: record.replace(b"CacheV1", b"CacheV9")),
     "a bare result": _file(lambda record: b'{"cniVersion":"0.4.0","dns":{}}'),
@@ -97,7 +104,7 @@ class Hand:
     """Another hand that writes records into a cache, in place, as Go's libcni does.
 
     Attributes:
-        unreadable: what it has written under names of its own that are no records, by file name.
+        unreadable: the file names of its own under which it has written what is no record.
     """
 
     def __init__(
@@ -119,27 +126,28 @@ class Hand:
         self._nets = nets
         self._corruptible = corruptible
         self._random = random
-        self.unreadable: dict[str, str] = {}
+        self.unreadable: set[str] = set()
 
     def write(self) -> str:
         """Write one; return what kind it is of."""
         random = self._random
-        kind = random.choice(["Go's", "Go's, without a namespace", *UNREADABLE])
+        kind = random.choice([*READABLE, *UNREADABLE])
         net = random.choice(self._nets)
-        key = AttachmentKey(net.name, f"{FOREIGN}{random.randrange(20)}", "eth0")
-        if kind in UNREADABLE and random.random() < 0.5:
+        # Not under the same names: a DEL of the one must not be what removes the other.
+        id = "odd" if kind in UNREADABLE else FOREIGN
+        key = AttachmentKey(net.name, f"{id}{random.randrange(20)}", "eth0")
+        own = kind == _IN_PLACE or (kind in UNREADABLE and random.random() < 0.5)
+        if own:
             key = random.choice(self._corruptible)
         path = self._results / key.file_name
         path.parent.mkdir(parents=True, exist_ok=True)
         _remove(path)
-        record = go_record(net, key, netns=kind == "Go's")
+        record = go_record(net, key, netns=READABLE.get(kind, True))
         plant = UNREADABLE.get(kind, lambda path, record: path.write_bytes(record))
         with suppress(OSError):  # the library has just put its own there
             plant(path, record)
-        if key.container_id.startswith(FOREIGN):
-            self.unreadable.pop(path.name, None)
-            if kind in UNREADABLE:
-                self.unreadable[path.name] = kind
+        if kind in UNREADABLE and not own:
+            self.unreadable.add(path.name)
         return kind
 
 

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from .background import background
 from .tally import Tally
 
 # Seconds; what waits for the disk is given up after ten.
@@ -62,7 +63,6 @@ def disk(folder: Path) -> Iterator[Path]:
 @contextmanager
 def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[None]:
     """Freeze a disk again and again during a block."""
-    over = threading.Event()
     with subprocess.Popen(
         ["sh", "-c", _FREEZER, "sh", str(place)],
         stdin=subprocess.PIPE,
@@ -77,7 +77,7 @@ def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[N
             freezer.stdin.write(what + b"\n")
             assert freezer.stdout.readline(), "the freezer has ended"
 
-        def run() -> None:
+        def run(over: threading.Event) -> None:
             pause = FIRST
             while not over.wait(pause):
                 tally.thawed = math.inf
@@ -89,13 +89,8 @@ def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[N
                 pause = random.uniform(*PAUSE)
 
         # Not in the event loop: it may be what waits for the disk.
-        thread = threading.Thread(target=run, name="freezer")
-        thread.start()
-        try:
+        with background(run):
             yield
-        finally:
-            over.set()
-            thread.join()
 
 
 def _run(*command: str) -> None:

@@ -90,8 +90,8 @@ def soak(
                 tally.leaked(kind, kept)
             tally.leaked("processes", _at_last(world.processes))
             records = world.records()
-            tally.leaked("records", records - world.foreign.keys())
-            tally.leaked("records of other hands that are gone", world.foreign.keys() - records)
+            tally.leaked("records", records - world.foreign)
+            tally.leaked("records of other hands that are gone", world.foreign - records)
             tally.leaked("temporary files", world.temporary_files())
     for kind, left in before.changes().items():
         tally.leaked(kind, left)

@@ -55,7 +55,7 @@ class World:
             left it, and "" for none; without those that nobody can tell it of.
         at_work: how many operations each attachment has just now.
         over: no more operations begin.
-        foreign: what other hands have written that is no record, by file name.
+        foreign: the names of what other hands have written that is no record.
         suffix: tells its operations from others'.
         marks: what all its plugins have in their environment.
         busy: the plugins that may be opened for writing at times.
@@ -89,7 +89,7 @@ class World:
         self.shaken: dict[AttachmentKey, int] = {}
         self.recorded = {key: "" for key in keys if key.container_id not in wild}
         self.at_work = Counter[AttachmentKey]()
-        self.foreign: dict[str, str] = {}
+        self.foreign: set[str] = set()
         self.clock = 0
         self.steering = Steering(random, tally, share=0.12)
         self._tally = tally
