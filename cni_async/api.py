@@ -145,7 +145,7 @@ class CNIConfig:
         return await self._add(chain_for(NetworkConfig, net, rt), rt, rollback=self._rollback)
 
     async def _add(self, chain: Chain, rt: RuntimeConf, *, rollback: bool) -> Result:
-        async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
+        async with self._locks.attachment(await self._scope(rt), chain.name, rt.container_id):
             if rollback:
                 within = self._cleanup_timeout
                 return await add_or_undo(self._chains, chain, rt, within=within)
@@ -207,7 +207,7 @@ class CNIConfig:
         await self._check(chain_for(NetworkConfig, net, rt), rt)
 
     async def _check(self, chain: Chain, rt: RuntimeConf) -> None:
-        async with self._locks.container(self._scope(rt), rt.container_id):
+        async with self._locks.container(await self._scope(rt), rt.container_id):
             await self._chains.check(chain, rt)
 
     async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
@@ -232,7 +232,7 @@ class CNIConfig:
         await self._del(chain_for(NetworkConfig, net, rt), rt)
 
     async def _del(self, chain: Chain, rt: RuntimeConf) -> None:
-        async with self._locks.attachment(self._scope(rt), chain.name, rt.container_id):
+        async with self._locks.attachment(await self._scope(rt), chain.name, rt.container_id):
             await self._chains.delete(chain, rt)
 
     async def del_attachment(
@@ -311,7 +311,8 @@ class CNIConfig:
             CacheError: the cache cannot be listed.
         """
         _arguments.require_text(container_id, "container_id")
-        cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
+        caches = self._attachments
+        cache = caches.cache_in(cache_dir) if cache_dir else caches.cache()
         return await cache.attachments(container_id)
 
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
@@ -374,7 +375,7 @@ class CNIConfig:
         if net.disable_gc:
             return
         failures: list[CNIError] = []
-        scope = self._scope()
+        scope = await self._scope()
 
         async def delete(attachment: NetworkAttachment) -> None:
             chain = Chain.of(added_with(attachment) or net)
@@ -420,8 +421,9 @@ class CNIConfig:
                 `PluginError` where a plugin still runs.
             CacheError: the cache cannot be listed.
         """
-        scope = self._scope(RuntimeConf("", cache_dir=cache_dir))
-        cache = FileCache(cache_dir) if cache_dir else self._attachments.cache()
+        scope = await self._scope(RuntimeConf("", cache_dir=cache_dir))
+        caches = self._attachments
+        cache = caches.cache_in(cache_dir) if cache_dir else caches.cache()
         unfinished = [
             one
             for one in await cache.attachments()
@@ -474,8 +476,8 @@ class CNIConfig:
         """
         return await self._plugins.version(plugin_type)
 
-    def _scope(self, rt: RuntimeConf | None = None) -> Hashable:
-        return self._attachments.scope(rt)
+    async def _scope(self, rt: RuntimeConf | None = None) -> Hashable:
+        return await self._attachments.scope(rt)
 
     async def _validate_plugin(self, plugin_type: str, cni_version: str) -> None:
         info = await self.get_version_info(plugin_type)

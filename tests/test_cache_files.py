@@ -34,9 +34,10 @@ from cni_async import (
     ForeignRecordError,
     InvalidIdentifierError,
     RuntimeConf,
-    _threads,
 )
-from cni_async.cache import files
+from cni_async._threads import Threads, Visit
+from cni_async.cache import disk as disk_module
+from cni_async.cache.reading import Listing
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, Operation, address, as_dict, network, operations
 from tests.support.require import require
@@ -274,10 +275,11 @@ async def test_item_170_a_reader_never_sees_half_a_record(tmp_path: Path, durabl
     done = False
 
     def read() -> None:
-        reader = Cache(tmp_path)
         while not done:
             seen.add(cache.file.read_bytes())
-            listed.add(len(reader._attachments("")))
+            listing = Listing(cache.directory, "")
+            listing.go_on(Visit(None))
+            listed.add(len(listing.found))
 
     async with anyio.create_task_group() as group:
         group.start_soon(to_thread.run_sync, read)
@@ -329,7 +331,7 @@ async def test_item_170_interrupted_by_the_end_of_the_program(
 
     monkeypatch.setattr(os, "write", interrupt)
     with pytest.raises(SystemExit):
-        cache._store(KEY, record())
+        cache._store(KEY, record(), Visit(None))
     assert (cache.records, cache.unfinished) == ({}, [])
 
 
@@ -430,13 +432,14 @@ async def test_where_durability_does_not_matter_nothing_waits_for_the_disk(
 
 CRASH = """
 import os, sys
+import anyio
 from cni_async import AttachmentKey, FileCache
 
 def replace(*args):
     os.kill(os.getpid(), 9)
 
 os.replace = replace
-FileCache(sys.argv[1])._store(AttachmentKey("net", "c1", "eth0"), b"half")
+anyio.run(FileCache(sys.argv[1]).store, AttachmentKey("net", "c1", "eth0"), b"half")
 """
 
 
@@ -726,7 +729,7 @@ async def test_a_thousand_attachments(tmp_path: Path) -> None:
     cache = Cache(tmp_path, durable=False)
     for number in range(1000):
         key = AttachmentKey("net", f"c{number:04}", "eth0")
-        cache._store(key, record(key))
+        cache._store(key, record(key), Visit(None))
     watch = Stopwatch()
     found = await cache.attachments()
     watch.stop()
@@ -740,15 +743,31 @@ Visits = list[str]
 
 @pytest.fixture
 def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
-    """Return the functions that worker threads are given, as they are given them."""
+    """Return what worker threads are asked for, as they are asked for it."""
     names: Visits = []
+    visit = Threads.visit
 
-    async def count(function: Callable[..., Any], *args: Any) -> Any:
-        names.append(function.__name__)
-        return await _threads.in_thread(function, *args)
+    async def count(self: Threads, function: Callable[[Visit], Any]) -> Any:
+        names.append(doing[-1])
+        return await visit(self, function)
 
-    monkeypatch.setattr("cni_async.cache.files.in_thread", count)
+    doing: list[str] = []
+    for name in ("prepare", "store", "load", "attachments", "remove"):
+        monkeypatch.setattr(FileCache, name, _noting(getattr(FileCache, name), name, doing))
+    monkeypatch.setattr(Threads, "visit", count)
+    # This machine may be slow.
+    monkeypatch.setattr(disk_module, "_SLOW", 60)
+    monkeypatch.setattr(disk_module, "_SLOW_IN_THREAD", 60)
+    monkeypatch.setattr(disk_module, "_FAST_FOR", 60)
     return names
+
+
+def _noting(real: Callable[..., Any], name: str, doing: list[str]) -> Callable[..., Any]:
+    async def call(*args: Any) -> Any:
+        doing.append(name)
+        return await real(*args)
+
+    return call
 
 
 async def use(cache: FileCache) -> None:
@@ -761,15 +780,15 @@ async def use(cache: FileCache) -> None:
 
 async def test_what_waits_for_the_disk_visits_a_thread(tmp_path: Path, visits: Visits) -> None:
     await use(FileCache(tmp_path / "cache"))
-    assert visits == ["_prepare", "_store", "_attachments", "_remove"]
+    assert visits == ["prepare", "store", "attachments", "remove"]
 
 
-async def test_what_does_not_wait_for_the_disk_visits_none(
-    tmp_path: Path, visits: Visits, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(files, "_SLOW", float("inf"))  # a busy machine's disk may be slow
-    await use(FileCache(tmp_path / "cache", durable=False))
-    assert visits == ["_prepare", "_attachments"]
+async def test_what_does_not_wait_for_the_disk_visits_none(tmp_path: Path, visits: Visits) -> None:
+    cache = FileCache(tmp_path / "cache", durable=False)
+    await use(cache)
+    await use(cache)
+    # The first operation, as nothing is known of the disk yet.
+    assert visits == ["prepare", "attachments", "attachments"]
 
 
 async def test_a_slow_disk_is_given_to_a_thread_for_a_while(
@@ -777,16 +796,28 @@ async def test_a_slow_disk_is_given_to_a_thread_for_a_while(
 ) -> None:
     cache = FileCache(tmp_path / "cache", durable=False)
     await cache.prepare(KEY)
-    visits.clear()
-    monkeypatch.setattr(files, "_SLOW", -1.0)
+    monkeypatch.setattr(disk_module, "_SLOW", -1.0)
     await cache.load(KEY)
+    assert visits == ["prepare"]
     await cache.store(KEY, record())
-    assert visits == ["_store"]
-    monkeypatch.setattr(files, "_SLOW_FOR", -1.0)
-    cache = FileCache(tmp_path / "cache", durable=False)
+    await cache.load(KEY)
+    assert visits == ["prepare", "store", "load"]
+    monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + 11.0)
+    monkeypatch.setattr(disk_module, "_SLOW", 60)
     await cache.load(KEY)
     await cache.remove(KEY)
-    assert visits == ["_store"]
+    assert visits == ["prepare", "store", "load", "load"]
+
+
+async def test_a_disk_that_nobody_has_asked_lately_is_given_to_a_thread(
+    tmp_path: Path, visits: Visits, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = FileCache(tmp_path / "cache", durable=False)
+    for _ in range(2):
+        await cache.load(KEY)
+        await cache.load(KEY)
+        monkeypatch.setattr(time, "monotonic", lambda now=time.monotonic: now() + 61.0)
+    assert visits == ["load", "load"]
 
 
 # -- identifiers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Generator, Hashable
 from contextlib import contextmanager
 from enum import Enum
@@ -31,7 +32,10 @@ from .store import CacheStore
 
 # Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,
 # so this is not cut short when the caller is cancelled; and a dead disk must not hold it for ever.
-_CACHE_WAIT: Final = 10.0
+# A `FileCache` gives up a little earlier, and says which file it was about.
+_CACHE_WAIT: Final = 11.0
+# Caches that runtime configurations name; one may well have a directory for each container.
+_MOST_CACHES: Final = 256
 
 
 class Before(Enum):
@@ -67,17 +71,30 @@ class Attachments:
             cache: has all records; None for that of each runtime configuration, else the host's.
         """
         self._cache = cache
+        self._caches: dict[str, FileCache] = {}
 
     def cache(self, rt: RuntimeConf | None = None) -> CacheStore:
         """Return the cache that an attachment belongs in."""
         if self._cache is not None:
             return self._cache
-        return FileCache(rt.cache_dir) if rt is not None and rt.cache_dir else FileCache()
+        return self.cache_in(rt.cache_dir if rt is not None else None)
 
-    def scope(self, rt: RuntimeConf | None = None) -> Hashable:
-        """Return what tells the cache of an attachment from others."""
+    def cache_in(self, directory: str | os.PathLike[str] | None) -> FileCache:
+        """Return the cache in a directory, the host's by default; always the same one."""
+        # Again the last: those that have not been used for longest go.
+        name = os.fspath(directory or "")
+        cache = self._caches.pop(name, None)
+        if cache is None:
+            cache = FileCache(name) if name else FileCache()
+        self._caches[name] = cache
+        if len(self._caches) > _MOST_CACHES:
+            self._caches.pop(next(iter(self._caches)), None)
+        return cache
+
+    async def scope(self, rt: RuntimeConf | None = None) -> Hashable:
+        """Return what tells the cache of an attachment from others, under whatever name."""
         cache = self.cache(rt)
-        return cache.directory if isinstance(cache, FileCache) else id(cache)
+        return await cache.identity() if isinstance(cache, FileCache) else id(cache)
 
     async def prepare(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
         """See, before any plugin runs, that nothing is in the way of `remember`.
@@ -98,11 +115,11 @@ class Attachments:
             CacheWriteError: the cache is in the way.
         """
         await self.prepare(key, config, rt)
-        with _unrecorded(key, None):
-            data = await self.cache(rt).load(key)
-        if data is None:
-            return Before.NOTHING
         try:
+            with _unrecorded(key, None, but=CorruptRecordError):
+                data = await self.cache(rt).load(key)
+            if data is None:
+                return Before.NOTHING
             record = decode_record(data)
             record.check_owner(key)
             # A record of another kind is at least somebody's; the oldest are bare results.
@@ -235,9 +252,13 @@ async def _at_last(call: Callable[[], Awaitable[None]]) -> None:
 
 
 @contextmanager
-def _unrecorded(key: AttachmentKey, result: Result | None) -> Generator[None]:
+def _unrecorded(
+    key: AttachmentKey, result: Result | None, *, but: type[CacheError] | tuple[()] = ()
+) -> Generator[None]:
     try:
         yield
+    except but:
+        raise
     except CacheError as error:
         raise CacheWriteError(str(error), path=error.path, result=result).in_context(
             f"failed to set network {quote(key.network)} cached result: "

@@ -14,36 +14,36 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Hashable
 from contextlib import contextmanager, suppress
-from typing import Final, TypeVar
+from functools import partial
+from typing import Final
+
+import anyio
 
 from cni_async._arguments import path as path_of
-from cni_async._threads import in_thread
+from cni_async._threads import PerLoop, Visit
 from cni_async.errors import CacheError, CorruptRecordError
 
+from .disk import disk_of
+from .reading import MAX_SIZE, UNFINISHED, Listing, as_cache_error, read_record
 from .record import AttachmentKey, NetworkAttachment, decode_record
-from .store import CACHE_DIR, list_attachments
+from .store import CACHE_DIR
+from .turns import Place, alone, disown, place_named, place_of
 
 _log = logging.getLogger(__name__)
 
-_T = TypeVar("_T")
-
 _MAX_NAME: Final = 255  # bytes; NAME_MAX of every file system that holds a cache
-# A directory, because Go reads every *file* in results, and would take a record for two.
-_UNFINISHED: Final = ".tmp"
 # The time between making such a file and locking it is far shorter.
 _UNFINISHED_AGE: Final = 5.0
-# Bytes; nearly every record is smaller.
-_USUAL_SIZE: Final = 64 * 1024
-# Seconds: what no operation on one record takes, and how long one that did is remembered.
-_SLOW: Final = 0.005
-_SLOW_FOR: Final = 10.0
 _BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
 
 
 class FileCache:
-    """The cache of libcni, in `<dir>/results`; what waits for the disk is done in a worker thread.
+    """The cache of libcni, in `<dir>/results`.
+
+    What may wait for the disk is done in worker threads, and given up after ten seconds: what had
+    not happened by then does not happen later, and what is asked next of the same record waits.
 
     Attributes:
         directory: absolute path of the directory that has the records.
@@ -53,117 +53,150 @@ class FileCache:
         """Name the directory; it is made when the first record is written.
 
         Args:
-            dir: the cache directory, made with mode 0700.
-            durable: make records survive a power cut (fsync); libcni does not. Without it nothing
-                waits for the disk, and one record is written without a worker thread.
+            dir: the cache directory, made with mode 0700; a relative one is below what is the
+                current directory now.
+            durable: make records survive a power cut (fsync); libcni does not.
 
         Raises:
             TypeError: `dir` is neither a string nor a path.
         """
-        self._results = os.path.join(path_of(dir, "dir"), "results")
-        self._unfinished = os.path.join(self._results, _UNFINISHED)
-        self.directory: str = os.path.abspath(self._results)
+        results = os.path.join(path_of(dir, "dir"), "results")
+        if not os.path.isabs(results):
+            results = os.path.join(os.getcwd(), results)
+        self.directory: str = results
+        self._unfinished = os.path.join(results, UNFINISHED)
         self._durable = durable
         self._cleaned = False
-        self._slow_until = 0.0
+        self._disk = disk_of(results)
+        self._place: Place | None = None
+        self._looking = PerLoop(anyio.Lock)
+
+    async def identity(self) -> Hashable:
+        """Return what this directory has in common with itself under another name.
+
+        Where the disk does not answer, that is what stands for the name.
+        """
+        looking = self._looking.get()
+        if self._place is None or looking.locked():
+            # One looks and the others wait: whoever came first goes on first.
+            async with looking:
+                if self._place is None:
+                    await self._look()
+        return self._place
+
+    async def _look(self) -> None:
+        try:
+            await self._disk.ask(self.directory, lambda visit: self._find_place())
+        except CacheError as error:
+            _log.warning("cannot see which directory the cache is: %s", error)
+            self._place = place_named(self.directory)
 
     async def prepare(self, key: AttachmentKey) -> None:
         """See that the directory can be written and the record's name is free or our own.
 
         Raises:
-            CacheError: not so.
+            CacheError: not so, or the disk did not answer.
         """
-        # A thread's visit costs eight times what looking at two directories does.
-        if not self._is_plainly_free(key):
-            await _in_thread(self._prepare, key)
+        await self._disk.ask(self._path(key), partial(self._prepare, key))
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
         """Write a record, mode 0600, atomically and durably.
 
         Raises:
             CacheError: it could not be written, or its name is another attachment's; an older
-                record is as it was.
+                record is as it was. Where the disk did not answer, the new one may be there.
         """
-        await self._written(self._store, key, record)
+        store = partial(self._store, key, record)
+        await self._disk.ask(self._path(key), store, waits=self._durable)
 
     async def load(self, key: AttachmentKey) -> bytes | None:
         """Read a record; None if there is none.
 
         Raises:
-            CacheError: it is there and cannot be read.
+            CacheError: it is there and cannot be read, or the disk did not answer.
+            CorruptRecordError: it is larger than any record is.
         """
-        return await self._quickly(self._load, key)
+        return await self._disk.ask(self._path(key), partial(self._load, key))
 
     async def remove(self, key: AttachmentKey) -> None:
         """Remove a record, a corrupt one too; without one, do nothing.
 
         Raises:
-            CacheError: it could not be removed, or is another attachment's.
+            CacheError: it could not be removed, or is another attachment's. Where the disk did not
+                answer, it may be gone.
         """
-        await self._written(self._remove, key)
+        done = False
+        try:
+            remove = partial(self._remove, key)
+            await self._disk.ask(self._path(key), remove, waits=self._durable)
+            done = True
+        finally:
+            # What an earlier `store` is still about must not come after this.
+            if not done and self._place is not None:
+                disown(self._place, key.file_name)
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
         """List the attachments of a container, or all, in the order of their file names.
 
         Raises:
-            CacheError: the directory cannot be listed.
+            CacheError: the directory cannot be listed, or the disk did not answer.
         """
-        return await _in_thread(self._attachments, container_id)
-
-    async def _written(self, function: Callable[..., _T], *args: object) -> _T:
-        return await (_in_thread if self._durable else self._quickly)(function, *args)
-
-    async def _quickly(self, function: Callable[..., _T], *args: object) -> _T:
-        """Do what a local disk's cache does in less than the start of a process takes.
-
-        The visit of a worker thread costs more than that, and under load the two wait for each
-        other: of an ADD with 16 in flight it was a tenth. Where the disk turns out to be slow (or
-        far away), it is done in a thread for a while.
-        """
-        begun = time.monotonic()
-        if begun < self._slow_until:
-            return await _in_thread(function, *args)
-        try:
-            return function(*args)
-        finally:
-            if (now := time.monotonic()) - begun > _SLOW:
-                self._slow_until = now + _SLOW_FOR
-
-    def _is_plainly_free(self, key: AttachmentKey) -> bool:
-        """Tell whether nothing has to be made, read or reported before the record is stored."""
-        if not (
-            os.path.isdir(self._unfinished)
-            and os.access(self._results, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS)
-        ):
-            return False
-        try:
-            os.lstat(self._path(key))
-        except FileNotFoundError:
-            return True
-        except (OSError, ValueError):  # too long, or no name at all
-            pass
-        return False
+        listing = Listing(self.directory, container_id)
+        while not listing.is_over:
+            await self._disk.ask(self.directory, listing.go_on, waits=True)
+        return listing.found
 
     # What follows runs in a worker thread, or is quick.
 
     def _path(self, key: AttachmentKey) -> str:
-        return os.path.join(self._results, key.file_name)
+        return os.path.join(self.directory, key.file_name)
 
-    def _prepare(self, key: AttachmentKey) -> None:
+    def _prepare(self, key: AttachmentKey, visit: Visit) -> None:
+        with self._turn(key, visit):
+            # Both are there after the first time, and mostly there is no record.
+            if not (self._is_writable() and self._is_free(key)):
+                self._make_ready(key)
+
+    def _is_writable(self) -> bool:
+        return os.path.isdir(self._unfinished) and os.access(
+            self.directory, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS
+        )
+
+    def _is_free(self, key: AttachmentKey) -> bool:
+        try:
+            os.lstat(self._path(key))
+        except FileNotFoundError:
+            return True
+        except OSError:  # too long: named below
+            pass
+        return False
+
+    def _make_ready(self, key: AttachmentKey) -> None:
         path = self._path(key)
-        with _as_cache_error(path):
-            if len(os.fsencode(key.file_name)) > _MAX_NAME:
-                raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
-            self._make_directories()
-            if not os.access(self._results, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS):
-                raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
-            if os.path.isdir(path):
+        if len(os.fsencode(key.file_name)) > _MAX_NAME:
+            raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+        self._make_directories()
+        if not self._is_writable():
+            raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
+        with suppress(FileNotFoundError):
+            # A link to one can be replaced.
+            if stat.S_ISDIR(os.lstat(path).st_mode):
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
-            self._check_owner(key)
+        self._check_owner(key)
 
-    def _store(self, key: AttachmentKey, record: bytes) -> None:
+    def _store(self, key: AttachmentKey, record: bytes, visit: Visit) -> None:
         path = self._path(key)
-        with _as_cache_error(path):
+        written: os.stat_result | None = None
+
+        def undo() -> None:
+            with suppress(OSError):
+                if written is not None and os.path.samestat(written, os.lstat(path)):
+                    os.unlink(path)
+                    self._sync_directory(self.directory)
+
+        with self._turn(key, visit, undo):
+            if len(record) > MAX_SIZE:
+                raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
             self._make_directories()
             self._clean()
             self._check_owner(key)
@@ -177,6 +210,8 @@ class FileCache:
                 _write_all(file, record)
                 if self._durable:
                     os.fsync(file)
+                written = os.fstat(file)
+                visit.go_on()
                 os.replace(unfinished, path)
             except BaseException:
                 with suppress(OSError):
@@ -184,51 +219,49 @@ class FileCache:
                 raise
             finally:
                 os.close(file)
-            self._sync_directory(self._results)
+            self._sync_directory(self.directory)
 
-    def _load(self, key: AttachmentKey) -> bytes | None:
+    def _load(self, key: AttachmentKey, visit: Visit) -> bytes | None:
+        # Beside those who change it: whoever looks sees the old one, the new one or none.
         path = self._path(key)
-        with _as_cache_error(path):
+        with as_cache_error(path):
             try:
-                return _read(path)
+                return read_record(path)
             except FileNotFoundError:
                 return None
 
-    def _remove(self, key: AttachmentKey) -> None:
+    def _remove(self, key: AttachmentKey, visit: Visit) -> None:
         path = self._path(key)
-        with _as_cache_error(path):
+        with self._turn(key, visit):
             self._check_owner(key)
+            visit.go_on()
             try:
                 os.unlink(path)
             except FileNotFoundError:
                 return
             except IsADirectoryError:
                 os.rmdir(path)  # as libcni does; it would be in the way of the next ADD
-            self._sync_directory(self._results)
+            self._sync_directory(self.directory)
 
-    def _attachments(self, container_id: str) -> list[NetworkAttachment]:
-        with _as_cache_error(self._results):
-            try:
-                directory = os.open(self._results, os.O_RDONLY | os.O_DIRECTORY)
-            except FileNotFoundError:
-                return []
-            try:
-                names = os.listdir(directory)
-                if container_id:
-                    # Before they are sorted: of ten thousand a container has one or two.
-                    part = f"-{container_id}-"
-                    names = [name for name in names if part in name]
-                # libcni's order is that of bytes.
-                names.sort(key=None if "".join(names).isascii() else os.fsencode)
-                return list_attachments(_records(directory, names), container_id)
-            finally:
-                os.close(directory)
+    @contextmanager
+    def _turn(
+        self, key: AttachmentKey, visit: Visit, undo: Callable[[], None] | None = None
+    ) -> Generator[None]:
+        with (
+            as_cache_error(self._path(key)),
+            alone(self._find_place(), key.file_name, visit, undo),
+        ):
+            yield
+
+    def _find_place(self) -> Place:
+        self._place = place_of(self.directory)
+        return self._place
 
     def _check_owner(self, key: AttachmentKey) -> None:
         """Refuse to overwrite or remove what is known to be another attachment's."""
         # What cannot be read or understood shows no other owner.
         with suppress(OSError, CorruptRecordError):
-            decode_record(_read(self._path(key))).check_owner(key)
+            decode_record(read_record(self._path(key))).check_owner(key)
 
     def _make_directories(self) -> None:
         unfinished = self._unfinished
@@ -272,60 +305,6 @@ def _remove_if_abandoned(path: str) -> None:
                 os.unlink(path)
         finally:
             os.close(file)
-
-
-async def _in_thread(function: Callable[..., _T], *args: object) -> _T:
-    # Abandoned on cancellation, a write that has begun goes on to its end; it is atomic.
-    try:
-        return await in_thread(function, *args)
-    except OSError as error:
-        raise CacheError(str(error.strerror)) from error
-
-
-@contextmanager
-def _as_cache_error(path: str) -> Generator[None]:
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise CacheError(f"{path}: {reason}", path=path) from error
-    except CacheError as error:
-        error.path = path
-        raise
-    except ValueError as error:  # a NUL, or half a character
-        raise CacheError(f"{path!a}: {error}", path=path) from error
-
-
-def _records(directory: int, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-    for name in names:
-        if name == _UNFINISHED:
-            continue
-        try:
-            yield name, _read(name, directory)
-        except FileNotFoundError:
-            pass  # deleted since the directory was read
-        except OSError as error:
-            _log.warning("cache record %s is left out: %s", name, error)
-
-
-def _read(path: str, directory: int | None = None) -> bytes:
-    # O_NONBLOCK: opening a FIFO, which has no business here, must not block.
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=directory)
-    try:
-        try:  # `suppress` costs as much as a system call
-            data = os.read(file, _USUAL_SIZE)
-        except OSError:  # a directory, a FIFO: named below
-            data = b""
-        # Nearly always all there is; asking what the file is would cost as much again.
-        if data[:1] == b"{" and len(data) < _USUAL_SIZE:
-            return data
-        if not stat.S_ISREG(os.fstat(file).st_mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
-        os.lseek(file, 0, os.SEEK_SET)
-        with open(file, "rb", closefd=False) as reader:
-            return reader.read()
-    finally:
-        os.close(file)
 
 
 def _write_all(file: int, data: bytes) -> None:

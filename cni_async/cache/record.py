@@ -188,6 +188,7 @@ _DECODER: Final = msgspec.json.Decoder(Record)
 _SANDBOXES: Final = msgspec.json.Decoder(_Sandboxes)
 # Go sorts the keys of maps, and of maps only.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_TOO_DEEP: Final = "exceeded max depth"
 # What null takes away; anything else stays as an earlier key of the same name said.
 _NILABLE: Final = frozenset({"config", "cni_args", "capability_args", "result"})
 _FIELDS: Final = {
@@ -258,14 +259,16 @@ def decode_record(data: bytes) -> Record:
         if record.result is msgspec.UNSET or memoryview(record.result)[0] in b"{n":
             return record
     # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
-    return _decode_patiently(data)
+    try:
+        return _decode_patiently(data)
+    except _json.JSONError as error:
+        raise CorruptRecordError(str(error)) from None
+    except RecursionError:
+        raise CorruptRecordError(_TOO_DEEP) from None
 
 
 def _decode_patiently(data: bytes) -> Record:
-    try:
-        document = _json.loads_pairs(data)
-    except _json.JSONError as error:
-        raise CorruptRecordError(str(error)) from None
+    document = _json.loads_pairs(data)
     if document is None:  # which to Go is an empty object
         return Record(kind="", container_id="", config=None, ifname="", network="")
     if not isinstance(document, _json.Pairs):
@@ -361,6 +364,8 @@ def _stored_result(data: bytes, key: AttachmentKey) -> Result:
             return create_result_from_bytes(data)
     except (ResultError, VersionError) as error:
         raise CorruptRecordError(str(error)) from error
+    except RecursionError:
+        raise CorruptRecordError(_TOO_DEEP) from None
     if record is not None:
         reason = f"the record has wrong kind: {record.kind}" if record.kind else "it is empty"
     raise CorruptRecordError(f"no result in cache record {key.file_name}: {reason}")
@@ -377,7 +382,7 @@ def _is_bare_result(data: bytes) -> bool:
     """Tell whether data may be a result without a record around it; nonsense may, too."""
     try:
         document = _json.loads(data)
-    except _json.JSONError:
+    except (_json.JSONError, RecursionError):
         return True
     if not _json.is_object(document):
         return document is not None

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection
-from typing import TypeVar, TypeVarTuple
+from typing import Final, TypeVar, TypeVarTuple
 
 from cni_async import _arguments
-from cni_async._threads import in_thread
+from cni_async._threads import Threads
 from cni_async.errors import ConfigError
 
 from . import _read
@@ -21,11 +21,13 @@ from .model import NetworkConfig, NetworkConfigList
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
+_THREADS: Final = Threads(at_once=16, most_stuck=16)
+
 
 async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
     # A read can be left behind: a dead network file system must not hold the caller.
     try:
-        return await in_thread(function, *args)
+        return await _THREADS.visit(lambda visit: function(*args))
     except OSError as error:
         raise ConfigError(str(error.strerror)) from error
 

@@ -1,0 +1,101 @@
+"""How the disk below a cache is asked: at once, or in a thread; and for how long.
+
+A thread's visit costs more than a local disk takes to read or write a record, and under load the
+two wait for each other: of an ADD with 16 in flight it was a tenth. But an event loop that waits
+for a disk keeps everything else waiting, timeouts included. So the event loop's own thread asks
+only a disk that has just been fast.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
+from weakref import WeakValueDictionary
+
+import anyio
+
+from cni_async._threads import Threads, Visit
+from cni_async.errors import CacheError
+
+from .turns import BusyError
+
+_T = TypeVar("_T")
+
+# Seconds after which a caller goes on without an answer.
+_WAIT: Final = 10.0
+# Seconds that no operation on one record takes. A thread may have to wait for other threads, too.
+_SLOW: Final = 0.005
+_SLOW_IN_THREAD: Final = 0.05
+# For how many seconds it is remembered that one took more, and that one took less.
+_SLOW_FOR: Final = 10.0
+_FAST_FOR: Final = 1.0
+_AT_ONCE: Final = 16
+_MOST_STUCK: Final = 16
+
+
+class Disk:
+    """What is known of the disk under one path, by all caches that use it."""
+
+    def __init__(self) -> None:
+        """Know nothing."""
+        self._threads = Threads(at_once=_AT_ONCE, most_stuck=_MOST_STUCK)
+        self._fast_until = 0.0
+        self._slow_until = 0.0
+
+    async def ask(
+        self,
+        path: str,
+        function: Callable[[Visit], _T],
+        *,
+        waits: bool = False,
+    ) -> _T:
+        """Call a function that asks the disk.
+
+        Args:
+            path: what it is about, for errors.
+            function: is called in a thread if the disk is not known to be fast.
+            waits: it takes long even on a fast disk.
+
+        Raises:
+            CacheError: the disk does not answer, or there is no thread.
+        """
+        if not waits and self._is_fast():
+            try:
+                return self._timed(function, Visit(None), _SLOW)
+            except BusyError:
+                pass
+
+        def call(visit: Visit) -> _T:
+            return function(visit) if waits else self._timed(function, visit, _SLOW_IN_THREAD)
+
+        try:
+            with anyio.fail_after(_WAIT):
+                return await self._threads.visit(call)
+        except TimeoutError:
+            raise CacheError(f"{path}: no answer in {_WAIT:g} s", path=path) from None
+        except OSError as error:
+            raise CacheError(f"{path}: {error.strerror}", path=path) from error
+
+    def _is_fast(self) -> bool:
+        return time.monotonic() < self._fast_until and self._threads.longest() < _SLOW_IN_THREAD
+
+    def _timed(self, function: Callable[[Visit], _T], visit: Visit, slow: float) -> _T:
+        begun = time.monotonic()
+        try:
+            return function(visit)
+        finally:
+            now = time.monotonic()
+            if now - begun > slow:
+                self._fast_until = 0.0
+                self._slow_until = now + _SLOW_FOR
+            elif now >= self._slow_until:
+                self._fast_until = now + _FAST_FOR
+
+
+_DISKS: Final = WeakValueDictionary[str, Disk]()
+
+
+def disk_of(path: str) -> Disk:
+    """Return what is known of the disk under a path; never asks it."""
+    return _DISKS.setdefault(path, Disk())

@@ -1,0 +1,134 @@
+"""Order among what changes one record, though its callers have gone on without it.
+
+A write that the disk does not answer is given up, but no system call can be: it happens when the
+disk comes back. So whatever changes a record does it alone, in the whole process, and looks
+immediately before whether it is still wanted; a later change waits until the stuck one is through.
+
+What tells records apart is their directory (`Place`), known by device and inode, and their name.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Generator, Hashable
+from contextlib import contextmanager
+from typing import Final
+from weakref import WeakValueDictionary
+
+from cni_async._threads import Visit
+
+
+class Place:
+    """A directory, under whatever name; equal to itself alone."""
+
+
+# By device and inode, and by path without symbolic links. A place that a path stood for before the
+# directory was made is the same place afterwards.
+_PLACES: Final = WeakValueDictionary[Hashable, Place]()
+
+
+def place_of(path: str) -> Place:
+    """Find out which directory a path leads to; it need not be there. Asks the disk."""
+    try:
+        found = os.stat(path)
+    except OSError:
+        return _known(os.path.realpath(path))
+    except ValueError:  # a NUL, or half a character
+        return _known(path)
+    inode = (found.st_dev, found.st_ino)
+    place = _PLACES.get(inode)
+    if place is None:
+        place = _known(os.path.realpath(path))
+        place = _PLACES.setdefault(inode, place)
+    return place
+
+
+def place_named(path: str) -> Place:
+    """Return what stands for a directory whose disk does not answer."""
+    return _known(path)
+
+
+def _known(path: str) -> Place:
+    return _PLACES.setdefault(path, Place())
+
+
+class BusyError(Exception):
+    """A record is being changed in a thread, for which an event loop must not wait."""
+
+
+class _Turns:
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.holders: dict[Hashable, Visit] = {}
+
+    def wake(self) -> None:
+        with self.changed:
+            self.changed.notify_all()
+
+    def enter(self, key: Hashable, visit: Visit) -> None:
+        with self.changed:
+            if key in self.holders and visit.threads is None:
+                raise BusyError
+            visit.wake = self.wake
+            self.changed.wait_for(lambda: visit.given_up or key not in self.holders)
+            visit.go_on()
+            self.holders[key] = visit
+
+    def leave(self, key: Hashable, visit: Visit) -> bool:
+        """End a turn, unless there is something to be undone before."""
+        with self.changed:
+            if visit.unwanted:
+                visit.unwanted = False
+                return False
+            self.holders.pop(key, None)
+            self.changed.notify_all()
+            return True
+
+
+_turns = _Turns()
+
+
+@contextmanager
+def alone(
+    place: Place, name: str, visit: Visit, undo: Callable[[], None] | None = None
+) -> Generator[None]:
+    """Change a record while nothing else in this process does.
+
+    Args:
+        place: the directory.
+        name: the record's file name.
+        visit: on whose behalf; it waits in its thread until it is given up.
+        undo: takes back what was done, should it have come too late (`disown`).
+
+    Raises:
+        InterruptedError: it was given up before its turn.
+        BusyError: it is not in a thread, and would have to wait.
+    """
+    turns = _turns
+    key = (place, name)
+    turns.enter(key, visit)
+    try:
+        yield
+    finally:
+        while not turns.leave(key, visit):
+            if undo is not None:
+                undo()
+
+
+def disown(place: Place, name: str) -> None:
+    """Undo what is being done to a record by a call that was given up, once it is through."""
+    turns = _turns
+    with turns.changed:
+        holder = turns.holders.get((place, name))
+        if holder is not None and holder.given_up:
+            holder.unwanted = True
+
+
+def _forget_in_child() -> None:
+    # Its parent's threads are not there, and may have held the lock.
+    global _turns
+    _turns = _Turns()
+
+
+os.register_at_fork(after_in_child=_forget_in_child)

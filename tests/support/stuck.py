@@ -1,0 +1,88 @@
+"""A disk that does not answer: chosen system calls hang until they are let go."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import anyio
+import pytest
+
+_PATIENCE = 30
+
+
+class Stuck:
+    """Calls of one function of `os` that hang.
+
+    Attributes:
+        hangs: a call has come to hang.
+    """
+
+    def __init__(
+        self,
+        patch: pytest.MonkeyPatch,
+        name: str,
+        *,
+        when: Callable[..., bool] = lambda *args, **options: True,
+        times: int = 1000,
+    ) -> None:
+        """Have calls hang from here on.
+
+        Args:
+            patch: takes it back.
+            name: of the function.
+            when: is given a call's arguments, and tells whether it hangs.
+            times: how many of them do.
+        """
+        self._go = threading.Event()
+        self.hangs = threading.Event()
+        real = getattr(os, name)
+        left = iter(range(times))
+
+        def call(*args: Any, **options: Any) -> Any:
+            if not self._go.is_set() and when(*args, **options) and next(left, None) is not None:
+                self.hangs.set()
+                # Bounded, so that a test whose event loop hangs here fails, and does not hang.
+                self._go.wait(_PATIENCE)
+            return real(*args, **options)
+
+        patch.setattr(os, name, call)
+
+    async def until_it_hangs(self) -> None:
+        """Wait until a call hangs, while the event loop goes on."""
+        with anyio.fail_after(_PATIENCE):
+            while not self.hangs.is_set():
+                await anyio.sleep(0.005)
+
+    def release(self) -> None:
+        """Have all calls go on."""
+        self._go.set()
+
+    async def let_go(self) -> None:
+        """Have all calls go on, and wait until no thread is at anything of ours any more."""
+        self.release()
+        await until_no_thread_is_busy()
+
+
+async def until_no_thread_is_busy() -> None:
+    """Wait until what nobody waits for has come to its end."""
+    deadline = time.monotonic() + _PATIENCE
+    while _busy_threads():
+        assert time.monotonic() < deadline, _busy_threads()
+        await anyio.sleep(0.005)
+
+
+def _busy_threads() -> list[str]:
+    frames = sys._current_frames()
+    busy: list[str] = []
+    for thread in threading.enumerate():
+        frame = frames.get(thread.ident or 0)
+        while frame is not None and thread is not threading.main_thread():
+            if "/cni_async/" in frame.f_code.co_filename:
+                busy.append(f"{thread.name}: {frame.f_code.co_qualname}")
+            frame = frame.f_back
+    return busy
