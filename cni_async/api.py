@@ -15,7 +15,7 @@ import anyio
 from . import _arguments
 from ._concurrently import AT_ONCE, run_all
 from ._text import quote
-from .attachment import add_or_undo, added_with, attached, for_each, runtime_of
+from .attachment import add_or_undo, added_with, attached, for_each, network_of, runtime_of
 from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
 from .cache.attachments import Attachments
 from .chains import Chain, Chains, at_least_1_1, chain_for
@@ -23,7 +23,6 @@ from .conf import NetworkConfig, NetworkConfigList
 from .errors import (
     CacheError,
     CNIError,
-    ConfigError,
     GCError,
     PluginError,
     RecoveryError,
@@ -255,7 +254,7 @@ class CNIConfig:
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
         """
         rt = runtime_of(attachment, cache_dir)
-        await self._del(Chain.of(_network_of(attachment)), rt)
+        await self._del(Chain.of(network_of(attachment)), rt)
 
     async def get_network_list_cached_result(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -444,7 +443,7 @@ class CNIConfig:
                 elif error := at_work.get(attachment_key(one.network, rt)):
                     raise error
                 elif delete:
-                    await self._chains.delete(Chain.of(_network_of(one)), rt)
+                    await self._chains.delete(Chain.of(network_of(one)), rt)
 
         failures = await for_each(unfinished, look, "failed to delete attachment")
         if failures and delete:
@@ -486,16 +485,6 @@ class CNIConfig:
             raise VersionError(
                 f"plugin {plugin_type} does not support config version {quote(wanted)}"
             )
-
-
-def _network_of(attachment: NetworkAttachment) -> NetworkConfigList:
-    net = added_with(attachment)
-    if net is None:
-        raise ConfigError(
-            f"no configuration of network {quote(attachment.network)} in the cache record of "
-            f"{attachment.container_id} {attachment.ifname}"
-        )
-    return net
 
 
 def _enabled_capabilities(plugin: NetworkConfig) -> list[str]:

@@ -15,6 +15,7 @@ import anyio
 
 from . import _arguments
 from ._concurrently import AT_ONCE, run_all, to_the_end
+from ._text import quote
 from .cache import NetworkAttachment
 from .chains import Chain, Chains, Progress
 from .conf import (
@@ -133,6 +134,21 @@ def added_with(attachment: NetworkAttachment) -> NetworkConfigList | None:
         except ConfigError:
             return None
     return net if net.name == attachment.network else None
+
+
+def network_of(attachment: NetworkAttachment) -> NetworkConfigList:
+    """Return the network as it was when the attachment was added.
+
+    Raises:
+        ConfigError: that is unknown.
+    """
+    net = added_with(attachment)
+    if net is None:
+        raise ConfigError(
+            f"no configuration of network {quote(attachment.network)} in the cache record of "
+            f"{attachment.container_id} {attachment.ifname}"
+        )
+    return net
 
 
 def runtime_of(
