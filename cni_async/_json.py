@@ -2,8 +2,8 @@
 
 Plugins and libcni are Go programs, so their reading decides what a document means. msgspec does
 the work; only a document that it refuses takes the slow road through the standard library, which
-then either accepts what Go accepts (bytes that are no UTF-8, lone surrogates) or says what is
-wrong in Go's words.
+then either accepts what Go accepts (bytes that are no UTF-8, lone surrogates) or is looked through
+for what is wrong in Go's words.
 """
 
 import codecs
@@ -16,29 +16,16 @@ from typing import Any, Final, NoReturn, TypeGuard, cast
 
 import msgspec
 
+from ._json_errors import MAX_DEPTH, first_error
+
 Object = dict[str, Any]
 
-_END_OF_INPUT: Final = "unexpected end of JSON input"
 _EXACT_FLOATS: Final = 2**53
 _MAX_INTEGER: Final = int(1.7976931348623157e308)
-_MAX_DEPTH: Final = "exceeded max depth"
 # Escapes of half a character, whose other half is not beside them.
 _HALF: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
-)
-_TRUNCATED_LITERAL: Final = re.compile(r"(?:t|tr|tru|f|fa|fal|fals|n|nu|nul|-)?\Z")
-
-# The standard library's words for what it met, and Go's for the same thing.
-_EXPECTED: Final = (
-    ("Expecting value", "looking for beginning of value"),
-    ("Expecting property name", "looking for beginning of object key string"),
-    ("Expecting ':'", "after object key"),
-    ("Expecting ','", "after value"),
-    ("Illegal trailing comma", "looking for beginning of value"),
-    ("Invalid control character", "in string literal"),
-    ("Invalid", "in string escape code"),
-    ("Extra data", "after top-level value"),
 )
 
 
@@ -91,7 +78,7 @@ def dumps(value: Any) -> bytes:
     try:
         return _ENCODE(value)
     except RecursionError:
-        raise JSONError(f"json: unsupported value: {_MAX_DEPTH}") from None
+        raise JSONError(f"json: unsupported value: {MAX_DEPTH}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise JSONError(f"json: unsupported value: {error}") from None
 
@@ -121,7 +108,7 @@ def reject_non_finite(value: Any) -> None:
         _reject_non_finite(value)
     except RecursionError:
         # A value of the caller's own may hold itself.
-        raise JSONError(f"json: unsupported value: {_MAX_DEPTH}") from None
+        raise JSONError(f"json: unsupported value: {MAX_DEPTH}") from None
 
 
 def _reject_non_finite(value: Any) -> None:
@@ -219,7 +206,7 @@ def _integer(text: str) -> int:
 
 
 def _constant(text: str) -> NoReturn:
-    raise JSONError(f"invalid character {_quote_char(text[0])} looking for beginning of value")
+    raise JSONError(f"{text} is no JSON")
 
 
 _GENERIC: Final = msgspec.json.Decoder(float_hook=_number)
@@ -256,30 +243,13 @@ def _load_slowly(
     )
     try:
         return decoder.decode(_without_halves(text) if "\\u" in text else text)
-    except json.JSONDecodeError as error:
-        raise JSONError(_reason(error)) from None
+    except json.JSONDecodeError:
+        raise JSONError(first_error(data) or "malformed JSON") from None
+    except JSONError as error:
+        # A number that no float holds; but Go looks through the whole document first.
+        raise JSONError(first_error(data) or str(error)) from None
     except RecursionError:
-        raise JSONError(_MAX_DEPTH) from None
-
-
-def _reason(error: json.JSONDecodeError) -> str:
-    rest = error.doc[error.pos :].rstrip(" \t\r\n")
-    if error.msg.startswith("Unterminated string") or _TRUNCATED_LITERAL.match(rest):
-        return _END_OF_INPUT
-    for theirs, ours in _EXPECTED:
-        if error.msg.startswith(theirs):
-            return f"invalid character {_quote_char(rest[0])} {ours}"
-    return f"invalid character {_quote_char(rest[0])}"
-
-
-def _quote_char(char: str) -> str:
-    # Go's scanner works on bytes: of a character outside ASCII it names the first byte.
-    byte = chr(char.encode("utf-8", "surrogatepass")[0])
-    if byte == "'":
-        return r"'\''"
-    if byte == '"':
-        return "'\"'"
-    return f"'{byte}'" if byte.isprintable() else f"'\\x{ord(byte):02x}'"
+        raise JSONError(first_error(data) or MAX_DEPTH) from None
 
 
 def _without_halves(text: str) -> str:

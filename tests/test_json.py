@@ -92,7 +92,6 @@ def test_pairs() -> None:
         (b"[1,", "unexpected end of JSON input"),
         (b'"a', "unexpected end of JSON input"),
         (b'{"a', "unexpected end of JSON input"),
-        (b'{"a":tru', "unexpected end of JSON input"),
         (b"{a:1}", "invalid character 'a' looking for beginning of object key string"),
         (b"{'a':1}", r"invalid character '\'' looking for beginning of object key string"),
         (b"{,}", "invalid character ',' looking for beginning of object key string"),
@@ -121,33 +120,14 @@ def test_pairs() -> None:
             f"json: cannot unmarshal number {'9' * 40} into Go value of type float64",
         ),
         # 52
-        (b"[" * 100_000 + b"]" * 100_000, "exceeded max depth"),
+        (b"[" * 100_000 + b"]" * 100_000, "invalid character '[' exceeded max depth"),
+        ((b'{"a":' * 100_000), "invalid character '{' exceeded max depth"),
     ],
 )
 def test_malformed(load: Any, data: bytes, text: str) -> None:
     with pytest.raises(JSONError) as caught:
         load(data)
     assert str(caught.value) == text
-
-
-@pytest.mark.parametrize("load", LOADERS)
-@pytest.mark.parametrize(
-    "data",
-    [
-        b"[1,]",
-        b'{"a":1,}',
-        b"[1 2]",
-        b'{"a":1 "b"}',
-        b'"\\x"',
-        b'"\\u12x4"',
-        b'"a\nb"',
-        b"-",
-        b"1.",
-    ],
-)
-def test_malformed_in_words_that_differ(load: Any, data: bytes) -> None:
-    with pytest.raises(JSONError, match=r"^(invalid character '|unexpected end of JSON input)"):
-        load(data)
 
 
 @pytest.mark.parametrize(

@@ -30,9 +30,9 @@ from cni_async.version import decode_config_version, decode_plugin_info
 
 T = TypeVar("T")
 
-DEPTHS: Final = [100, 480, 900, 990, 2_000, 5_000, 9_990, 20_000]
-BRACKETS: Final = [("[", "]"), ('{"a":', "}"), ('{"a":1,"a":', "}"), ('{"a":[1.0,', "]}")]
-MIDDLES: Final = ["1", "1.0", '"\\ud800"', '"\\\\\\ud800"', '{"a":1,"A":2,"a":3}']
+DEPTHS: Final = [100, 900, 990, 5_000, 20_000]
+BRACKETS: Final = [("[", "]"), ('{"a":', "}"), ('{"a":[1.0],"a":', "}")]
+MIDDLES: Final = ["1.0", '"\\ud800"', '{"a":1,"A":2,"a":3}']
 FRAMES: Final = [0, 800]
 
 
@@ -132,7 +132,7 @@ def documents(depth: int) -> Iterator[str]:
 
 def test_the_error_object_of_a_plugin() -> None:
     stdout = f'{{"code":7,"msg":"m","x":{nested(200_000, BRACKETS[0], "1")}}}'.encode()
-    assert str(exit_error(1, stdout, b"")).endswith(": exceeded max depth")
+    assert str(exit_error(1, stdout, b"")).endswith("exceeded max depth")
 
 
 # The surrogate is what takes these documents along the slow road.

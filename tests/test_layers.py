@@ -32,6 +32,7 @@ LAYERS: Final = [
     ["_concurrently"],
     ["_threads", "_uncut"],
     ["_json", "errors"],
+    ["_json_errors"],
     ["_arguments", "_text"],
 ]
 LEVEL: Final = {name: level for level, names in enumerate(LAYERS) for name in names}

@@ -38,9 +38,6 @@ _BEFORE_DECODER: Final = re.compile(
     r"netplugin failed but error parsing its diagnostic message "
     r'"(?:[^"\\]|\\.)*": |'
 )
-_SYNTAX: Final = re.compile(
-    r"invalid character |unexpected end of JSON input\Z|exceeded max depth\Z"
-)
 _GO_TYPE: Final = re.compile(r"json: cannot unmarshal (array|object|string|number|bool)\b")
 _OUR_TYPE: Final = re.compile(
     r"(?:key \".*\"|the document) must be an? \w+, not (\w+)\Z|"
@@ -85,8 +82,6 @@ def words(text: str) -> str:
     prefix = _BEFORE_DECODER.match(text)
     assert prefix is not None
     before, tail = text[: prefix.end()], text[prefix.end() :]
-    if _SYNTAX.match(tail):
-        return f"{before}<syntax>"
     if found := _GO_TYPE.match(tail) or _OUR_TYPE.match(tail):
         kind = found[found.lastindex or 0] or "number"
         return f"{before}<type {'boolean' if kind == 'bool' else kind}>"

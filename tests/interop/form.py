@@ -25,11 +25,6 @@ _SYSTEM: Final = re.compile(
     r"(not a directory|is a directory)"
 )
 # The decoder's words where other errors follow them.
-_DECODER: Final = re.compile(
-    r"invalid character '(?:\\.|[^\\])' "
-    r"(?:looking for beginning of [\w ]+?|in literal \w+ \(expecting '.'\))(?=[\] ]|\Z)|"
-    r"unexpected end of JSON input"
-)
 _TYPE: Final = re.compile(
     r"json: cannot unmarshal (\w+) into Go (?:value|struct field Error\.\w+) of type [\w.]+|"
     r"(?:it|msg) is of type (\w+), not \w+"
@@ -64,7 +59,7 @@ def _outcome(question: Question, answer: Answer) -> Any:
         errors = [_error(Failure(line)) for line in answer.error.text.split("\n")]
         return ("errors", sorted(error[1] for error in errors))
     if question.op == "validate" and not question.fields["single"]:
-        return ("errors", _TYPE.sub(r"<type \1\2>", _DECODER.sub("<syntax>", answer.error.text)))
+        return ("errors", _TYPE.sub(r"<type \1\2>", answer.error.text))
     return _error(answer.error)
 
 
