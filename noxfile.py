@@ -231,24 +231,30 @@ def _reference_plugins(session: nox.Session, what: str) -> str:
     return str(plugins).strip()
 
 
+# Of the soak.
+_CONDITIONS = ("foreign-records", "frozen-disk", "busy-threads", "reaper", "sigchld-ignored")
+
+
 @nox.session(python=PYTHONS[-1])
 def soak(session: nox.Session) -> None:
-    """Do 5,000 operations with faults and cancellations, kill 200 runtimes; nothing may be left."""
+    """Do 5,000 operations with faults, again under each hostile condition; kill 200 runtimes."""
     plugins = _reference_plugins(session, "the soak's real plugins")
-    both = ("--backend", "asyncio", "--backend", "trio")
-    much = ("--operations", "5000", "--seconds", "1800", "--kills", "200", *both)
+    much = ("--operations", "5000", "--seconds", "1800")
     env = {"CNI_ASYNC_PLUGINS": plugins}
-    session.run("python", "-m", "tests.soak", *much, *session.posargs, env=env)
+    session.run("python", "-m", "tests.soak", *much, "--kills", "200", *session.posargs, env=env)
+    for condition in _CONDITIONS:
+        under = ("--condition", condition)
+        session.run("python", "-m", "tests.soak", *much, *under, *session.posargs, env=env)
 
 
 @nox.session(name="soak-short", python=PYTHONS[-1])
 def soak_short(session: nox.Session) -> None:
-    """Do the same for a minute, and see that it notices a library that is broken."""
+    """Do some of it under all conditions at once, and see that it notices a broken library."""
     plugins = _reference_plugins(session, "the soak's real plugins")
-    both = ("--backend", "asyncio", "--backend", "trio")
-    little = ("--operations", "5000", "--seconds", "10", "--kills", "12", *both)
+    little = ("--operations", "5000", "--seconds", "8", "--kills", "12")
+    under = [word for condition in _CONDITIONS for word in ("--condition", condition)]
     env = {"CNI_ASYNC_PLUGINS": plugins}
-    session.run("python", "-m", "tests.soak", *little, *session.posargs, env=env)
+    session.run("python", "-m", "tests.soak", *little, *under, *session.posargs, env=env)
     session.run("pytest", *SPREAD, "tests/soak", env=env)
 
 

@@ -63,17 +63,25 @@ class Driver:
 
     async def run(self, workers: int) -> None:
         """Let so many work at a time, until all are done."""
-        async with anyio.create_task_group() as group:
-            for _ in range(workers):
-                group.start_soon(self._work)
-            keep_busy = anyio.CancelScope()
-            group.start_soon(self._keep_busy, keep_busy)
-            while self._goes_on():
-                asleep = time.monotonic()
-                await anyio.sleep(0.05)
-                self._tally.took(STALLS, asleep)
-            self._world.over = True
-            keep_busy.cancel()
+        async with anyio.create_task_group() as watch:
+            watch.start_soon(self._watch)
+            async with anyio.create_task_group() as group:
+                for _ in range(workers):
+                    group.start_soon(self._work)
+                keep_busy = anyio.CancelScope()
+                group.start_soon(self._keep_busy, keep_busy)
+                while self._goes_on():
+                    await anyio.sleep(0.05)
+                self._world.over = True
+                keep_busy.cancel()
+            watch.cancel_scope.cancel()
+
+    async def _watch(self) -> None:
+        """Measure what holds up the event loop."""
+        while True:
+            asleep = time.monotonic()
+            await anyio.sleep(0.05)
+            self._tally.took(STALLS, asleep)
 
     def _goes_on(self) -> bool:
         return self._left > 0 and time.monotonic() < self._deadline

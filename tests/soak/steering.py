@@ -113,7 +113,8 @@ class FaultyCache(FileCache):
 
     async def prepare(self, key: AttachmentKey) -> None:
         self._fail("prepare", key)
-        await super().prepare(key)
+        with self._measured():
+            await super().prepare(key)
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
         self._fail("store", key)
@@ -125,7 +126,8 @@ class FaultyCache(FileCache):
 
     async def load(self, key: AttachmentKey) -> bytes | None:
         self._fail("load", key)
-        return await super().load(key)
+        with self._measured():
+            return await super().load(key)
 
     async def remove(self, key: AttachmentKey) -> None:
         try:
@@ -138,7 +140,8 @@ class FaultyCache(FileCache):
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
         self._fail("attachments", None)
-        return await super().attachments(container_id)
+        with self._measured():
+            return await super().attachments(container_id)
 
     @contextmanager
     def _measured(self) -> Iterator[None]:

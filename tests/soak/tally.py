@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 MOST_SHOWN = 20
 # What took its time, and the seconds that are too many, far above what a loaded machine needs.
 PLUGINS = "the end of a plugin, beyond its bounds"
-RECORDS = "a record's writing or removal, the disk being idle"
+RECORDS = "an operation of the cache, the disk being idle"
 CANCELLATIONS = "the end of what was cancelled, the disk being idle"
 STALLS = "a stall of the event loop"
 BOUNDS = {PLUGINS: 10.0, RECORDS: 6.0, CANCELLATIONS: 15.0, STALLS: 5.0}

@@ -4,42 +4,63 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterator
+import time
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+import anyio
+import anyio.lowlevel
+import anyio.to_thread
+import msgspec
 import pytest
 
+from cni_async import AttachmentKey, FileCache, NetworkAttachment, api
+from cni_async.attachment import runtime_of
 from cni_async.chains import Chain, Chains, Progress
+from cni_async.invoke import exec as runner
 from cni_async.invoke import pipes, process
+from cni_async.invoke.process import Outcome, run_process
 from cni_async.locks import Locks
 from cni_async.runtime import RuntimeConf
 from tests.support.faulty import FAULTS
 from tests.support.processes import processes_with
+from tests.support.require import require
 from tests.support.scripts import open_fds
 
 from . import __main__ as command
-from . import run, steering
+from . import conditions, foreign, frozen, run, steering, tally
+from .frozen import why_no_disk
 from .kills import Deaths, kill_runtimes
-from .tally import Tally
+from .tally import PLUGINS, RECORDS, STALLS, Tally
 
 OPERATIONS = 150
 
 
-def soak(folder: Path, backend: str = "asyncio") -> Tally:
-    tally = run.soak(folder, backend=backend, operations=OPERATIONS, seconds=60, seed=1)
+def soak(folder: Path, backend: str = "asyncio", conditions: Sequence[str] = ()) -> Tally:
+    tally = run.soak(
+        folder,
+        backend=backend,
+        operations=OPERATIONS,
+        seconds=60,
+        seed=1,
+        conditions=conditions,
+    )
     print(tally.table())
     return tally
 
 
+# The others, which take longer, are in force all at once in the session soak-short.
+@pytest.mark.parametrize("condition", [(), ("reaper",), ("sigchld-ignored",)])
 @pytest.mark.parametrize("backend", run.BACKENDS)
-def test_nothing_is_wrong(tmp_path: Path, backend: str) -> None:
-    tally = soak(tmp_path, backend)
+def test_nothing_is_wrong(tmp_path: Path, backend: str, condition: Sequence[str]) -> None:
+    tally = soak(tmp_path, backend, condition)
     assert tally.clean
     assert tally.operations == OPERATIONS
     assert len(tally.leaks) > 10  # all kinds were looked for
     assert tally.faults.total() > 10
+    assert bool(tally.conditions) == bool(condition)
 
 
 @pytest.fixture
@@ -118,6 +139,149 @@ def test_an_order_that_is_not_kept(
     assert any("at once" in each for each in soak(tmp_path).violations)
 
 
+# -- under the conditions of a hostile node
+
+
+@pytest.mark.parametrize("status", [0, 255])
+def test_a_status_that_is_made_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None], status: int
+) -> None:
+    async def made_up(*args: Any, **options: Any) -> Outcome:
+        outcome = await run_process(*args, **options)
+        is_plugin = str(tmp_path) in args[0]
+        return msgspec.structs.replace(outcome, returncode=status) if is_plugin else outcome
+
+    only("fails with words")
+    monkeypatch.setattr(runner, "run_process", made_up)
+    tally = soak(tmp_path)
+    assert not tally.clean
+    assert tally.false_failures if status else tally.false_successes
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    for what in (PLUGINS, RECORDS, STALLS):
+        monkeypatch.setitem(tally.BOUNDS, what, 1.0)
+    monkeypatch.setattr(conditions, "BUSY", 3.0)
+    monkeypatch.setattr(frozen, "LENGTH", 3.0)
+    monkeypatch.setattr(frozen, "FIRST", 0.2)
+
+
+async def take_a_usual_thread() -> None:
+    with anyio.CancelScope(shield=True):
+        await anyio.to_thread.run_sync(int)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_start_that_waits_for_the_applications_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    async def late(*args: Any, **options: Any) -> Outcome:
+        await take_a_usual_thread()
+        return await run_process(*args, **options)
+
+    only("fails with words")
+    monkeypatch.setattr(runner, "run_process", late)
+    assert told_of(PLUGINS, soak(tmp_path, conditions=["busy-threads"]))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_record_that_waits_for_the_applications_threads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    store = FileCache.store
+
+    async def late(self: FileCache, key: AttachmentKey, record: bytes) -> None:
+        await take_a_usual_thread()
+        await store(self, key, record)
+
+    only("fails with words")
+    monkeypatch.setattr(FileCache, "store", late)
+    assert told_of(RECORDS, soak(tmp_path, conditions=["busy-threads"]))
+
+
+@pytest.mark.usefixtures("impatient")
+def test_an_event_loop_that_waits_for_the_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    require(not why_no_disk(), str(why_no_disk()))
+    store = FileCache.store
+
+    async def blocking(self: FileCache, key: AttachmentKey, record: bytes) -> None:
+        # Beside the directory of records, and on the same disk.
+        Path(self.directory).with_name(key.file_name).write_bytes(record)
+        await store(self, key, record)
+
+    only("fails with words")
+    monkeypatch.setattr(FileCache, "store", blocking)
+    tally = soak(tmp_path, conditions=["frozen-disk"])
+    assert tally.conditions["the disk was frozen"]
+    assert told_of(STALLS, tally)
+
+
+def test_a_record_that_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    async def remove(self: FileCache, key: AttachmentKey) -> None:
+        await anyio.lowlevel.checkpoint()
+
+    only("fails with words")
+    monkeypatch.setattr(FileCache, "remove", remove)
+    assert told_of("record of", soak(tmp_path))
+
+
+def test_a_record_that_no_listing_survives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    attachments = FileCache.attachments
+
+    async def fragile(self: FileCache, container_id: str = "") -> list[NetworkAttachment]:
+        for path in Path(self.directory).glob("*-odd*"):
+            raise RecursionError(path)
+        return await attachments(self, container_id)
+
+    only("fails with words")
+    monkeypatch.setattr(FileCache, "attachments", fragile)
+    assert told_of("RecursionError", soak(tmp_path, conditions=["foreign-records"]))
+
+
+def test_a_record_of_another_hand_that_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    attachments = FileCache.attachments
+
+    async def tidy(self: FileCache, container_id: str = "") -> list[NetworkAttachment]:
+        for path in Path(self.directory).glob("*-odd*"):
+            with suppress(OSError):
+                path.unlink()
+        return await attachments(self, container_id)
+
+    only("fails with words")
+    monkeypatch.setattr(FileCache, "attachments", tidy)
+    tally = soak(tmp_path, conditions=["foreign-records"])
+    assert tally.leaks["records of other hands that are gone"]
+
+
+def test_a_namespace_that_is_not_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+) -> None:
+    def nowhere(attachment: NetworkAttachment, cache_dir: str = "") -> RuntimeConf:
+        return runtime_of(msgspec.structs.replace(attachment, netns=""), cache_dir)
+
+    only("fails with words")
+    monkeypatch.setattr(foreign, "UNREADABLE", {})
+    monkeypatch.setattr(api, "runtime_of", nowhere)
+    assert told_of("no namespace", soak(tmp_path, conditions=["foreign-records"]))
+
+
+def told_of(what: str, tally: Tally) -> bool:
+    assert not tally.clean
+    return any(what in each for each in tally.violations)
+
+
+# -- runtimes
+
+
 @pytest.mark.e2e
 def test_runtimes_that_are_killed(tmp_path: Path, plugin_dir: Path) -> None:
     deaths = kill_runtimes(tmp_path, plugin_dir, kills=6, seed=1)
@@ -139,6 +303,9 @@ def test_a_leak_of_any_kind_is_none_too_few() -> None:
         ["addresses", "2"],
         ["10.0.0.1"],
         ["10.0.0.2"],
+        ["statuses", "that", "were", "lost,", "and", "said", "to", "be:", "0"],
+        ["false", "successes:", "0"],
+        ["false", "failures:", "0"],
         ["violations:", "0"],
     ]
 
@@ -155,6 +322,24 @@ def test_deaths() -> None:
     deaths.leaks["interfaces"].append("eth0 in box1")
     assert not deaths.clean
     assert "eth0 in box1" in deaths.table()
+
+
+@pytest.mark.parametrize("kind", ["false_successes", "false_failures"])
+def test_a_false_answer_is_one_too_many(kind: str) -> None:
+    tally = Tally("asyncio", 1)
+    getattr(tally, kind).append("two ADD")
+    assert not tally.clean
+
+
+def test_a_frozen_disk_is_waited_for() -> None:
+    tally = Tally("asyncio", 1)
+    long_ago = time.monotonic() - 100
+    tally.thawed = time.monotonic()
+    tally.took(RECORDS, long_ago)
+    assert tally.clean
+    tally.thawed = 0
+    tally.took(RECORDS, long_ago)
+    assert not tally.clean
 
 
 @pytest.mark.parametrize("wrong", ["", "leak", "violation", "death"])
