@@ -59,8 +59,8 @@ def path(value: object, name: str) -> str:
     """
     if type(value) is str:
         return value
-    if isinstance(value, str | os.PathLike):
-        plain: object = os.fspath(cast("str | os.PathLike[str]", value))
+    if _is_one(value, str, os.PathLike):
+        plain = os.fspath(cast("str | os.PathLike[str] | os.PathLike[bytes]", value))
         if isinstance(plain, str):
             return plain
     refuse(value, name, "a string or a path")
@@ -81,9 +81,10 @@ def paths(value: object, name: str) -> tuple[str, ...]:
     Raises:
         TypeError: it is one path, or not all of it are strings or paths.
     """
-    if isinstance(value, str | bytes | os.PathLike) or not isinstance(value, Iterable):
-        one = "one " if isinstance(value, str | bytes | os.PathLike) else ""
-        raise TypeError(f"{name} must be a sequence of directories, not {one}{_kind(value)}")
+    is_one = _is_one(value, str, bytes, os.PathLike)
+    if is_one or not isinstance(value, Iterable):
+        found = f"one {_kind(value)}" if is_one else _kind(value)
+        raise TypeError(f"{name} must be a sequence of directories, not {found}")
     elements = cast("Iterable[object]", value)
     return tuple(path(element, f"each element of {name}") for element in elements)
 
@@ -94,7 +95,7 @@ def instances(value: object, kind: type[_T], name: str) -> tuple[_T, ...]:
     Raises:
         TypeError: it is something else, or one of them is.
     """
-    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+    if _is_one(value, str, bytes, Mapping) or not isinstance(value, Iterable):
         refuse(value, name, f"a sequence of {kind.__name__}")
     found: list[_T] = []
     for element in cast("Iterable[object]", value):
@@ -127,6 +128,10 @@ def pairs(value: object, name: str) -> Pairs:
     return tuple(found)
 
 
+def _is_one(value: object, *kinds: type) -> bool:
+    return isinstance(value, kinds)
+
+
 def _kind(value: object) -> str:
-    names = {str: "string", type(None): "None"}
+    names: dict[type, str] = {str: "string", type(None): "None"}
     return names.get(type(value), type(value).__name__)

@@ -167,9 +167,8 @@ def plain(value: Any) -> Any:
     root = [value]
     holders: list[Any] = [root]
     while holders:
-        holder = holders.pop()
-        places = holder if is_object(holder) else range(len(holder))
-        for place in places:
+        holder: Any = holders.pop()
+        for place in _places(holder):
             member = holder[place]
             if isinstance(member, Pairs):
                 holder[place] = dict(member)
@@ -179,6 +178,10 @@ def plain(value: Any) -> Any:
                 continue
             holders.append(holder[place])
     return root[0]
+
+
+def _places(holder: Any) -> Iterable[Any]:
+    return holder.keys() if is_object(holder) else range(len(holder))
 
 
 def _float(text: str) -> float:

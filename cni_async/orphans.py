@@ -152,7 +152,10 @@ def _runs(pid: int, plugin: str, path: Sequence[str]) -> bool:
         folder = os.readlink(f"/proc/{pid}/cwd")  # its runtime's, unless it has left it
     except OSError:
         return False
-    variables = dict(each.partition("=")[::2] for each in environ)
+    variables: dict[str, str] = {}
+    for each in environ:
+        name, _, value = each.partition("=")
+        variables[name] = value
     own = [os.path.join(folder, each) for each in variables.get("CNI_PATH", "").split(":") if each]
     places = {
         os.path.abspath(os.path.join(directory, plugin))

@@ -58,13 +58,12 @@ def start(folder: Path) -> Iterator[Start]:
         pipe = subprocess.PIPE
         process = subprocess.Popen(
             [*map(str, words)],
-            **{
-                "env": environ,
-                "stdin": pipe,
-                "stdout": pipe,
-                "start_new_session": leads,
-                **options,
-            },
+            env=options.pop("env", environ),
+            stdin=pipe,
+            stdout=pipe,
+            start_new_session=leads,
+            text=False,
+            **options,
         )
         processes.append(process)
         return process

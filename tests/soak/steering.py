@@ -185,6 +185,7 @@ class WatchedExec(DefaultExec):
         network = msgspec.json.decode(stdin_data).get("name", "")
         with self._running.call(command, network, environ.get("CNI_CONTAINERID", "")):
             started = time.monotonic()
+            answer = b""
             failure: PluginError | None = None
             try:
                 answer = await super().exec_plugin(plugin_path, stdin_data, environ)
