@@ -56,13 +56,13 @@ def start(folder: Path) -> Iterator[Start]:
             "CNI_PATH": str(folder) if cni_path is None else cni_path,
         }
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
+        start_process: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
+        process = start_process(
             [*map(str, words)],
             env=options.pop("env", environ),
             stdin=pipe,
             stdout=pipe,
             start_new_session=leads,
-            text=False,
             **options,
         )
         processes.append(process)
