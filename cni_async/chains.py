@@ -284,7 +284,7 @@ def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
 
 @contextmanager
 def _noted(plugin: NetworkConfig, progress: Progress | None) -> Generator[None]:
-    """Note that a plugin is called, for those who may have to undo it."""
+    """Note that a plugin is called, so that the ADD can be undone."""
     if progress is not None:
         progress.begun.append(plugin)
     try:

@@ -20,9 +20,9 @@ from cni_async._threads import in_thread
 _log = logging.getLogger(__name__)
 
 _OWN: Final = "/proc/self/ns/net"
-# Seconds. A path on a dead network file system is answered never.
+# Seconds. A dead network file system never answers.
 _PATIENCE: Final = 1.0
-# What no file can come of by waiting. A missing file is left out: plugins know what that means.
+# Nothing can be at such a path. ENOENT is not among them: plugins know what a missing file means.
 _NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
 # Of the running event loop; each takes microseconds.
 _AT_ONCE: Final = 8
