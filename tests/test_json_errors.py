@@ -182,8 +182,6 @@ def test_megabytes_do_not_take_for_ever(data: bytes) -> None:
     first_error(data)
     # A tenth of that on an idle machine; looking at each byte would take longer.
     assert time.process_time() - begun < 2
-    with pytest.raises(JSONError):
-        _json.loads_pairs(data)
 
 
 def test_as_far_as_it_is_looked(monkeypatch: pytest.MonkeyPatch) -> None:
