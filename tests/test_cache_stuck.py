@@ -21,12 +21,14 @@ from cni_async import (
     CacheError,
     CacheWriteError,
     CNIConfig,
+    ConfigError,
     FileCache,
     RuntimeConf,
     conf_list_from_file,
 )
 from cni_async._threads import Threads, Visit
 from cni_async.cache import disk, turns
+from cni_async.conf import load
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, address, as_dict, network
 from tests.support.stuck import Stuck, until_no_thread_is_busy
@@ -419,3 +421,19 @@ async def test_a_listing_that_takes_long_is_read_in_slices(
     monkeypatch.setattr("cni_async.cache.reading._SLICE", -1.0)
     assert [one.container_id for one in await cache.attachments()] == ids
     assert visits >= len(ids)
+
+
+async def test_loading_from_a_dead_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(load, "_THREADS", Threads(at_once=1, most_stuck=1))
+    file = tmp_path / "net.conflist"
+    file.write_bytes(A.raw)
+    stuck = Stuck(monkeypatch, "open", when=lambda path, *args, **options: path == str(file))
+    async with anyio.create_task_group() as group:
+        group.start_soon(conf_list_from_file, file)
+        await stuck.until_it_hangs()
+        group.cancel_scope.cancel()
+    with anyio.fail_after(10), pytest.raises(ConfigError) as caught:
+        await conf_list_from_file(file)
+    assert str(caught.value) == "1 threads wait for the disk already"
+    await stuck.let_go()
+    assert (await conf_list_from_file(file)).name == "net"
