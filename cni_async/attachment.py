@@ -133,6 +133,8 @@ def added_with(attachment: NetworkAttachment) -> NetworkConfigList | None:
             net = conf_list_from_conf(conf_from_bytes(attachment.config))
         except ConfigError:
             return None
+    except RecursionError:  # nested as nobody nests one
+        return None
     return net if net.name == attachment.network else None
 
 

@@ -1,0 +1,163 @@
+"""Attach containers while the file system of the cache is frozen, as for a snapshot.
+
+``python -m tests.programs.frozen <event loop>`` in a mount namespace of its own, as root; prints a
+line if it cannot be tried.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cni_async import CacheWriteError, CNIConfig, FileCache
+from cni_async.cache import disk
+from cni_async.testing import FakeExec
+from tests.programs.interrupted import LOOPS
+from tests.support.chains import KEY, RT, address, as_dict, network
+from tests.support.stuck import until_no_thread_is_busy
+
+AT_MOST = 60  # seconds for which it is frozen, whatever happens to this program
+WAIT = 1.0
+
+A = network("a")
+
+
+@contextmanager
+def mounted(image: Path, folder: Path) -> Iterator[str]:
+    """Have a file system of its own in a folder; an error's text if that cannot be had."""
+    image.touch()
+    os.truncate(image, 16 * 2**20)
+    folder.mkdir()
+    for command in (
+        ["mkfs.ext4", "-q", "-F", str(image)],
+        ["mount", "-o", "loop", str(image), str(folder)],
+    ):
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            yield getattr(error, "stderr", "") or str(error)
+            return
+    try:
+        yield ""
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+class Freezer:
+    """Freezes a file system, and sees to it that it thaws again."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._watch: subprocess.Popen[bytes] | None = None
+
+    def freeze(self) -> None:
+        """From here on all that writes hangs."""
+        # Another process, as this one may hang or die.
+        thaw = f'timeout {AT_MOST} cat >/dev/null; fsfreeze --unfreeze "$0"'
+        self._watch = subprocess.Popen(["sh", "-c", thaw, self._folder], stdin=subprocess.PIPE)
+        subprocess.run(["fsfreeze", "--freeze", self._folder], check=True)
+
+    def thaw(self) -> None:
+        """Let all that hangs go on."""
+        if self._watch is not None:
+            self._watch.communicate()
+            assert self._watch.returncode == 0
+            self._watch = None
+
+
+class Node:
+    """Plugins that are asked for nothing, and a cache in a directory."""
+
+    def __init__(self, folder: Path, freezer: Freezer) -> None:
+        self.folder = folder
+        self.freezer = freezer
+        self.adds = 0
+        self.cni = CNIConfig(
+            ["/bin"], exec=FakeExec({("a", "ADD"): self._add}), cache=FileCache(folder)
+        )
+
+    async def _add(self, call: object) -> dict[str, Any]:
+        self.adds += 1
+        return address(self.adds)
+
+    def files(self) -> list[str]:
+        """Return the names of all files in the cache, of those that are not finished, too."""
+        return [path.name for path in self.folder.rglob("*") if path.is_file()]
+
+    async def fails(self) -> CacheWriteError:
+        """See that an ADD is not recorded, in time."""
+        with anyio.fail_after(30), pytest.raises(CacheWriteError) as caught:
+            await self.cni.add_network_list(A, RT)
+        assert str(caught.value).endswith(f": no answer in {WAIT:g} s")
+        return caught.value
+
+    async def delete(self) -> None:
+        """See that a DEL succeeds, in time."""
+        with anyio.fail_after(30):
+            await self.cni.del_network_list(A, RT)
+
+
+async def run(node: Node) -> None:
+    """Let ADDs and DELs meet a frozen file system, and a thawed one."""
+    await node.cni.add_network_list(A, RT)
+    await node.cni.del_network_list(A, RT)
+    assert node.files() == []
+
+    # What could not be recorded is not there once the file system has thawed.
+    node.freezer.freeze()
+    error = await node.fails()
+    assert as_dict(error.result) == address(2)
+    await node.delete()
+    node.freezer.thaw()
+    await until_no_thread_is_busy()
+    assert node.files() == []
+
+    # A removal that is with the kernel comes late, and removes no later record.
+    await node.cni.add_network_list(A, RT)
+    assert node.files() == [KEY.file_name]
+    node.freezer.freeze()
+    await node.delete()
+    # It waits for the removal, and no plugin has run.
+    assert (await node.fails()).result is None
+    assert node.adds == 3
+    node.freezer.thaw()
+    await node.cni.add_network_list(A, RT)
+    await until_no_thread_is_busy()
+    result = await node.cni.get_network_list_cached_result(A, RT)
+    assert result is not None
+    assert as_dict(result) == address(4)
+    await node.delete()
+    await until_no_thread_is_busy()
+    assert node.files() == []
+
+
+def main() -> None:
+    """Do it in the event loop that the command line names."""
+    backend, options = LOOPS[sys.argv[1]]
+    vars(disk)["_WAIT"] = WAIT
+    with (
+        tempfile.TemporaryDirectory() as name,
+        mounted(Path(name, "image"), Path(name, "mount")) as problem,
+    ):
+        if problem:
+            print(problem)
+            return
+        freezer = Freezer(Path(name, "mount"))
+        try:
+            node = Node(Path(name, "mount", "cache"), freezer)
+            anyio.run(run, node, backend=backend, backend_options=options)
+        finally:
+            freezer.thaw()
+
+
+if __name__ == "__main__":
+    main()
