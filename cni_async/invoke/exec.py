@@ -18,7 +18,7 @@ from cni_async._threads import in_thread
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
 from cni_async.version import PluginInfo
 
-from .failure import describe_status, exit_error, start_error
+from .failure import describe_status, exit_error, lost_error, start_error
 from .find import find_in_path
 from .process import Outcome, run_process
 
@@ -212,6 +212,8 @@ class RawExec:
         how = describe_status(outcome.returncode)
         if outcome.survived:
             how = "it is still running, SIGKILL did not end it"
+        elif outcome.lost:
+            how = "its exit status is lost"
         if outcome.timed_out:
             error: PluginError = PluginTimeoutError(
                 "netplugin failed with no error message: "
@@ -223,13 +225,17 @@ class RawExec:
                 "netplugin failed with no error message: "
                 f"it printed more than {self._max_output} bytes ({how})"
             )
+        elif outcome.lost:
+            return lost_error(outcome.stdout)
         elif outcome.returncode:
             return exit_error(outcome.returncode, outcome.stdout, outcome.stderr)
         else:
             return None
+        if outcome.survived or outcome.lost:
+            return error
         if outcome.returncode < 0:
             error.signal = -outcome.returncode
-        elif not outcome.survived:
+        else:
             error.exit_code = outcome.returncode
         return error
 
