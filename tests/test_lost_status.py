@@ -10,6 +10,7 @@ import errno
 import os
 import subprocess
 import sys
+import textwrap
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any

@@ -23,7 +23,7 @@ import anyio.lowlevel
 import msgspec
 
 from cni_async._threads import in_thread, no_thread
-from cni_async._uncut import uncut
+from cni_async._uncut import in_asyncio_task, uncut
 
 from .child import Child, on_uvloop
 from .pipes import OutputLimit, Pipes
@@ -175,7 +175,13 @@ async def _start(
         child.pidfd = pipes.watch(process.pid)
 
     try:
-        await uncut(start(), begun=begun)
+        if in_asyncio_task():
+            await uncut(start(), begun=begun)
+        else:
+            # trio first waits for one of the application's worker threads, for however long these
+            # are busy, and nothing has begun until then. From there on it heeds no cancellation.
+            await start()
+            begun()
     except ProcessLookupError:
         # No program fails to start like that. asyncio wants a pidfd of the child at once, and it
         # is too late for that if somebody else has reaped it.
