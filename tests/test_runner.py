@@ -386,10 +386,10 @@ def test_stderr_in_a_forked_child() -> None:
     """It need not wait for what another thread of its parent was writing."""
     code = """if True:
         import os
-        from cni_async.invoke import exec
-        with exec._one_at_a_time:
+        from cni_async.invoke import stderr
+        with stderr._one_at_a_time:
             if not (pid := os.fork()):
-                exec.ProcessStderr().write(b"warn")
+                stderr.ProcessStderr().write(b"warn")
                 os._exit(0)
             os.waitpid(pid, 0)
     """

@@ -25,7 +25,7 @@ from cni_async.invoke import pipes as pipes_module
 from cni_async.invoke import process as process_module
 from tests.support.processes import is_running, is_stopped, wait_until_gone
 from tests.support.recorder import Answer, Recorder
-from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
+from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 from tests.support.undead import undead
 from tests.support.wait import LIMITS, Stopwatch, eventually, lines
 
@@ -297,6 +297,7 @@ async def test_cancelled_while_being_started(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, grace: float
 ) -> None:
     """A child that exists when the cancellation is noticed is ended and reaped."""
+    skip_on("trio", "trio heeds no cancellation from when it starts a process until it has")
     scope = anyio.CancelScope()
     started: list[int] = []
 

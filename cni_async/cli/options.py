@@ -23,7 +23,8 @@ from cni_async import (
 from cni_async._json import JSONError, kind, loads
 from cni_async._text import quote
 from cni_async.api import DEFAULT_CLEANUP_TIMEOUT
-from cni_async.invoke.exec import DEFAULT_GRACE, Writer
+from cni_async.invoke.exec import DEFAULT_GRACE
+from cni_async.invoke.stderr import Writer
 from cni_async.validate import validate_container_id, validate_interface_name
 
 from .container import absolute, container_id

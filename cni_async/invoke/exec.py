@@ -1,26 +1,21 @@
 """How plugins are found, run and understood: the `Exec` protocol and libcni's own way."""
 
 import errno
-import io
 import os
-import select
-import sys
-import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import anyio
 import anyio.lowlevel
 
 from cni_async import version
-from cni_async._threads import in_thread
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
 from cni_async.version import PluginInfo
 
-from .failure import describe_status, exit_error, start_error
+from .failure import describe_status, exit_error, lost_error, start_error
 from .find import find_in_path
 from .process import Outcome, run_process
+from .stderr import ProcessStderr, Writer, forwarder
 
 DEFAULT_GRACE: Final = 2.0
 DEFAULT_MAX_OUTPUT: Final = 16 * 1024 * 1024
@@ -70,57 +65,6 @@ class Exec(Protocol):
         ...
 
 
-class Writer(Protocol):
-    """Where plugins' stderr goes, for example a binary file."""
-
-    def write(self, data: bytes, /) -> object:
-        """Take some of it."""
-        ...
-
-
-class ProcessStderr:
-    """This process's stderr, whatever `sys.stderr` is when a plugin has written something."""
-
-    def write(self, data: bytes, /) -> None:
-        """Write to `sys.stderr`; a daemon may have none."""
-        stream = sys.stderr
-        if type(stream) is io.TextIOWrapper:
-            _write_through(stream, data)
-        elif stream is not None:
-            stream.write(data.decode("utf-8", "replace"))
-            stream.flush()  # the last line need not be a whole one
-
-
-_one_at_a_time = threading.Lock()  # plugins' stderr is not mixed
-
-
-def _renew_lock() -> None:
-    # Whoever holds it in the parent of a fork is not there in the child, and never lets go of it.
-    global _one_at_a_time
-    _one_at_a_time = threading.Lock()
-
-
-os.register_at_fork(after_in_child=_renew_lock)
-
-
-def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
-    stream.flush()
-    # Past the buffer: what cannot be written would stay there, and Python, which tries it again
-    # when it ends, would end with status 120.
-    buffer = stream.buffer
-    raw: Any = getattr(buffer, "raw", buffer)  # Python may have been told not to buffer
-    rest = memoryview(data)
-    with _one_at_a_time:
-        while rest:
-            written = raw.write(rest)
-            if written is None:  # it does not block, and is full
-                writable = select.poll()
-                writable.register(raw, select.POLLOUT)
-                writable.poll()
-            else:
-                rest = rest[written:]
-
-
 class RawExec:
     """Runs plugins as processes (invoke.RawExec)."""
 
@@ -136,7 +80,8 @@ class RawExec:
         """Set the bounds of every call.
 
         Args:
-            stderr: gets what a plugin wrote to stderr, once it has exited.
+            stderr: gets what a plugin wrote to stderr, once it has exited. What it has not taken
+                within a second is dropped, and the log says so.
             timeout: seconds that a plugin may take; None for as long as it likes.
             grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
             max_output: bytes that a plugin may write to stdout, and to stderr.
@@ -146,7 +91,7 @@ class RawExec:
             raise ValueError(f"timeout must be positive, not {timeout}")
         if not grace >= 0:
             raise ValueError(f"grace must not be negative, as {grace} is")
-        self._stderr = stderr
+        self._stderr = None if stderr is None else forwarder(stderr)
         self._timeout = timeout
         self._grace = grace
         self._max_output = max_output
@@ -169,7 +114,8 @@ class RawExec:
             outcome = await self._run(plugin_path, stdin_data, environ)
         except (OSError, ValueError) as error:
             raise _told(start_error(plugin_path, error), plugin_path, environ) from error
-        await self._forward(outcome.stderr)
+        if self._stderr is not None and outcome.stderr:
+            await self._stderr.forward(outcome.stderr)
         failure = self._error(outcome)
         if failure is None:
             return outcome.stdout
@@ -212,6 +158,8 @@ class RawExec:
         how = describe_status(outcome.returncode)
         if outcome.survived:
             how = "it is still running, SIGKILL did not end it"
+        elif outcome.lost:
+            how = "its exit status is lost"
         if outcome.timed_out:
             error: PluginError = PluginTimeoutError(
                 "netplugin failed with no error message: "
@@ -223,26 +171,19 @@ class RawExec:
                 "netplugin failed with no error message: "
                 f"it printed more than {self._max_output} bytes ({how})"
             )
+        elif outcome.lost:
+            return lost_error(outcome.stdout)
         elif outcome.returncode:
             return exit_error(outcome.returncode, outcome.stdout, outcome.stderr)
         else:
             return None
+        if outcome.survived or outcome.lost:
+            return error
         if outcome.returncode < 0:
             error.signal = -outcome.returncode
-        elif not outcome.survived:
+        else:
             error.exit_code = outcome.returncode
         return error
-
-    async def _forward(self, data: bytes) -> None:
-        if self._stderr is None or not data:
-            return
-        # A terminal or a pipe may block; nothing is lost for the plugin if nobody waits for it.
-        with suppress(OSError, ValueError):
-            await in_thread(
-                self._stderr.write,
-                data,
-                limiter=anyio.CapacityLimiter(1),  # an answer must not wait for a thread to spare
-            )
 
 
 class DefaultExec(RawExec):

@@ -13,6 +13,7 @@ from .process import LostTrack
 
 # libcni quotes all that a plugin printed. Nobody reads more than this of it.
 _QUOTED_BYTES: Final = 64 * 1024
+_UNPARSABLE: Final = "netplugin failed but error parsing its diagnostic message "
 _UINT: Final = range(2**64)
 _FIELDS: Final = {"code": "code", "msg": "msg", "details": "details"}
 _FIRST_REAL_TIME: Final = 32
@@ -81,6 +82,25 @@ def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:
     return error
 
 
+def lost_error(stdout: bytes) -> PluginError:
+    """Describe a plugin of which nobody can tell whether it failed.
+
+    Args:
+        stdout: what it printed; an error object there is told, too.
+    """
+    error = PluginError(
+        "netplugin failed with no error message: its exit status is lost, as SIGCHLD is ignored "
+        "or something else in this process waits for its children",
+        retryable=True,
+    )
+    reported = _reported(stdout) if stdout else None
+    if reported is not None and reported.msg and not reported.msg.startswith(_UNPARSABLE):
+        error.code = reported.code
+        error.msg += f" (it reported: {reported})"
+        error.args = (error.msg,)
+    return error
+
+
 def _unreported(returncode: int, stderr: bytes) -> str:
     if stderr:
         return f"netplugin failed: {_quoted(stderr)}"
@@ -127,7 +147,7 @@ def _code(value: object) -> int:
 
 
 def _unparsable(stdout: bytes, reason: str) -> str:
-    return f"netplugin failed but error parsing its diagnostic message {_quoted(stdout)}: {reason}"
+    return f"{_UNPARSABLE}{_quoted(stdout)}: {reason}"
 
 
 def _as_go_has_it(text: str) -> str:

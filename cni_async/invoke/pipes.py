@@ -6,12 +6,12 @@ printed or read something or has exited, and `Pipes.pump` moves what can be move
 real pipes: /dev/stdout can be opened again, and writing to nobody fails as it should.
 """
 
+import errno
 import fcntl
 import os
 import select
 import struct
 import termios
-from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -21,8 +21,31 @@ _CHUNK: Final = 64 * 1024
 _TICK: Final = 0.01
 
 
+# Of pidfd_open(), epoll_create() and epoll_ctl(): the kernel does not have it, a sandbox forbids
+# it, or there are too few descriptors, too little memory or too many watches.
+_UNAVAILABLE: Final = frozenset(
+    {
+        errno.ENOSYS,
+        errno.ENODEV,
+        errno.EPERM,
+        errno.EACCES,
+        errno.EMFILE,
+        errno.ENFILE,
+        errno.ENOMEM,
+        errno.ENOSPC,
+    }
+)
+
+
 def _pidfd_open(pid: int) -> int:
     return os.pidfd_open(pid)
+
+
+def _require_unavailable(error: AttributeError | OSError) -> None:
+    """Raise an error that says more than that something cannot be had here."""
+    if isinstance(error, OSError) and error.errno not in _UNAVAILABLE:
+        # No OSError: that would read as if the child had not started.
+        raise RuntimeError(f"cannot watch a child process: {error}") from error
 
 
 class OutputLimit(Exception):
@@ -55,6 +78,7 @@ class Pipes:
         self._open: set[int] = set()
         self._epoll: select.epoll | None = None
         self._pidfd: int | None = None
+        self._stdin_end: int | None
         self._over = False
         try:
             self.stdin, self._stdin_end = self._pipe()
@@ -84,26 +108,44 @@ class Pipes:
         if self._epoll is not None:
             self._epoll.close()
 
-    def watch(self, pid: int) -> None:
+    def watch(self, pid: int) -> int | None:
         """Have `wait` notice at once what the child does, its exit too.
 
         Where that cannot be had (an old kernel, some sandboxes, no file descriptors left), `wait`
         looks again and again.
+
+        Returns:
+            a pidfd of the child, which `close` closes; None where it cannot be had.
+
+        Raises:
+            RuntimeError: a mistake in here.
         """
-        with suppress(AttributeError, OSError):
-            try:
-                self._pidfd = _pidfd_open(pid)
-            except ProcessLookupError:
-                self._over = True  # it was quick, and so was who reaped it
-                return
-            self._open.add(self._pidfd)
+        try:
+            self._pidfd = _pidfd_open(pid)
+        except ProcessLookupError:
+            self._over = True  # it was quick, and so was who reaped it
+            return None
+        except (AttributeError, OSError) as error:
+            _require_unavailable(error)
+            return None
+        self._open.add(self._pidfd)
+        try:
             epoll = select.epoll()
+        except (AttributeError, OSError) as error:
+            _require_unavailable(error)
+            return self._pidfd
+        try:
             epoll.register(self._pidfd, select.EPOLLIN)
             for end in self._to_read:
                 epoll.register(end, select.EPOLLIN)
-            if self._stdin_end in self._open:
+            if self._stdin_end is not None:
                 epoll.register(self._stdin_end, select.EPOLLOUT)
+        except OSError as error:
+            epoll.close()
+            _require_unavailable(error)
+        else:
             self._epoll = epoll
+        return self._pidfd
 
     async def wait(self) -> bool:
         """Wait until something could be moved, and was, or the child has exited; tell if it has.
@@ -178,19 +220,22 @@ class Pipes:
             self._epoll.unregister(end)
 
     def _write(self) -> None:
-        if self._stdin_end not in self._open:
+        end = self._stdin_end
+        if end is None:
             return
         while self._unwritten:
             try:
-                written = os.write(self._stdin_end, self._unwritten)
+                written = os.write(end, self._unwritten)
             except BlockingIOError:
                 return
             except BrokenPipeError:
                 # It exited, or closed stdin, before it had read all: its answer is what counts.
                 break
             self._unwritten = self._unwritten[written:]
-        self._unwatch(self._stdin_end)
-        self._close(self._stdin_end)
+        self._unwatch(end)
+        # Its number is forgotten: the kernel gives it to what is opened next, the pidfd perhaps.
+        self._stdin_end = None
+        self._close(end)
 
     def _read(self, end: int, size: int) -> int:
         if end not in self._to_read:

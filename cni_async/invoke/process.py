@@ -9,7 +9,6 @@ What it promises, whatever the child does:
 - no child is lost: a cancellation in the middle of the start is acted upon after it.
 """
 
-import asyncio
 import errno
 import logging
 import os
@@ -24,8 +23,9 @@ import anyio.lowlevel
 import msgspec
 
 from cni_async._threads import in_thread, no_thread
-from cni_async._uncut import uncut
+from cni_async._uncut import in_asyncio_task, uncut
 
+from .child import Child, on_uvloop
 from .pipes import OutputLimit, Pipes
 from .start_anyio import open_process
 
@@ -51,6 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
         timed_out: it was ended because its time was up.
         flooded: it was ended because it printed too much.
         survived: not even SIGKILL ended it in time; `returncode` is meaningless then.
+        lost: nobody can tell how it ended; `returncode` is meaningless then.
     """
 
     returncode: int
@@ -59,6 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
     timed_out: bool = False
     flooded: bool = False
     survived: bool = False
+    lost: bool = False
 
 
 class LostTrack(OSError):
@@ -111,6 +113,9 @@ async def _run(
 ) -> Outcome:
     with closing(Pipes(stdin_data, max_output)) as pipes:
         process = await _start(path, environ, pipes, grace, begun)
+        if process is None:
+            pipes.drain()
+            return Outcome(0, pipes.stdout_data, pipes.stderr_data, lost=True)
         timed_out = flooded = survived = False
         try:
             if timeout is None:
@@ -120,6 +125,7 @@ async def _run(
                     await _look_after(process, pipes)
             timed_out = not _has_exited(process)
             if not timed_out:  # perhaps just in time
+                await process.wait()
                 pipes.drain()
         except OutputLimit:
             flooded = True
@@ -138,6 +144,7 @@ async def _run(
             timed_out,
             flooded,
             survived,
+            process.lost or (process.returncode is None and not survived),
         )
 
 
@@ -147,30 +154,45 @@ async def _start(
     pipes: Pipes,
     grace: float,
     begun: Callable[[], None],
-) -> anyio.abc.Process:
-    """Start the child in a session of its own: a process group, and without a terminal."""
-    _refuse_what_uvloop_would_not(path, environ or {})
-    process: anyio.abc.Process | None = None
+) -> Child | None:
+    """Start the child in a session of its own: a process group, and without a terminal.
 
-    async def start() -> anyio.abc.Process:
-        nonlocal process
+    Returns:
+        the child; None if it was over, and its status lost, before the event loop had a look.
+    """
+    _refuse_what_uvloop_would_not(path, environ or {})
+    child: Child | None = None
+
+    async def start() -> None:
+        nonlocal child
         try:
             process = await open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
         except RuntimeError as error:
             if "start new thread" in str(error):  # trio starts processes in threads
                 raise no_thread() from error
             raise
-        return process
+        child = Child(process)
+        pipes.close_child_ends()
+        # At once: the number of a child that somebody else reaps may soon be another process's.
+        child.pidfd = pipes.watch(process.pid)
 
     try:
-        process = await uncut(start(), begun=begun)
+        if in_asyncio_task():
+            await uncut(start(), begun=begun)
+        else:
+            # trio first waits for one of the application's worker threads, for however long these
+            # are busy, and nothing has begun until then. From there on it heeds no cancellation.
+            await start()
+            begun()
+    except ProcessLookupError:
+        # No program fails to start like that. asyncio wants a pidfd of the child at once, and it
+        # is too late for that if somebody else has reaped it.
+        return None
     except BaseException:
-        if process is not None:
-            await _terminate(process, pipes, grace)
+        if child is not None:
+            await _terminate(child, pipes, grace)
         raise
-    pipes.close_child_ends()
-    pipes.watch(process.pid)
-    return process
+    return child
 
 
 def _turn() -> anyio.Semaphore:
@@ -188,7 +210,7 @@ def _turn() -> anyio.Semaphore:
 
 def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None:
     """Raise what `subprocess` and the kernel raise, where uvloop runs something else instead."""
-    if not _on_uvloop():
+    if not on_uvloop():
         return
     # It cuts texts off at a NUL.
     if "\0" in path:
@@ -206,27 +228,19 @@ def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None
                 raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
 
 
-def _on_uvloop() -> bool:
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:  # trio
-        return False
-    return type(loop).__module__.partition(".")[0] == "uvloop"
-
-
-async def _look_after(process: anyio.abc.Process, pipes: Pipes) -> None:
+async def _look_after(process: Child, pipes: Pipes) -> None:
     """Wait for the child to exit, fill and empty its pipes meanwhile."""
     while process.returncode is None:
-        if await pipes.wait():
-            # It is over; whoever reaps it, the event loop or its watcher's thread, is about to.
+        if process.is_over or await pipes.wait():
+            # Whoever reaps it, the event loop or its watcher's thread, is about to.
             await process.wait()
 
 
-def _has_exited(process: anyio.abc.Process) -> bool:
-    return process.returncode is not None
+def _has_exited(process: Child) -> bool:
+    return process.returncode is not None or process.is_over
 
 
-async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> bool:
+async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
     """End the child and its whole process group; tell whether it is gone.
 
     Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
@@ -261,9 +275,9 @@ async def _terminate(process: anyio.abc.Process, pipes: Pipes, grace: float) -> 
             interruption = error
     if interruption is not None:
         raise interruption
-    if process.returncode is None:
+    if process.returncode is None and not process.is_over:
         _log.warning("process %d survives SIGKILL, in uninterruptible sleep?", process.pid)
-    return process.returncode is not None
+    return process.is_over
 
 
 async def _group_lives(group: int) -> bool:

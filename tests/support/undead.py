@@ -11,7 +11,7 @@ import anyio
 import anyio.abc
 import pytest
 
-from cni_async.invoke import pipes
+from cni_async.invoke import child, pipes
 
 
 class Undead:
@@ -41,9 +41,13 @@ async def undead() -> AsyncIterator[list[int]]:
     def pidfd_open(pid: int) -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
+    def still_runs(pid: int, pidfd: int | None) -> None:
+        pass
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio, "open_process", start_undead)
         patch.setattr(pipes, "_pidfd_open", pidfd_open)
+        patch.setattr(child, "_peek", still_runs)
         try:
             yield pids
         finally:

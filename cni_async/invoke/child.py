@@ -1,0 +1,201 @@
+"""How a child ended, as the kernel tells it, and not only as the event loop does.
+
+The event loop reaps the child, and somebody else may be faster: a PID 1 that reaps whatever it
+finds, a thread in waitpid(-1), or the kernel itself where SIGCHLD is ignored. `subprocess`, and
+so trio, then reports exit code 0, asyncio reports 255, and uvloop never reports an end. So the
+kernel is asked before anybody reaps where that is possible, and afterwards through the pidfd,
+which keeps the status since Linux 6.15.
+"""
+
+import asyncio
+import errno
+import fcntl
+import os
+import struct
+import time
+from contextlib import suppress
+from typing import Final, Protocol
+
+import anyio
+import anyio.lowlevel
+
+from cni_async._uncut import in_asyncio_task
+
+# include/uapi/linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info) in its first version, of 64 bytes.
+_PIDFD_GET_INFO: Final = 0xC040FF0B
+_PIDFD_INFO_EXIT: Final = 1 << 3
+_INFO_SIZE: Final = 64
+_EXIT_STATUS_OFFSET: Final = 60
+# What asyncio reports of a child whose status it could not get. A plugin can exit with it, too.
+_LOST_TO_ASYNCIO: Final = 255
+# The event loop reaps a child, or says that it has, in far less. Shorter than what is waited for
+# SIGKILL to take effect.
+_REAP_WAIT: Final = 0.25
+# The same where only the event loop can know how the child ended.
+_WORD_WAIT: Final = 2.0
+# How it is looked whether that is so: some turns of the event loop, then from time to time.
+_TURNS: Final = 20
+_FIRST_TICK: Final = 0.001
+_LAST_TICK: Final = 0.01
+
+
+class Started(Protocol):
+    """What an event loop knows of a child: anyio's process."""
+
+    @property
+    def pid(self) -> int:
+        """Its process ID."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code or its signal's number negated, once it is reaped; on trio this reaps."""
+        ...
+
+
+class Child:
+    """A child process, until it is reaped and for as long as anybody asks how it ended.
+
+    Attributes:
+        pid: its process ID.
+        pidfd: refers to it, where one could be had; not ours to close.
+        lost: it is over, and nobody can tell any more how it ended; `returncode` is meaningless.
+    """
+
+    def __init__(self, process: Started) -> None:
+        """Take charge of a child that has just been started.
+
+        Args:
+            process: how the event loop sees it; nobody else may ask it for the `returncode`.
+        """
+        self._process = process
+        self._told: int | None = None
+        self._gone = False
+        self._over_since: float | None = None
+        self._returncode: int | None = None
+        self.pid = process.pid
+        self.pidfd: int | None = None
+        self.lost = False
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it has been seen to have exited; it need not be reaped yet."""
+        return self._over_since is not None
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or its signal's number negated; None until it is reaped."""
+        if self._returncode is None:
+            self._look()
+        return self._returncode
+
+    async def wait(self) -> None:
+        """Wait until a child that is over is reaped; that is bounded."""
+        # In nearly all cases the event loop knows within its next turns.
+        turns = _TURNS
+        tick = _FIRST_TICK
+        while self.returncode is None:
+            if turns:
+                turns -= 1
+                await anyio.lowlevel.checkpoint()
+            else:
+                await anyio.sleep(tick)
+                tick = min(2 * tick, _LAST_TICK)
+
+    def _look(self) -> None:
+        # Before the event loop is asked, which may reap it.
+        if self._told is None and not self._gone:
+            try:
+                self._told = _peek(self.pid, self.pidfd)
+            except ChildProcessError:
+                self._gone = True
+            else:
+                if self._told is None:
+                    return
+        if self._over_since is None:
+            self._over_since = time.monotonic()
+        final = True
+        if self._told is None and self.pidfd is not None:
+            self._told, final = _recorded(self.pidfd)
+        word = self._process.returncode
+        waited = time.monotonic() - self._over_since
+        if self._told is not None:
+            if word is None and not self._will_hear_nothing() and waited < _REAP_WAIT:
+                return
+            if word is None and not self._gone:
+                self._reap()
+            self._returncode = self._told
+        elif word is not None and _may_be_believed(word):
+            self._returncode = word
+        elif (word is None and not self._will_hear_nothing() and waited < _WORD_WAIT) or (
+            not final and waited < _REAP_WAIT
+        ):
+            return
+        else:
+            self.lost = True
+            self._returncode = _LOST_TO_ASYNCIO
+
+    def _will_hear_nothing(self) -> bool:
+        """Tell whether the event loop will never know that the child is over."""
+        # libuv reaps in this thread, and tells uvloop at once; a child that it finds reaped it
+        # passes over.
+        return self._gone and on_uvloop()
+
+    def _reap(self) -> None:
+        # Somebody has taken from the event loop what tells it of the end of children.
+        with suppress(ChildProcessError):
+            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+
+
+def on_uvloop() -> bool:
+    """Tell whether the running event loop is uvloop's."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # trio
+        return False
+    return type(loop).__module__.partition(".")[0] == "uvloop"
+
+
+def _may_be_believed(word: int) -> bool:
+    """Tell whether an event loop that has reaped a child before we could look knows its status."""
+    # subprocess, which trio uses, makes 0 of a lost one, and reaps only when we ask it.
+    return in_asyncio_task() and (word != _LOST_TO_ASYNCIO or on_uvloop())
+
+
+def _peek(pid: int, pidfd: int | None) -> int | None:
+    """Return how a child ended, without reaping it; None as long as it runs.
+
+    Raises:
+        ChildProcessError: somebody has reaped it.
+    """
+    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    try:
+        if pidfd is None:
+            found = os.waitid(os.P_PID, pid, how)
+        else:
+            found = os.waitid(os.P_PIDFD, pidfd, how)
+    except OSError as error:
+        # Linux 5.3 has pidfds, and no waitid() that takes them.
+        if error.errno != errno.EINVAL or pidfd is None:
+            raise
+        return _peek(pid, None)
+    if found is None:
+        return None
+    return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def _recorded(pidfd: int) -> tuple[int | None, bool]:
+    """Return how a reaped child ended, and whether asking again will give the same answer."""
+    request = bytearray(_INFO_SIZE)
+    struct.pack_into("Q", request, 0, _PIDFD_INFO_EXIT)
+    try:
+        fcntl.ioctl(pidfd, _PIDFD_GET_INFO, request)
+    except OSError:
+        return None, True  # Linux before 6.15, or something that claims to be one
+    mask: int = struct.unpack_from("Q", request, 0)[0]
+    if not mask & _PIDFD_INFO_EXIT:
+        # The kernel tells of the exit a little before it lets the child go. Or the pidfd is
+        # another process's that got the child's number.
+        return None, False
+    status: int = struct.unpack_from("i", request, _EXIT_STATUS_OFFSET)[0]
+    return os.waitstatus_to_exitcode(status), True

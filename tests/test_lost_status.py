@@ -1,0 +1,287 @@
+"""A child that somebody else reaps: its exit status is the kernel's, or the call says it is lost.
+
+SIGCHLD is ignored, by us or by whoever started us; a thread reaps whatever it finds, as a PID 1 or
+a supervisor does. All of it in programs of their own: it is a matter of a whole process.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+
+from cni_async.errors import PluginError
+from cni_async.invoke import RawExec
+from cni_async.invoke import child as child_module
+from cni_async.invoke import pipes as pipes_module
+from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[1]
+LOST = (
+    "netplugin failed with no error message: its exit status is lost, as SIGCHLD is ignored "
+    "or something else in this process waits for its children"
+)
+
+IGNORED = """
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+"""
+# uvloop sets a handler of its own when it first starts a process.
+IGNORED_LATER = """
+    started = anyio.open_process
+    async def open_process(*args, **kwargs):
+        process = await started(*args, **kwargs)
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        return process
+    anyio.open_process = open_process
+"""
+# Waits for a process before it reaps it, so that there is one whose status can be looked at.
+REAPED = """
+    def reap():
+        while True:
+            try:
+                os.waitpid(-1, 0)
+            except ChildProcessError:
+                time.sleep(0.0005)
+    threading.Thread(target=reap, daemon=True).start()
+"""
+# Nobody tells the event loop of the end of a child.
+UNHEARD = """
+    started = anyio.open_process
+    async def open_process(*args, **kwargs):
+        process = await started(*args, **kwargs)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        return process
+    anyio.open_process = open_process
+"""
+NO_RECORD = """
+    from cni_async.invoke import child
+    child._recorded = lambda pidfd: (None, True)
+"""
+NO_PIDFD = """
+    from cni_async.invoke import pipes
+    def pidfd_open(pid):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+    pipes._pidfd_open = pidfd_open
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
+    children, fds = has_children(), len(open_fds())
+    yield
+    assert has_children() == children
+    assert wait_for_fds(fds)
+
+
+def answers(
+    backend: tuple[str, dict[str, Any]],
+    prepare: str,
+    paths: list[str],
+    *,
+    timeout: float | None = None,
+    ignored: bool = False,
+) -> list[str]:
+    """Call plugins in a program of its own; return how each call ended.
+
+    Args:
+        backend: the event loop.
+        prepare: what the program does first.
+        paths: the plugins, called one after the other; zombies are looked for after each.
+        timeout: of each call, in seconds.
+        ignored: whether the program is started with SIGCHLD ignored.
+    """
+    code = f"""
+        import errno, os, signal, threading, time
+        import anyio
+        from cni_async.invoke import RawExec
+        {{prepare}}
+        async def call(path):
+            try:
+                answer = await RawExec(timeout={timeout}, grace=0.1).exec_plugin(path, b"", None)
+            except Exception as error:
+                return " ".join(map(str, (
+                    type(error).__name__, error.retryable, error.code, error.exit_code,
+                    error.signal, error)))
+            return answer.decode().strip()
+        async def main():
+            for path in {paths!r}:
+                started = time.monotonic()
+                print(await call(path))
+                assert time.monotonic() - started < 15, "slow"
+                try:
+                    left = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                except ChildProcessError:
+                    left = None
+                assert left is None, left
+        backend, options = {backend!r}
+        anyio.run(main, backend=backend, backend_options=options)
+    """
+    code = textwrap.dedent(code).replace("{prepare}", textwrap.dedent(prepare))
+    shell = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"] if ignored else []
+    done = subprocess.run(
+        [*shell, sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+        cwd=ROOT,
+    )
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(paths)
+    return lines
+
+
+def records() -> bool:
+    """Tell whether the kernel keeps exit statuses (Linux 6.15)."""
+    pid = os.posix_spawn("/bin/true", ["true"], {})
+    pidfd = os.pidfd_open(pid)
+    try:
+        os.waitpid(pid, 0)
+        return child_module._recorded(pidfd)[0] == 0
+    finally:
+        os.close(pidfd)
+
+
+STATUS = "netplugin failed with no error message:"
+# What plugins do, and how a call of each ends.
+ENDINGS = {
+    "echo done": "done",
+    "exit 7": f"PluginError False 0 7 None {STATUS} exit status 7",
+    "exit 255": f"PluginError False 0 255 None {STATUS} exit status 255",
+    """echo '{"code": 11, "msg": "no"}'; exit 1""": "PluginError True 11 1 None no",
+    "kill -KILL $$": f"PluginError False 0 None 9 {STATUS} signal: killed",
+}
+
+
+def endings(scripts: Scripts) -> list[str]:
+    """Make the plugins, which live for as long as it takes to look at them."""
+    return [
+        scripts.sh(f"sleep 0.05; {body}", f"plugin-{number}") for number, body in enumerate(ENDINGS)
+    ]
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [
+        pytest.param(IGNORED, id="ignored"),
+        pytest.param(IGNORED_LATER, id="ignored-later"),
+        pytest.param("", id="inherited"),
+        pytest.param(REAPED, id="reaped"),
+    ],
+)
+async def test_the_kernel_is_asked(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
+) -> None:
+    """The answer is the plugin's, or it says that nobody knows; never another one."""
+    found = answers(anyio_backend, prepare, endings(scripts) * 5, ignored=not prepare)
+    for answer, expected in zip(found, [*ENDINGS.values()] * 5, strict=True):
+        assert answer == expected or (LOST in answer and not records())
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [IGNORED, REAPED, IGNORED + NO_RECORD, REAPED + NO_PIDFD],
+    ids=["ignored", "reaped", "ignored-and-not-recorded", "reaped-and-no-pidfd"],
+)
+async def test_plugins_that_exit_at_once(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
+) -> None:
+    """Some are gone before anybody can look: right, or lost, and never a success."""
+    path = scripts.sh("exit 7")
+    for answer in answers(anyio_backend, prepare, [path] * 100):
+        assert answer.endswith(": exit status 7") or (LOST in answer and " True 0 None" in answer)
+
+
+@pytest.mark.parametrize(
+    "prepare",
+    [IGNORED_LATER + NO_RECORD, IGNORED_LATER + NO_PIDFD],
+    ids=["not-recorded", "no-pidfd"],
+)
+async def test_lost(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
+) -> None:
+    """Where the kernel cannot tell it is an error that says so, and worth another try."""
+    for answer, body in zip(
+        answers(anyio_backend, prepare, endings(scripts)), ENDINGS, strict=True
+    ):
+        if "code" in body:
+            assert answer == f"PluginError True 11 None None {LOST} (it reported: no)"
+        else:
+            assert answer == f"PluginError True 0 None None {LOST}"
+
+
+async def test_a_timeout_of_one_that_is_lost(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
+) -> None:
+    """It is not said to run still."""
+    path = scripts.sh("exec sleep 60")
+    for prepare, how in [
+        (IGNORED_LATER + NO_RECORD, "its exit status is lost"),
+        (IGNORED_LATER + NO_PIDFD, "its exit status is lost"),
+        (IGNORED_LATER, "signal: terminated" if records() else "its exit status is lost"),
+    ]:
+        (answer,) = answers(anyio_backend, prepare, [path], timeout=0.3)
+        assert answer.endswith(f": timed out after 0.3 s ({how})")
+        assert answer.startswith("PluginTimeoutError True 0 None ")
+
+
+async def test_nobody_tells_the_event_loop(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
+) -> None:
+    """An application's handler of SIGCHLD in place of uvloop's: the child is reaped in the end."""
+    path = scripts.sh("sleep 0.05; echo done")
+    assert answers(anyio_backend, UNHEARD, [path] * 3) == ["done"] * 3
+
+
+async def test_gone_before_a_pidfd_is_opened(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """asyncio, which wants one, raises ESRCH: the plugin has run, and nothing is known of it."""
+    skip_on("uvloop", "uvloop opens no pidfds")
+    skip_on("trio", "trio ignores the error")
+    real = anyio.open_process
+
+    async def open_process(*args: Any, **kwargs: Any) -> None:
+        process = await real(*args, **kwargs)
+        await process.wait()
+        raise ProcessLookupError(errno.ESRCH, "No such process")
+
+    monkeypatch.setattr(anyio, "open_process", open_process)
+    with pytest.raises(PluginError) as caught:
+        await RawExec().exec_plugin(scripts.sh("echo why >&2; echo done"), b"", None)
+    assert str(caught.value) == LOST
+    assert (caught.value.retryable, caught.value.exit_code) == (True, None)
+    assert caught.value.stderr == "why\n"
+
+
+async def test_the_number_is_another_process_s(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pidfd of a process that is no child of ours is not waited for."""
+    for loop in ("asyncio", "uvloop"):
+        skip_on(loop, "it may have reaped the child, and know how that ended")
+
+    def pidfd_open(pid: int) -> int:
+        os.waitpid(pid, 0)
+        return os.pidfd_open(os.getppid())
+
+    monkeypatch.setattr(pipes_module, "_pidfd_open", pidfd_open)
+    with anyio.fail_after(20), pytest.raises(PluginError) as caught:
+        await RawExec().exec_plugin(scripts.sh("echo done"), b"", None)
+    assert str(caught.value) == LOST
