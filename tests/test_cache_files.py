@@ -797,6 +797,7 @@ async def test_a_slow_disk_is_given_to_a_thread_for_a_while(
     cache = FileCache(tmp_path / "cache", durable=False)
     await cache.prepare(KEY)
     monkeypatch.setattr(disk_module, "_SLOW", -1.0)
+    monkeypatch.setattr(disk_module, "_REMEMBERED", 1e9)
     await cache.load(KEY)
     assert visits == ["prepare"]
     await cache.store(KEY, record())

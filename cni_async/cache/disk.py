@@ -27,8 +27,11 @@ _WAIT: Final = 10.0
 # Seconds that no operation on one record takes. A thread may have to wait for other threads, too.
 _SLOW: Final = 0.005
 _SLOW_IN_THREAD: Final = 0.05
-# For how many seconds it is remembered that one took more, and that one took less.
-_SLOW_FOR: Final = 10.0
+# One that took more is remembered for a hundred times as long, which bounds the share of its time
+# that an event loop waits: it may have been the processor, which others had. One that took less is
+# remembered for a second.
+_REMEMBERED: Final = 100
+_REMEMBERED_AT_MOST: Final = 10.0
 _FAST_FOR: Final = 1.0
 _AT_ONCE: Final = 16
 _MOST_STUCK: Final = 16
@@ -86,9 +89,9 @@ class Disk:
             return function(visit)
         finally:
             now = time.monotonic()
-            if now - begun > slow:
+            if (took := now - begun) > slow:
                 self._fast_until = 0.0
-                self._slow_until = now + _SLOW_FOR
+                self._slow_until = now + min(_REMEMBERED * took, _REMEMBERED_AT_MOST)
             elif now >= self._slow_until:
                 self._fast_until = now + _FAST_FOR
 
