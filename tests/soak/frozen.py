@@ -25,10 +25,15 @@ FIRST = 2.0
 PAUSE = (4.0, 16.0)
 
 _CLONE_NEWNS = 0x00020000
-# Whatever becomes of its parent, and of a Ctrl-C, it is not left frozen.
+# It is not left frozen, whatever becomes of its parent: that cannot even end while a thread of it
+# waits for the disk.
 _FREEZER = """
-while read -r what; do fsfreeze "$what" "$1"; echo; done
-fsfreeze --unfreeze "$1" 2>/dev/null
+while read -r seconds; do
+    fsfreeze --freeze "$1"
+    sleep "$seconds"
+    fsfreeze --unfreeze "$1"
+    echo
+done
 """
 
 
@@ -71,19 +76,14 @@ def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[N
         start_new_session=True,
     ) as freezer:
 
-        def do(what: bytes) -> None:
-            assert freezer.stdin is not None
-            assert freezer.stdout is not None
-            freezer.stdin.write(what + b"\n")
-            assert freezer.stdout.readline(), "the freezer has ended"
-
         def run(over: threading.Event) -> None:
             pause = FIRST
             while not over.wait(pause):
+                assert freezer.stdin is not None
+                assert freezer.stdout is not None
                 tally.thawed = math.inf
-                do(b"--freeze")
-                over.wait(LENGTH)
-                do(b"--unfreeze")
+                freezer.stdin.write(b"%g\n" % LENGTH)
+                assert freezer.stdout.readline(), "the freezer has ended"
                 tally.thawed = time.monotonic()
                 tally.conditions["the disk was frozen"] += 1
                 pause = random.uniform(*PAUSE)
