@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import sys
 from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any, Generic, TypeVar
@@ -16,7 +17,8 @@ async def uncut(
 ) -> _T:
     """Await a coroutine to its end; a cancellation of the caller is raised after that.
 
-    Cancel scopes inside the coroutine work as everywhere: give it a deadline there.
+    On asyncio a second Ctrl-C cuts it short; the first one is a cancellation. Cancel scopes inside
+    the coroutine work as everywhere: give it a deadline there.
 
     Args:
         coroutine: what to await. It runs in the caller's task.
@@ -95,21 +97,39 @@ class _Uncut(Generic[_T]):
         if awaited is None:
             return (yield from self._kept.collect(_next_turn()))
         while not awaited.done():
+            kept = self._kept.count
             error = yield from self._kept.collect(_end_of(loop, awaited))
             # As a task does: the coroutine learns it from the future where it can.
             if error is not None and not awaited.cancel(error.args[0]):
                 return error
+            if self._kept.count > kept:
+                loop.call_soon(_cancel_if_interrupted, awaited)
         return None
 
 
+def _cancel_if_interrupted(awaited: "asyncio.Future[Any]") -> None:
+    """Cut the coroutine short after all if the user has pressed Ctrl-C again, and wants to leave.
+
+    At the first one asyncio cancels its main task. The second one is a KeyboardInterrupt, which
+    ends the event loop, and tasks are cancelled while it is on its way out.
+    """
+    # A callback of the event loop handles no other exception.
+    if isinstance(sys.exc_info()[1], KeyboardInterrupt):
+        awaited.cancel()
+
+
 class _Cancellations:
-    """The cancellations of a task by the application while a coroutine must not be cut short."""
+    """The cancellations of a task by the application while a coroutine must not be cut short.
+
+    Attributes:
+        count: how many there were.
+    """
 
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None
         self._task = task
-        self._count = 0
+        self.count = 0
         self._last: asyncio.CancelledError | None = None
 
     def collect(
@@ -134,7 +154,7 @@ class _Cancellations:
                 # A scope inside the coroutine counts requests, too, and would not catch the
                 # exception of its own timeout. `raise_from` makes the request again.
                 self._task.uncancel()
-                self._count += 1
+                self.count += 1
             return error if by_scope else None
         return None
 
@@ -147,9 +167,9 @@ class _Cancellations:
         error = self._last
         if error is None:
             return
-        for _ in range(self._count):
+        for _ in range(self.count):
             self._task.cancel(*error.args[:1])
-        if self._count:
+        if self.count:
             try:
                 yield  # in the next turn the task raises what was just requested
             except asyncio.CancelledError as raised:
