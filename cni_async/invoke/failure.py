@@ -11,6 +11,8 @@ from cni_async import _json
 from cni_async._text import quote, shorten
 from cni_async.errors import PluginError
 
+from .unstartable import explain
+
 _UNPARSABLE: Final = "netplugin failed but error parsing its diagnostic message "
 _UINT: Final = range(2**64)
 # Where an error object is looked for among other output, and how often what looks like one may turn
@@ -41,16 +43,21 @@ def describe_status(returncode: int) -> str:
 
 
 def start_error(path: str, error: OSError | ValueError) -> PluginError:
-    """Describe a plugin that could not be started."""
+    """Describe a plugin that could not be started; a note says more where there is more to say."""
+    note = ""
     if isinstance(error, OSError) and error.errno is not None:
         reason = f"fork/exec {path}: {_as_go_has_it(os.strerror(error.errno))}"
         retryable = error.errno in _TRANSIENT
+        note = explain(path, error.errno)
     else:
         # subprocess refuses what no environment can hold, mostly a NUL.
         nul = "embedded null" in str(error) and "\0" not in path
         reason = f"exec: {'environment variable contains NUL' if nul else error}"
         retryable = False
-    return PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
+    failure = PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
+    if note:
+        failure.add_note(f"{path}: {note}")
+    return failure
 
 
 def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:
