@@ -6,7 +6,6 @@ then either accepts what Go accepts (bytes that are no UTF-8, lone surrogates) o
 for what is wrong in Go's words.
 """
 
-import codecs
 import json
 import math
 import re
@@ -237,7 +236,7 @@ def _load_slowly(
     *,
     normalise: bool,
 ) -> Any:
-    text = data.decode("utf-8", _REPLACE)
+    text = _decode(data)
     decoder = json.JSONDecoder(
         object_pairs_hook=pairs_hook,
         parse_float=_number if normalise else _float,
@@ -265,13 +264,17 @@ def _without_halves(text: str) -> str:
     return _HALF.sub("\ufffd", text.replace("\\\\", "\\u005c"))
 
 
-_REPLACE: Final = "cni_async.replace"
+def _decode(data: bytes) -> str:
+    """Decode as Go does: one U+FFFD for each byte that is no UTF-8; "replace" has one for several.
 
-
-def _replace(error: UnicodeError) -> tuple[str, int]:
-    # Go writes one U+FFFD for each byte it cannot decode, Python's "replace" one for several.
-    assert isinstance(error, UnicodeDecodeError)
-    return "\ufffd" * (error.end - error.start), error.end
-
-
-codecs.register_error(_REPLACE, _replace)
+    In a few steps that each are quick however many such bytes there are.
+    """
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        pass
+    escaped = data.decode("utf-8", "surrogateescape")
+    # What is to be replaced becomes "?" next; what is "?" already is something else meanwhile.
+    escaped = escaped.replace("\1", "\1a").replace("?", "\1b")
+    replaced = escaped.encode("utf-8", "replace").replace(b"?", "\ufffd".encode())
+    return replaced.decode().replace("\1b", "?").replace("\1a", "\1")

@@ -19,12 +19,29 @@ _ESCAPES = {
 }
 
 
+# libcni quotes all that there is. Nobody reads more than this of it.
+LONGEST: Final = 64 * 1024
+
+
 def quote(text: str | bytes) -> str:
-    """Quote text as Go's ``%q`` does, so that error texts can be compared with libcni's."""
+    """Quote text as Go's ``%q`` does, so that error texts can be compared with libcni's.
+
+    Of long text only the beginning is quoted, and how long it is.
+    """
+    if len(text) > LONGEST:
+        what = "bytes" if isinstance(text, bytes) else "characters"
+        return f"{quote(text[:LONGEST])}... ({len(text)} {what})"
     if isinstance(text, bytes):
         # surrogateescape keeps each undecodable byte recognisable as U+DC80..U+DCFF
         text = text.decode("utf-8", "surrogateescape")
     return '"' + "".join(map(_quote_char, text)) + '"'
+
+
+def shorten(text: str) -> str:
+    """Cut off what nobody reads of an error's text."""
+    if len(text) <= LONGEST:
+        return text
+    return f"{text[:LONGEST]}... ({len(text)} characters)"
 
 
 def _quote_char(char: str) -> str:

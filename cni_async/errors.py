@@ -113,6 +113,9 @@ class NotFoundError(ConfigError):
 class VersionError(CNIError, ValueError):
     """A version is not one to three integers with dots between them."""
 
+    def _text(self) -> str:
+        return _text.shorten(super()._text())
+
 
 class UnsupportedVersionError(ConfigError):
     """A network configuration offers no CNI version that this library speaks."""
@@ -136,7 +139,7 @@ class IncompatibleVersionError(VersionError):
         )
 
     def _text(self) -> str:
-        return f"incompatible CNI versions: {self.details}"
+        return _text.shorten(f"incompatible CNI versions: {self.details}")
 
 
 class CheckNotSupportedError(CNIError):
@@ -170,7 +173,33 @@ class PluginNotFoundError(CNIError):
 
 
 class ResultError(CNIError, ValueError):
-    """A result cannot be decoded, or not converted to the version asked for."""
+    """A result cannot be decoded, or not converted to the version asked for.
+
+    Attributes:
+        plugin: the type of the plugin that gave it; empty where it is of no plugin's call, as the
+            others are then.
+        command: ADD.
+        exit_code: of the plugin's process.
+        stdout: the beginning of what it printed on stdout.
+        stderr: the end of what it wrote to stderr, where the `Exec` tells.
+    """
+
+    def __init__(
+        self,
+        text: str = "",
+        *,
+        plugin: str = "",
+        command: str = "",
+        exit_code: int | None = None,
+        stdout: str = "",
+        stderr: str = "",
+    ) -> None:
+        super().__init__(_text.shorten(text))
+        self.plugin = plugin
+        self.command = command
+        self.exit_code = exit_code
+        self.stdout = stdout
+        self.stderr = stderr
 
 
 class CacheError(CNIError):

@@ -96,9 +96,7 @@ async def test_the_end_of_a_plugin_does_not_wait_for_a_thread(scripts: Scripts) 
     started = time.monotonic()
     async with anyio.create_task_group() as calls:
         calls.start_soon(call)
-        with anyio.fail_after(20):
-            while not (scripts.folder / "pid").exists() or not scripts.read("pid"):
-                await anyio.sleep(0.005)
+        await scripts.numbers("pid")
         async with busy_threads():
             with anyio.fail_after(20):
                 while not ended:
@@ -115,15 +113,19 @@ async def test_cancelled_while_trio_starts_it(
         skip_on(loop, "only trio starts processes in threads")
     token = pytest.importorskip("trio").lowlevel.current_trio_token()
     scope = anyio.CancelScope()
+    cancelled = threading.Event()
     started: list[int] = []
     real = subprocess.Popen
+
+    def cancel() -> None:
+        scope.cancel()
+        cancelled.set()
 
     def popen(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
         process = real(*args, **kwargs)
         started.append(process.pid)
-        token.run_sync_soon(scope.cancel)
-        while not scope.cancel_called:
-            time.sleep(0.001)
+        token.run_sync_soon(cancel)
+        assert cancelled.wait(20)
         return process
 
     monkeypatch.setattr(subprocess, "Popen", popen)

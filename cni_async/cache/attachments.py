@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from cni_async import _arguments
 from cni_async._concurrently import to_the_end
 from cni_async._text import quote
 from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
@@ -82,7 +83,7 @@ class Attachments:
     def cache_in(self, directory: str | os.PathLike[str] | None) -> FileCache:
         """Return the cache in a directory, the host's by default; always the same one."""
         # Again the last: those that have not been used for longest go.
-        name = os.fspath(directory or "")
+        name = _arguments.optional_path(directory, "cache_dir") or ""
         cache = self._caches.pop(name, None)
         if cache is None:
             cache = FileCache(name) if name else FileCache()

@@ -1,16 +1,22 @@
 """One call of a plugin: with a result, without one, and VERSION (pkg/invoke)."""
 
+import os
 from collections.abc import Mapping
+from functools import partial
+from typing import Final
 
 from cni_async import version
-from cni_async.errors import PluginError
+from cni_async.errors import PluginError, ResultError
 from cni_async.types import Result
 from cni_async.types.create import result_from_plugin
 from cni_async.version import PluginInfo, plugin_supports
 
+from .answer import Answer, read
 from .args import Args, BuiltArgs, DelegateArgs
 from .exec import Exec, default_exec
 
+# Of an answer that is no result, in characters or bytes.
+_STDOUT_HEAD: Final = 64 * 1024
 _VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
 # Plugins built on an old skel want these, whatever the command.
 _VERSION_ARGS = Args(command="VERSION", netns="dummy", ifname="dummy", path=("dummy",))
@@ -36,10 +42,20 @@ async def exec_plugin_with_result(
 
     Raises:
         PluginError: it failed.
-        ResultError: what it printed is no result.
+        ResultError: what it printed is no result; the error has it.
     """
-    stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, _environ(args))
-    return result_from_plugin(version.decode_config_version(netconf), stdout)
+    environ = _environ(args)
+    stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, environ)
+    config_version = version.decode_config_version(netconf)
+    try:
+        return await read(partial(result_from_plugin, config_version), stdout)
+    except ResultError as error:
+        error.plugin = os.path.basename(plugin_path)
+        error.command = (os.environ if environ is None else environ).get("CNI_COMMAND", "")
+        error.exit_code = 0
+        error.stdout = stdout[:_STDOUT_HEAD].decode("utf-8", "replace")
+        error.stderr = stdout.stderr if isinstance(stdout, Answer) else ""
+        raise
 
 
 async def exec_plugin_without_result(
@@ -82,4 +98,4 @@ async def get_version_info(plugin_path: str, exec: Exec | None = None) -> Plugin
         if str(error) == "unknown CNI_COMMAND: VERSION":
             return plugin_supports("0.1.0")
         raise
-    return exec.decode(stdout)
+    return await read(exec.decode, stdout)

@@ -7,7 +7,7 @@ from typing import TypeVar
 import anyio
 
 from cni_async._arguments import require_text
-from cni_async.errors import PluginError, PluginTimeoutError
+from cni_async.errors import PluginError, PluginTimeoutError, ResultError
 from cni_async.types import Result
 from cni_async.version import PluginInfo
 
@@ -75,7 +75,7 @@ class PluginCaller:
                 return await call()
             with anyio.move_on_after(self._timeout):
                 return await call()
-        except PluginError as error:
+        except (PluginError, ResultError) as error:
             # Somebody else's Exec need not know.
             error.plugin = error.plugin or plugin
             error.command = error.command or command

@@ -3,6 +3,7 @@
 import errno
 import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final, Protocol
 
 import anyio
@@ -12,6 +13,7 @@ from cni_async import version
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
 from cni_async.version import PluginInfo
 
+from .answer import Answer, read
 from .failure import describe_status, exit_error, lost_error, start_error
 from .find import find_in_path
 from .process import Outcome, run_process
@@ -116,10 +118,15 @@ class RawExec:
             raise _told(start_error(plugin_path, error), plugin_path, environ) from error
         if self._stderr is not None and outcome.stderr:
             await self._stderr.forward(outcome.stderr)
-        failure = self._error(outcome)
+        failure = await self._error(outcome)
+        stderr = outcome.stderr[-_STDERR_TAIL:].decode("utf-8", "replace")
         if failure is None:
-            return outcome.stdout
-        failure.stderr = outcome.stderr[-_STDERR_TAIL:].decode("utf-8", "replace")
+            if not stderr:
+                return outcome.stdout
+            answer = Answer(outcome.stdout)
+            answer.stderr = stderr  # for whoever cannot make anything of the answer
+            return answer
+        failure.stderr = stderr
         raise _told(failure, plugin_path, environ)
 
     async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
@@ -154,7 +161,7 @@ class RawExec:
             await anyio.sleep(pause)
             pause = min(2 * pause, _BUSY_LAST_PAUSE)
 
-    def _error(self, outcome: Outcome) -> PluginError | None:
+    async def _error(self, outcome: Outcome) -> PluginError | None:
         how = describe_status(outcome.returncode)
         if outcome.survived:
             how = "it is still running, SIGKILL did not end it"
@@ -172,9 +179,10 @@ class RawExec:
                 f"it printed more than {self._max_output} bytes ({how})"
             )
         elif outcome.lost:
-            return lost_error(outcome.stdout)
+            return await read(lost_error, outcome.stdout)
         elif outcome.returncode:
-            return exit_error(outcome.returncode, outcome.stdout, outcome.stderr)
+            explain = partial(exit_error, outcome.returncode, stderr=outcome.stderr)
+            return await read(explain, outcome.stdout)
         else:
             return None
         if outcome.survived or outcome.lost:

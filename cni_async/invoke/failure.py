@@ -1,20 +1,26 @@
 """From how a process ended to the error that libcni would report (invoke.RawExec)."""
 
 import errno
+import json
 import os
+import re
 import signal
 from typing import Any, Final
 
 from cni_async import _json
-from cni_async._text import quote
+from cni_async._text import quote, shorten
 from cni_async.errors import PluginError
 
 from .process import LostTrack
+from .unstartable import explain
 
-# libcni quotes all that a plugin printed. Nobody reads more than this of it.
-_QUOTED_BYTES: Final = 64 * 1024
 _UNPARSABLE: Final = "netplugin failed but error parsing its diagnostic message "
 _UINT: Final = range(2**64)
+# Where an error object is looked for among other output, and how often what looks like one may turn
+# out to be none.
+_SEARCHED_BYTES: Final = 64 * 1024
+_ATTEMPTS: Final = 100
+_OBJECT: Final = re.compile(r'\{\s*"')
 _FIELDS: Final = {"code": "code", "msg": "msg", "details": "details"}
 _FIRST_REAL_TIME: Final = 32
 # Resources that may be there again in a moment.
@@ -54,10 +60,12 @@ def describe_status(returncode: int) -> str:
 
 
 def start_error(path: str, error: OSError | ValueError) -> PluginError:
-    """Describe a plugin that could not be started."""
+    """Describe a plugin that could not be started; a note says more where there is more to say."""
+    note = ""
     if isinstance(error, OSError) and error.errno is not None:
         reason = f"fork/exec {path}: {_as_go_has_it(os.strerror(error.errno))}"
         retryable = error.errno in _TRANSIENT
+        note = explain(path, error.errno)
     else:
         # subprocess refuses what no environment can hold, mostly a NUL.
         nul = "embedded null" in str(error) and "\0" not in path
@@ -66,6 +74,8 @@ def start_error(path: str, error: OSError | ValueError) -> PluginError:
     failure = PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
     refused = isinstance(error, OSError) and error.errno in _REFUSED
     failure.started = isinstance(error, LostTrack) or not refused
+    if note:
+        failure.add_note(f"{path}: {note}")
     return failure
 
 
@@ -103,7 +113,7 @@ def lost_error(stdout: bytes) -> PluginError:
 
 def _unreported(returncode: int, stderr: bytes) -> str:
     if stderr:
-        return f"netplugin failed: {_quoted(stderr)}"
+        return f"netplugin failed: {quote(stderr)}"
     return f"netplugin failed with no error message: {describe_status(returncode)}"
 
 
@@ -112,7 +122,13 @@ def _reported(stdout: bytes) -> PluginError | None:
     try:
         document = _json.loads_pairs(stdout)
     except _json.JSONError as error:
-        return PluginError(_unparsable(stdout, str(error)))
+        # The text is libcni's, which reads all of stdout or nothing.
+        failure = PluginError(_unparsable(stdout, str(error)))
+        reported = _last_error_object(stdout)
+        if reported is not None:
+            failure = PluginError(failure.msg, code=_code(reported["code"]))
+            failure.add_note(f"the plugin's error object: {shorten(json.dumps(reported))}")
+        return failure
     if document is None:
         return None
     if not isinstance(document, _json.Pairs):
@@ -135,6 +151,26 @@ def _reported(stdout: bytes) -> PluginError | None:
     return PluginError(**fields)
 
 
+def _last_error_object(stdout: bytes) -> dict[str, Any] | None:
+    """Return the last object with a code among other output: lines of a log, a result."""
+    text = stdout[-_SEARCHED_BYTES:].decode("utf-8", "replace")
+    decoder = json.JSONDecoder()
+    found: dict[str, Any] | None = None
+    attempts = _ATTEMPTS
+    place = 0
+    while attempts and (start := _OBJECT.search(text, place)) is not None:
+        try:
+            # Read as a whole, so that what is within an object is not taken for another one.
+            document, place = decoder.raw_decode(text, start.start())
+        except (ValueError, RecursionError):
+            attempts -= 1
+            place = start.start() + 1
+            continue
+        if _json.is_object(document) and "code" in document:
+            found = document
+    return found
+
+
 def _code(value: object) -> int:
     """Make the best of a code; whatever it is, the message must not be lost over it."""
     if isinstance(value, float) and value.is_integer():
@@ -147,15 +183,9 @@ def _code(value: object) -> int:
 
 
 def _unparsable(stdout: bytes, reason: str) -> str:
-    return f"{_UNPARSABLE}{_quoted(stdout)}: {reason}"
+    return f"{_UNPARSABLE}{quote(stdout)}: {reason}"
 
 
 def _as_go_has_it(text: str) -> str:
     """Turn "Killed" into "killed", as Go's tables have it, but leave "CPU time limit exceeded"."""
     return text[0].lower() + text[1:] if text[1:2].islower() else text
-
-
-def _quoted(output: bytes) -> str:
-    if len(output) <= _QUOTED_BYTES:
-        return quote(output)
-    return f"{quote(output[:_QUOTED_BYTES])}... ({len(output)} bytes)"

@@ -57,6 +57,8 @@ class Pipes:
 
     Attributes:
         stdin, stdout, stderr: the child's ends; `close_child_ends` once it has them.
+        is_abandoned: this process is a forked child of the one whose pipes, and whose child, they
+            are.
     """
 
     stdin: int
@@ -80,6 +82,8 @@ class Pipes:
         self._pidfd: int | None = None
         self._stdin_end: int | None
         self._over = False
+        self.is_abandoned = False
+        _OPEN.add(self)
         try:
             self.stdin, self._stdin_end = self._pipe()
             self._stdout_end, self.stdout = self._pipe()
@@ -107,6 +111,17 @@ class Pipes:
             self._close(end)
         if self._epoll is not None:
             self._epoll.close()
+        _OPEN.discard(self)
+
+    def abandon(self) -> None:
+        """Close it all in a forked child.
+
+        The plugin's stdin would not end, and its stdout would not break, for as long as the forked
+        child lives.
+        """
+        self.is_abandoned = True
+        self._stdin_end = None
+        self.close()
 
     def watch(self, pid: int) -> int | None:
         """Have `wait` notice at once what the child does, its exit too.
@@ -254,3 +269,15 @@ class Pipes:
             del output[self._limit :]
             raise OutputLimit
         return len(chunk)
+
+
+# Those of the calls that are going on.
+_OPEN: Final = set[Pipes]()
+
+
+def _abandon_in_child() -> None:
+    for pipes in tuple(_OPEN):
+        pipes.abandon()
+
+
+os.register_at_fork(after_in_child=_abandon_in_child)

@@ -246,6 +246,8 @@ async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
     Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
     through the shield; it costs the group its grace, not us our knowledge that it is gone.
     """
+    if pipes.is_abandoned:  # a forked child comes to its end, and the plugin is its parent's
+        return True
 
     async def gone() -> None:
         # What it says while it goes does not matter, but it must not block on saying it.

@@ -36,12 +36,13 @@ async def open_process(
 
 
 class _Start:
-    """Awaits the start of a process on asyncio.
+    """Awaits the start of a process on asyncio, which is over in the turn in which it happens.
 
     asyncio starts the process at once, and makes a task that tells, a turn later, that it is
-    started. `asyncio.run()` cancels all tasks when it ends. If it ends in that turn, the task is
-    cancelled before it has done anything, and the start would wait for it for ever. So this task
-    is made one that cannot be cancelled; it needs no more than that one turn.
+    started. If the event loop ends in that turn, `asyncio.run()` cancels this task before it has
+    done anything, and the start would wait for it for ever. And in a turn a process may have ended
+    and been reaped, so that its status is lost to everybody else. So this task's work is done
+    instead of putting it off; with file descriptors for pipes it does not wait for anything.
     """
 
     def __init__(self, start: Coroutine[Any, Any, anyio.abc.Process]) -> None:
@@ -53,7 +54,7 @@ class _Start:
         try:
             while True:
                 factory = loop.get_task_factory()
-                loop.set_task_factory(_make_uncancellable)
+                loop.set_task_factory(_do_at_once)
                 try:
                     awaited = step()
                 finally:
@@ -69,17 +70,49 @@ class _Start:
             return process
 
 
-class _Uncancellable(asyncio.Task[Any]):
-    """A task that ignores requests to cancel it."""
-
-    def cancel(self, msg: Any | None = None) -> bool:
-        """Do nothing."""
-        return False
-
-
-def _make_uncancellable(
+def _do_at_once(
     loop: asyncio.AbstractEventLoop,
     coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
     **options: Any,
 ) -> "asyncio.Task[Any]":
-    return _Uncancellable(coroutine, loop=loop, **options)
+    """Make a task of a coroutine after its first step, which is mostly its only one."""
+    try:
+        awaited = coroutine.send(None)
+    except StopIteration:
+        coroutine = _nothing()
+    else:
+        coroutine = _rest(coroutine, awaited)
+    return asyncio.Task(coroutine, loop=loop, **options)
+
+
+async def _nothing() -> None:
+    pass
+
+
+async def _rest(
+    coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], awaited: Any
+) -> Any:
+    return await _Rest(coroutine, awaited)
+
+
+class _Rest:
+    """Awaits a coroutine that has come to wait for something already."""
+
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], awaited: Any
+    ) -> None:
+        self._coroutine = coroutine
+        self._awaited = awaited
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        awaited = self._awaited
+        try:
+            while True:
+                try:
+                    yield awaited
+                except BaseException as error:
+                    awaited = self._coroutine.throw(error)
+                else:
+                    awaited = self._coroutine.send(None)
+        except StopIteration as end:
+            return end.value

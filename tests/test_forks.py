@@ -1,0 +1,144 @@
+"""An application that forks while plugins run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.scripts import Scripts
+
+pytestmark = pytest.mark.anyio
+
+ROOT = Path(__file__).parents[1]
+HANG = 60
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    return Scripts(tmp_path)
+
+
+def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: str) -> str:
+    """Call a plugin in a program of its own, which does something once it runs; return its words.
+
+    Args:
+        backend: the event loop.
+        path: the plugin, which makes a file of its name and ".runs".
+        stdin: how many bytes it gets.
+        body: what the program does; `call` is the coroutine of the call.
+    """
+    code = f"""
+        import multiprocessing, os, signal, sys, threading, time
+        import anyio
+        from cni_async.invoke import RawExec
+        children = []
+        {{body}}
+        async def main():
+            call = RawExec(grace=0).exec_plugin({path!r}, bytes({stdin}), None)
+            async def report():
+                with anyio.fail_after(30):
+                    print(len(await call))
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(report)
+                while not os.path.exists({path + ".runs"!r}):
+                    await anyio.sleep(0.01)
+                meanwhile(call)
+                open({path + ".go"!r}, "w").close()
+        backend, options = {backend!r}
+        try:
+            anyio.run(main, backend=backend, backend_options=options)
+        finally:
+            for child in children:
+                os.kill(child, signal.SIGKILL)
+                os.waitpid(child, 0)
+    """
+    done = subprocess.run(
+        [
+            *(sys.executable, "-W", "ignore", "-c"),
+            textwrap.dedent(code).replace("{body}", textwrap.dedent(body)),
+        ],
+        stdout=subprocess.PIPE,
+        text=True,
+        timeout=50,
+        check=True,
+        cwd=ROOT,
+    )
+    return done.stdout
+
+
+FORK = f"""
+    def meanwhile(call):
+        if not (pid := os.fork()):
+            time.sleep({HANG})
+            os._exit(0)
+        children.append(pid)
+"""
+FORK_IN_A_THREAD = f"""
+    def fork():
+        if not (pid := os.fork()):
+            time.sleep({HANG})
+            os._exit(0)
+        children.append(pid)
+    def meanwhile(call):
+        thread = threading.Thread(target=fork)
+        thread.start()
+        thread.join()
+"""
+MULTIPROCESSING = f"""
+    def meanwhile(call):
+        process = multiprocessing.get_context("fork").Process(target=time.sleep, args=({HANG},))
+        process.start()
+        children.append(process.pid)
+"""
+# What the end of a forked child may do to what it has of its parent's.
+CLOSE_IN_CHILD = """
+    def meanwhile(call):
+        if not (pid := os.fork()):
+            try:
+                call.close()
+            finally:
+                os._exit(0)
+        os.waitpid(pid, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    "body",
+    [FORK, FORK_IN_A_THREAD, MULTIPROCESSING],
+    ids=["fork", "fork-in-a-thread", "multiprocessing"],
+)
+async def test_stdin_ends_though_a_forked_child_lives(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], body: str
+) -> None:
+    """More than a pipe holds is on its way when it is forked."""
+    plugin = f"{scripts.folder}/plugin"
+    path = scripts.sh(
+        f"touch {plugin}.runs; until [ -e {plugin}.go ]; do sleep 0.01; done; exec cat"
+    )
+    assert program(anyio_backend, path, 200000, body) == "200000\n"
+
+
+async def test_a_forked_child_ends_no_plugin(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
+) -> None:
+    """It is its parent's, whatever becomes of the coroutine that waits for it in the child."""
+    plugin = f"{scripts.folder}/plugin"
+    path = scripts.sh(
+        f"touch {plugin}.runs; until [ -e {plugin}.go ]; do sleep 0.01; done; echo done"
+    )
+    assert program(anyio_backend, path, 2, CLOSE_IN_CHILD) == "5\n"
+
+
+def test_nothing_is_kept() -> None:
+    """Pipes that are closed are forgotten."""
+    from cni_async.invoke import pipes
+
+    made = pipes.Pipes(b"", 10)
+    assert made in pipes._OPEN
+    made.close()
+    assert not pipes._OPEN
