@@ -383,7 +383,7 @@ async def test_half_a_character_is_not_recorded() -> None:
         RuntimeConf("c1", "/\ud800", "eth0"),
         RuntimeConf("c1", "", "e", args={"K": "\ud800"}),
     ):
-        with pytest.raises(ArgsError, match="^.* cannot carry .*surrogates not allowed$"):
+        with pytest.raises(ArgsError, match=r"^.* cannot carry .*surrogates not allowed$"):
             await fake.cni.add_network_list(NET, rt)
     assert not fake.exec.calls
 

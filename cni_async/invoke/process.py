@@ -166,7 +166,9 @@ async def _start(
     async def start() -> None:
         nonlocal child
         try:
-            process = await open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
+            process, pidfd = await open_process(
+                path, environ, pipes.stdin, pipes.stdout, pipes.stderr
+            )
         except RuntimeError as error:
             if "start new thread" in str(error):  # trio starts processes in threads
                 raise no_thread() from error
@@ -174,7 +176,7 @@ async def _start(
         child = Child(process)
         pipes.close_child_ends()
         # At once: the number of a child that somebody else reaps may soon be another process's.
-        child.pidfd = pipes.watch(process.pid)
+        child.pidfd = pipes.watch(process.pid, pidfd)
 
     try:
         if in_asyncio_task():
