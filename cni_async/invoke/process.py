@@ -27,6 +27,7 @@ from cni_async._uncut import in_asyncio_task, uncut
 
 from .child import Child, on_uvloop
 from .pipes import OutputLimit, Pipes
+from .spawning import RACING, one_at_a_time
 
 _log = logging.getLogger(__name__)
 
@@ -157,17 +158,21 @@ async def _start(
     async def start() -> None:
         nonlocal child
         try:
-            process = await anyio.open_process(
-                [path],
-                stdin=pipes.stdin,
-                stdout=pipes.stdout,
-                stderr=pipes.stderr,
-                env=None if environ is None else dict(environ),  # uvloop takes no other
-                start_new_session=True,
+            process = await one_at_a_time(
+                anyio.open_process(
+                    [path],
+                    stdin=pipes.stdin,
+                    stdout=pipes.stdout,
+                    stderr=pipes.stderr,
+                    env=None if environ is None else dict(environ),  # uvloop takes no other
+                    start_new_session=True,
+                )
             )
         except RuntimeError as error:
             if "start new thread" in str(error):  # trio starts processes in threads
                 raise no_thread() from error
+            if "Racing with another loop" in str(error):  # of the application's own
+                raise OSError(errno.EAGAIN, RACING) from error
             raise
         child = Child(process)
         pipes.close_child_ends()
