@@ -337,5 +337,5 @@ async def test_another_thread_starts_a_process(
     assert str(caught.value) == (f"{NO_MESSAGE}fork/exec {path}: resource temporarily unavailable")
     assert caught.value.retryable
     assert caught.value.__notes__ == [
-        f"{path}: uvloop starts processes in one thread at a time only; another thread did just then"
+        f"{path}: uvloop starts processes in one thread at a time; another one did just then"
     ]

@@ -14,7 +14,7 @@ from .child import on_uvloop
 
 _T = TypeVar("_T")
 
-RACING: Final = "uvloop starts processes in one thread at a time only; another thread did just then"
+RACING: Final = "uvloop starts processes in one thread at a time; another one did just then"
 
 _lock = threading.Lock()
 
