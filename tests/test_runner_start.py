@@ -241,7 +241,6 @@ async def test_event_loops_in_threads(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
     """Calls and cancellations work in any thread, and in several at a time."""
-    skip_on("uvloop", "uvloop starts processes in one thread at a time only")
     path = scripts.sh("exec cat", "fast")
     slow = scripts.sh(f"exec sleep {HANG}", "slow")
     failures: list[BaseException] = []
@@ -295,3 +294,48 @@ async def test_no_standard_streams(
     process = subprocess.run(command, env=environ, timeout=30, check=False)
     assert scripts.read("log") == "done\n" * 2
     assert process.returncode == 0
+
+
+async def test_starts_in_many_threads(
+    scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
+) -> None:
+    """Also on uvloop, which refuses a second one at the same moment and then loses descriptors."""
+    path = scripts.sh("exec cat")
+    failures: list[BaseException] = []
+
+    async def work() -> None:
+        for _ in range(20):
+            assert await RawExec().exec_plugin(path, b"{}", None) == b"{}"
+
+    def thread() -> None:
+        backend, options = anyio_backend
+        try:
+            anyio.run(work, backend=backend, backend_options=options)
+        except BaseException as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=thread) for _ in range(6)]
+    for each in threads:
+        each.start()
+    while any(each.is_alive() for each in threads):
+        await anyio.sleep(0.01)
+    assert not failures
+
+
+async def test_another_thread_starts_a_process(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On uvloop one of the application's own can be in the way: worth another try."""
+
+    async def race(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("Racing with another loop to spawn a process.")
+
+    monkeypatch.setattr(anyio, "open_process", race)
+    path = scripts.sh("exit")
+    with pytest.raises(PluginError) as caught:
+        await run(path)
+    assert str(caught.value) == (f"{NO_MESSAGE}fork/exec {path}: resource temporarily unavailable")
+    assert caught.value.retryable
+    assert caught.value.__notes__ == [
+        f"{path}: uvloop starts processes in one thread at a time; another one did just then"
+    ]

@@ -27,6 +27,7 @@ from cni_async._uncut import in_asyncio_task, uncut
 
 from .child import Child, on_uvloop
 from .pipes import OutputLimit, Pipes
+from .spawning import RACING, one_at_a_time
 from .start_anyio import open_process
 
 _log = logging.getLogger(__name__)
@@ -166,12 +167,14 @@ async def _start(
     async def start() -> None:
         nonlocal child
         try:
-            process, pidfd = await open_process(
-                path, environ, pipes.stdin, pipes.stdout, pipes.stderr
+            process, pidfd = await one_at_a_time(
+                open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
             )
         except RuntimeError as error:
             if "start new thread" in str(error):  # trio starts processes in threads
                 raise no_thread() from error
+            if "Racing with another loop" in str(error):  # of the application's own
+                raise OSError(errno.EAGAIN, RACING) from error
             raise
         child = Child(process)
         pipes.close_child_ends()
