@@ -6,10 +6,10 @@ import asyncio
 import subprocess
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, cast
 
 import anyio
 import anyio.to_thread
@@ -23,6 +23,7 @@ from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait
 pytestmark = pytest.mark.anyio
 
 HANG = 60
+POPEN: Final = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
 # What a slow machine may add to any wait.
 SLACK = 5.0
 
@@ -115,14 +116,13 @@ async def test_cancelled_while_trio_starts_it(
     scope = anyio.CancelScope()
     cancelled = threading.Event()
     started: list[int] = []
-    real = subprocess.Popen
 
     def cancel() -> None:
         scope.cancel()
         cancelled.set()
 
     def popen(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
-        process = real(*args, **kwargs)
+        process = POPEN(*args, **kwargs)
         started.append(process.pid)
         token.run_sync_soon(cancel)
         assert cancelled.wait(20)

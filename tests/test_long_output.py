@@ -6,6 +6,7 @@ import json
 import random
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -280,7 +281,9 @@ async def test_what_is_told_of_it(scripts: Scripts) -> None:
 @pytest.mark.anyio
 async def test_an_exec_that_tells_no_stderr(scripts: Scripts) -> None:
     class Own(DefaultExec):
-        async def exec_plugin(self, *args: Any) -> bytes:
+        async def exec_plugin(
+            self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+        ) -> bytes:
             return b"garbage"
 
     with pytest.raises(ResultError) as caught:

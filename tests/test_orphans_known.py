@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import anyio
 import pytest
@@ -29,6 +29,7 @@ SHELL: Final = os.path.realpath("/bin/sh")
 LONG: Final = 30.0
 
 Start = Callable[..., "subprocess.Popen[bytes]"]
+POPEN: Final = cast("Start", subprocess.Popen)
 
 
 @pytest.fixture
@@ -56,8 +57,7 @@ def start(folder: Path) -> Iterator[Start]:
             "CNI_PATH": str(folder) if cni_path is None else cni_path,
         }
         pipe = subprocess.PIPE
-        start_process: Callable[..., subprocess.Popen[bytes]] = subprocess.Popen
-        process = start_process(
+        process = POPEN(
             [*map(str, words)],
             env=options.pop("env", environ),
             stdin=pipe,

@@ -18,7 +18,6 @@ from contextlib import ExitStack, closing, suppress
 from typing import Final
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 import msgspec
 

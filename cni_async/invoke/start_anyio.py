@@ -161,8 +161,9 @@ if sys.version_info < (3, 12):
         @contextmanager
         def around_step(self) -> Generator[None]:
             """Have asyncio tell of the children that it starts during a block."""
-            policy = asyncio.get_event_loop_policy()
-            real = policy.get_child_watcher()
+            # Deprecated only in later Pythons.
+            policy: Any = asyncio.get_event_loop_policy()  # pyright: ignore[reportDeprecated]
+            real: asyncio.AbstractChildWatcher = policy.get_child_watcher()
             policy.set_child_watcher(_Watcher(real, self._open))
             try:
                 yield

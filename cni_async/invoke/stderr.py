@@ -204,7 +204,8 @@ def _log_blocks() -> bool:
     while logger is not None:
         for handler in logger.handlers:
             found = True
-            if isinstance(handler, logging.StreamHandler) and _is_full(handler.stream):
+            stream: Any = getattr(handler, "stream", None)
+            if isinstance(handler, logging.StreamHandler) and _is_full(stream):
                 return True
         logger = logger.parent if logger.propagate else None
     return not found and _is_full(sys.stderr)

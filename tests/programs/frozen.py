@@ -143,7 +143,7 @@ async def run(node: Node) -> None:
 def main() -> None:
     """Do it in the event loop that the command line names."""
     backend, options = LOOPS[sys.argv[1]]
-    vars(disk)["_WAIT"] = WAIT
+    setattr(disk, "_WAIT", WAIT)  # noqa: B010 - it is Final to type checkers
     with (
         tempfile.TemporaryDirectory() as name,
         mounted(Path(name, "image"), Path(name, "mount")) as problem,
