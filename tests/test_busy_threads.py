@@ -116,14 +116,18 @@ async def test_cancelled_while_trio_starts_it(
     token = pytest.importorskip("trio").lowlevel.current_trio_token()
     scope = anyio.CancelScope()
     started: list[int] = []
+    cancelled = threading.Event()
     real = subprocess.Popen
+
+    def cancel() -> None:
+        scope.cancel()
+        cancelled.set()
 
     def popen(*args: Any, **kwargs: Any) -> subprocess.Popen[bytes]:
         process = real(*args, **kwargs)
         started.append(process.pid)
-        token.run_sync_soon(scope.cancel)
-        while not scope.cancel_called:
-            time.sleep(0.001)
+        token.run_sync_soon(cancel)
+        assert cancelled.wait(20)
         return process
 
     monkeypatch.setattr(subprocess, "Popen", popen)
