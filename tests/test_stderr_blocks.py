@@ -118,7 +118,7 @@ async def test_stderr_that_nobody_reads(
         until(lambda: len(caplog.records) == 2, "nobody says that it goes on")
         assert (
             caplog.messages[1]
-            == f"stderr of plugins is being read again; {20 * 3 + 4} bytes were dropped"
+            == f"stderr of plugins is read again; {20 * 3 + 4} bytes were dropped"
         )
         until(lambda: not stderr_module._PROCESS_STDERR._is_working, "the thread does not end")
         assert await default_exec().exec_plugin(path, b"", None) == b"done\n"

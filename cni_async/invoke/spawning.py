@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    # The thread that holds it in the parent does not exist in the child, and would never release it.
+    # The thread that holds it in the parent does not exist in the child, and never releases it.
     global _lock
     _lock = threading.Lock()
 

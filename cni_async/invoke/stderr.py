@@ -172,9 +172,7 @@ class Forwarder:
                 if piece.is_given_up:  # and taken all the same
                     dropped -= len(piece.data)
             if dropped:
-                _log.warning(
-                    "stderr of plugins is being read again; %d bytes were dropped", dropped
-                )
+                _log.warning("stderr of plugins is read again; %d bytes were dropped", dropped)
 
     def _drop(self, piece: _Piece) -> None:
         with self._lock:
