@@ -265,7 +265,7 @@ def _without_halves(text: str) -> str:
 
 
 def _decode(data: bytes) -> str:
-    """Decode as Go does: one U+FFFD for each byte that is no UTF-8; "replace" has one for several.
+    """Decode as Go does: one U+FFFD for each byte of invalid UTF-8; "replace" has one for several.
 
     In a few steps that each are quick however many such bytes there are.
     """

@@ -19,7 +19,7 @@ _ESCAPES = {
 }
 
 
-# libcni quotes all that there is. Nobody reads more than this of it.
+# libcni quotes the whole text. This much is enough to recognise it in a log.
 LONGEST: Final = 64 * 1024
 
 
@@ -38,7 +38,7 @@ def quote(text: str | bytes) -> str:
 
 
 def shorten(text: str) -> str:
-    """Cut off what nobody reads of an error's text."""
+    """Shorten an error's text to its first `LONGEST` characters, and say how many there were."""
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST]}... ({len(text)} characters)"

@@ -105,10 +105,18 @@ def answers(
         timeout: of each call, in seconds.
         ignored: whether the program is started with SIGCHLD ignored.
     """
+    folder = f"{Path(paths[0]).parent}/watched-"
     code = f"""
         import errno, os, signal, threading, time
         import anyio
         from cni_async.invoke import RawExec
+        from cni_async.invoke.pipes import Pipes
+        watch = Pipes.watch
+        def watch_and_tell(self, pid):
+            pidfd = watch(self, pid)
+            open({folder!r} + str(pid), "w").close()
+            return pidfd
+        Pipes.watch = watch_and_tell
         {{prepare}}
         async def call(path):
             try:
@@ -169,10 +177,16 @@ ENDINGS = {
 }
 
 
+def until_watched(scripts: Scripts) -> str:
+    """Return what a plugin does first to live until there is a pidfd of it."""
+    return f"until [ -e {scripts.folder}/watched-$$ ]; do sleep 0.01; done"
+
+
 def endings(scripts: Scripts) -> list[str]:
-    """Make the plugins, which live for as long as it takes to look at them."""
+    """Make the plugins."""
     return [
-        scripts.sh(f"sleep 0.05; {body}", f"plugin-{number}") for number, body in enumerate(ENDINGS)
+        scripts.sh(f"{until_watched(scripts)}; {body}", f"plugin-{number}")
+        for number, body in enumerate(ENDINGS)
     ]
 
 
@@ -245,7 +259,7 @@ async def test_nobody_tells_the_event_loop(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
     """An application's handler of SIGCHLD in place of uvloop's: the child is reaped in the end."""
-    path = scripts.sh("sleep 0.05; echo done")
+    path = scripts.sh(f"{until_watched(scripts)}; echo done")
     assert answers(anyio_backend, UNHEARD, [path] * 3) == ["done"] * 3
 
 

@@ -111,14 +111,14 @@ async def test_stderr_that_nobody_reads(
         assert caught.value.stderr == "why\n"
         assert threading.active_count() <= threads
         assert [record.name for record in caplog.records] == ["cni_async.invoke.exec"]
-        assert caplog.messages == ["stderr of plugins is dropped: nobody takes it"]
+        assert caplog.messages == ["stderr of plugins is dropped: it is not being read"]
         # It is read again, and what was being written when nobody did comes through.
         assert pipe.read() == bytes(pipe.filled)
         assert pipe.read() == b"hi\n"
         until(lambda: len(caplog.records) == 2, "nobody says that it goes on")
         assert (
             caplog.messages[1]
-            == f"stderr of plugins is taken again; {20 * 3 + 4} bytes were dropped"
+            == f"stderr of plugins is read again; {20 * 3 + 4} bytes were dropped"
         )
         until(lambda: not stderr_module._PROCESS_STDERR._is_working, "the thread does not end")
         assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
@@ -155,7 +155,7 @@ async def test_calls_at_once(scripts: Scripts, caplog: pytest.LogCaptureFixture)
     assert time.monotonic() - started < stderr_module._PATIENCE + 2 * SLACK
     assert answers == [b"done\n"] * 20
     assert most == 1
-    assert caplog.messages == ["stderr of plugins is dropped: nobody takes it"]
+    assert caplog.messages == ["stderr of plugins is dropped: it is not being read"]
     release.set()
     until(lambda: threading.active_count() <= threads, "a thread is left")
     assert taken == [b"hi\n"]
@@ -241,7 +241,7 @@ async def test_no_thread_can_be_started(
     forwarder = stderr_module.forwarder(Sink())
     await forwarder.forward(b"lost")
     assert not taken
-    assert caplog.messages == ["stderr of plugins is dropped: nobody takes it"]
+    assert caplog.messages == ["stderr of plugins is dropped: it is not being read"]
     monkeypatch.undo()
     await forwarder.forward(b"hi")
     assert taken == [b"hi"]

@@ -15,7 +15,7 @@ from .answer import Answer, read
 from .args import Args, BuiltArgs, DelegateArgs
 from .exec import Exec, default_exec
 
-# Of an answer that is no result, in characters or bytes.
+# How many bytes of an unreadable answer its error keeps.
 _STDOUT_HEAD: Final = 64 * 1024
 _VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
 # Plugins built on an old skel want these, whatever the command.

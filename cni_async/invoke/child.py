@@ -1,9 +1,9 @@
 """How a child ended, as the kernel tells it, and not only as the event loop does.
 
-The event loop reaps the child, and somebody else may be faster: a PID 1 that reaps whatever it
-finds, a thread in waitpid(-1), or the kernel itself where SIGCHLD is ignored. `subprocess`, and
+The event loop reaps the child, unless something else is faster: a PID 1 that reaps all children, a
+thread in waitpid(-1), or the kernel itself where SIGCHLD is ignored. `subprocess`, and
 so trio, then reports exit code 0, asyncio reports 255, and uvloop never reports an end. So the
-kernel is asked before anybody reaps where that is possible, and afterwards through the pidfd,
+kernel is asked before the child is reaped where that is possible, and afterwards through the pidfd,
 which keeps the status since Linux 6.15.
 """
 
@@ -54,19 +54,19 @@ class Started(Protocol):
 
 
 class Child:
-    """A child process, until it is reaped and for as long as anybody asks how it ended.
+    """A child process and how it ended.
 
     Attributes:
         pid: its process ID.
         pidfd: refers to it, where one could be had; not ours to close.
-        lost: it is over, and nobody can tell any more how it ended; `returncode` is meaningless.
+        lost: it is over, and its exit status is unknown; `returncode` is meaningless then.
     """
 
     def __init__(self, process: Started) -> None:
         """Take charge of a child that has just been started.
 
         Args:
-            process: how the event loop sees it; nobody else may ask it for the `returncode`.
+            process: how the event loop sees it; only this object may read its `returncode`.
         """
         self._process = process
         self._told: int | None = None
@@ -142,7 +142,7 @@ class Child:
         return self._gone and on_uvloop()
 
     def _reap(self) -> None:
-        # Somebody has taken from the event loop what tells it of the end of children.
+        # The application has replaced the handler of SIGCHLD that the event loop relies on.
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
 
@@ -166,7 +166,7 @@ def _peek(pid: int, pidfd: int | None) -> int | None:
     """Return how a child ended, without reaping it; None as long as it runs.
 
     Raises:
-        ChildProcessError: somebody has reaped it.
+        ChildProcessError: it has been reaped.
     """
     how = os.WEXITED | os.WNOHANG | os.WNOWAIT
     try:

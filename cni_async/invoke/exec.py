@@ -124,7 +124,7 @@ class RawExec:
             if not stderr:
                 return outcome.stdout
             answer = Answer(outcome.stdout)
-            answer.stderr = stderr  # for whoever cannot make anything of the answer
+            answer.stderr = stderr  # for the error, if the answer cannot be read
             return answer
         failure.stderr = stderr
         raise _told(failure, plugin_path, environ)

@@ -94,7 +94,7 @@ def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:
 
 
 def lost_error(stdout: bytes) -> PluginError:
-    """Describe a plugin of which nobody can tell whether it failed.
+    """Describe a plugin whose exit status is unknown.
 
     Args:
         stdout: what it printed; an error object there is told, too.

@@ -51,7 +51,7 @@ class Outcome(msgspec.Struct, frozen=True):
         timed_out: it was ended because its time was up.
         flooded: it was ended because it printed too much.
         survived: not even SIGKILL ended it in time; `returncode` is meaningless then.
-        lost: nobody can tell how it ended; `returncode` is meaningless then.
+        lost: its exit status is unknown; `returncode` is meaningless then.
     """
 
     returncode: int
@@ -177,7 +177,7 @@ async def _start(
             raise
         child = Child(process)
         pipes.close_child_ends()
-        # At once: the number of a child that somebody else reaps may soon be another process's.
+        # At once: once something else has reaped the child, its number may be another process's.
         child.pidfd = pipes.watch(process.pid, pidfd)
 
     try:
@@ -190,7 +190,7 @@ async def _start(
             begun()
     except ProcessLookupError:
         # No program fails to start like that. asyncio wants a pidfd of the child at once, and it
-        # is too late for that if somebody else has reaped it.
+        # is too late for that if something else has reaped it.
         return None
     except BaseException:
         if child is not None:
@@ -236,7 +236,7 @@ async def _look_after(process: Child, pipes: Pipes) -> None:
     """Wait for the child to exit, fill and empty its pipes meanwhile."""
     while process.returncode is None:
         if process.is_over or await pipes.wait():
-            # Whoever reaps it, the event loop or its watcher's thread, is about to.
+            # The event loop, or its watcher's thread, is about to reap it.
             await process.wait()
 
 

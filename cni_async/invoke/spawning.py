@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    # Whoever holds it in the parent of a fork is not there in the child, and never lets go of it.
+    # The thread that holds it in the parent does not exist in the child, and never releases it.
     global _lock
     _lock = threading.Lock()
 

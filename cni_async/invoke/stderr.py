@@ -1,7 +1,7 @@
 """Where what plugins print on stderr goes, which must not hold up a call: it may block for ever.
 
-Nobody need read the pipe or the terminal that this process's stderr is. So a thread writes, one
-for each writer, and a call waits for it for a moment only.
+The pipe or terminal behind this process's stderr may be full for ever. So a thread writes, one for
+each writer, and a call waits for it only for a moment.
 """
 
 import contextvars
@@ -134,7 +134,7 @@ class Forwarder:
             raise piece.error
 
     def _add(self, piece: _Piece) -> bool:
-        """Queue a piece; tell whether there is somebody to take it."""
+        """Queue a piece; tell whether the writer is going to take it."""
         with self._lock:
             since = self._busy_since
             if since is not None and time.monotonic() - since >= _PATIENCE:
@@ -172,7 +172,7 @@ class Forwarder:
                 if piece.is_given_up:  # and taken all the same
                     dropped -= len(piece.data)
             if dropped:
-                _log.warning("stderr of plugins is taken again; %d bytes were dropped", dropped)
+                _log.warning("stderr of plugins is read again; %d bytes were dropped", dropped)
 
     def _drop(self, piece: _Piece) -> None:
         with self._lock:
@@ -181,11 +181,11 @@ class Forwarder:
             piece.is_given_up = True
             is_first = not self._dropped
             self._dropped += len(piece.data)
-            # It is there no more if it is being written, of which nobody knows how far that is.
+            # A piece that is being written is not in the queue any more; it may come through later.
             with suppress(ValueError):
                 self._waiting.remove(piece)
         if is_first and not _log_blocks():
-            _log.warning("stderr of plugins is dropped: nobody takes it")
+            _log.warning("stderr of plugins is dropped: it is not being read")
 
 
 _FORWARDERS: Final = WeakSet[Forwarder]()
@@ -222,7 +222,7 @@ def _is_full(stream: Any) -> bool:
 
 
 def _forget_in_child() -> None:
-    # Whoever holds the locks in the parent of a fork is not there in the child, and never lets go.
+    # A thread that holds one of the locks in the parent does not exist in the child.
     global _one_at_a_time
     _one_at_a_time = threading.Lock()
     for each in tuple(_FORWARDERS):

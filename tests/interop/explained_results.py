@@ -111,6 +111,13 @@ _UNREADABLE: Final = re.compile(
 )
 
 
+_MORE_THAN_JSON: Final = re.compile(
+    r'netplugin failed but error parsing its diagnostic message "(?:[^"\\]|\\.)*code'
+    r'(?:[^"\\]|\\.)*": (?:invalid character .*|unexpected end of JSON input)',
+    re.DOTALL,
+)
+
+
 def _odd_code(case: Case) -> Same | None:
     """We keep the message where the code is no uint."""
     unreadable = _UNREADABLE.fullmatch(case.go_text)
@@ -131,6 +138,15 @@ def _odd_code_besides(case: Case) -> Same | None:
     return _without_code(case.go_form), _without_code(case.our_form)
 
 
+def _among_output(case: Case) -> Same | None:
+    """We read the code of an object that is not all there is on stdout."""
+    if case.op != "exec_plugin" or not (case.go_form[0] == case.our_form[0] == "error"):
+        return None
+    if not _MORE_THAN_JSON.fullmatch(case.go_text) or case.go_form[3] or not case.our_form[3]:
+        return None
+    return _without_code(case.go_form), _without_code(case.our_form)
+
+
 def _without_code(form: Any) -> Any:
     kind, text, type_, _, *rest = form
     return (kind, text, type_, 0, *rest)
@@ -146,5 +162,6 @@ REWRITES: Final[tuple[tuple[str, Rewrite], ...]] = (
     ("error-objects", _empty_error),
     ("error-objects", _odd_code),
     ("error-objects", _odd_code_besides),
+    ("among-output", _among_output),
     ("first-mistake", _first_mistake),
 )
