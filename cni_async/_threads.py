@@ -95,9 +95,9 @@ class Visit:
     def __init__(self, threads: Threads | None) -> None:
         """Say where."""
         self.threads = threads
-        self.since = time.monotonic()
-        self.given_up = False
-        self.unwanted = False
+        self.since: float = time.monotonic()
+        self.given_up: bool = False
+        self.unwanted: bool = False
         self.wake: Callable[[], None] | None = None
 
     def go_on(self) -> None:

@@ -58,7 +58,7 @@ class Listing:
         self._container_id = container_id
         self._names: Iterator[str] | None = None
         self.found: list[NetworkAttachment] = []
-        self.is_over = False
+        self.is_over: bool = False
 
     def go_on(self, visit: Visit) -> None:
         """Read on for a while."""

@@ -73,9 +73,9 @@ class Child:
         self._gone = False
         self._over_since: float | None = None
         self._returncode: int | None = None
-        self.pid = process.pid
+        self.pid: int = process.pid
         self.pidfd: int | None = None
-        self.lost = False
+        self.lost: bool = False
 
     @property
     def is_over(self) -> bool:

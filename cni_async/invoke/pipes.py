@@ -82,7 +82,7 @@ class Pipes:
         self._pidfd: int | None = None
         self._stdin_end: int | None
         self._over = False
-        self.is_abandoned = False
+        self.is_abandoned: bool = False
         _OPEN.add(self)
         try:
             self.stdin, self._stdin_end = self._pipe()
