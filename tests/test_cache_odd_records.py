@@ -149,7 +149,7 @@ async def test_deeply_nested_in_memory(make: Callable[[int], bytes]) -> None:
         assert not cache.records
 
 
-@pytest.mark.parametrize("depth", [100, 500, 900])
+@pytest.mark.parametrize("depth", [100, 500, 700])
 async def test_deeply_nested_where_the_stack_is_deep_already(tmp_path: Path, depth: int) -> None:
     node = Node(tmp_path)
     node.put(with_deep("capabilityArgs", 600))

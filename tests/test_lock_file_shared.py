@@ -102,11 +102,12 @@ async def test_a_thousand_who_wait_cost_little(
 
     async def wait_cheaply() -> None:
         """Wait until half a second takes less than a seventh of it."""
+        most = 0.07 if sys.gettrace() is None else 0.2  # coverage takes its share
         with anyio.fail_after(PATIENCE):
             while True:
                 before = time.process_time()
                 await anyio.sleep(0.5)
-                if time.process_time() - before < 0.07:
+                if time.process_time() - before < most:
                     return
 
     program = (ALL_OF_IT,) if behind == "all" else ()

@@ -13,7 +13,7 @@ import anyio
 import pytest
 
 from cni_async import CNIConfig, DefaultExec, GCArgs, RuntimeConf
-from cni_async.invoke import namespace
+from cni_async._threads import Threads
 from cni_async.invoke.namespace import is_something_else
 from tests.support.chains import network, runtime
 from tests.support.recorder import Answer, Recorder
@@ -207,9 +207,9 @@ async def test_a_file_system_that_does_not_answer(
 async def test_no_thread_to_be_had(
     monkeypatch: pytest.MonkeyPatch, cni: CNIConfig, recorder: Recorder, tmp_path: Path
 ) -> None:
-    async def in_thread(*_: object, **__: object) -> bool:
+    async def visit(*_: object) -> bool:
         raise OSError
 
-    monkeypatch.setattr(namespace, "in_thread", in_thread)
+    monkeypatch.setattr(Threads, "visit", visit)
     await cni.del_network_list(NET, at(tmp_path))
     assert sent(recorder) == {str(tmp_path)}

@@ -26,6 +26,8 @@ class Place:
 # By device and inode, and by path without symbolic links. A place that a path stood for before the
 # directory was made is the same place afterwards.
 _PLACES: Final = WeakValueDictionary[Hashable, Place]()
+# A look-up that adds what is missing is several steps, and comes from several threads.
+_placing = threading.Lock()
 
 
 def place_of(path: str) -> Place:
@@ -37,11 +39,9 @@ def place_of(path: str) -> Place:
     except ValueError:  # a NUL, or half a character
         return _known(path)
     inode = (found.st_dev, found.st_ino)
-    place = _PLACES.get(inode)
-    if place is None:
-        place = _known(os.path.realpath(path))
-        place = _PLACES.setdefault(inode, place)
-    return place
+    with _placing:
+        place = _PLACES.get(inode)
+    return place or _known(os.path.realpath(path), inode)
 
 
 def place_named(path: str) -> Place:
@@ -49,8 +49,10 @@ def place_named(path: str) -> Place:
     return _known(path)
 
 
-def _known(path: str) -> Place:
-    return _PLACES.setdefault(path, Place())
+def _known(path: str, inode: Hashable = None) -> Place:
+    with _placing:
+        place = _PLACES.setdefault(path, Place())
+        return place if inode is None else _PLACES.setdefault(inode, place)
 
 
 class BusyError(Exception):
@@ -127,8 +129,9 @@ def disown(place: Place, name: str) -> None:
 
 def _forget_in_child() -> None:
     # Its parent's threads are not there, and may have held the lock.
-    global _turns
+    global _turns, _placing
     _turns = _Turns()
+    _placing = threading.Lock()
 
 
 os.register_at_fork(after_in_child=_forget_in_child)

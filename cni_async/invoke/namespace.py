@@ -13,9 +13,8 @@ from contextlib import suppress
 from typing import Final
 
 import anyio
-import anyio.lowlevel
 
-from cni_async._threads import in_thread
+from cni_async._threads import Threads
 
 _log = logging.getLogger(__name__)
 
@@ -24,9 +23,7 @@ _OWN: Final = "/proc/self/ns/net"
 _PATIENCE: Final = 1.0
 # Nothing can be at such a path. ENOENT is not among them: plugins know what a missing file means.
 _NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-# Of the running event loop; each takes microseconds.
-_AT_ONCE: Final = 8
-_LIMITER: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("cni_async.namespaces")
+_THREADS: Final = Threads(at_once=8, most_stuck=16)
 
 
 async def namespace_for_del(path: str) -> str:
@@ -38,8 +35,8 @@ async def namespace_for_del(path: str) -> str:
         return path
     wrong = False
     with anyio.move_on_after(_PATIENCE):
-        with suppress(OSError):  # there is no thread to be had
-            wrong = await in_thread(is_something_else, path, limiter=_limiter())
+        with suppress(OSError):  # there is no thread for it, or too many are stuck
+            wrong = await _THREADS.visit(lambda _: is_something_else(path))
     if not wrong:
         return path
     _log.warning("%s is no network namespace; DEL goes on without it", path)
@@ -58,11 +55,3 @@ def is_something_else(path: str) -> bool:
         return error.errno in _NOWHERE
     except ValueError:  # a NUL, or half a character
         return True
-
-
-def _limiter() -> anyio.CapacityLimiter:
-    try:
-        return _LIMITER.get()
-    except LookupError:
-        _LIMITER.set(limiter := anyio.CapacityLimiter(_AT_ONCE))
-        return limiter

@@ -123,15 +123,11 @@ class Pipes:
         self._stdin_end = None
         self.close()
 
-    def watch(self, pid: int, pidfd: int | None = None) -> int | None:
+    def watch(self, pid: int) -> int | None:
         """Have `wait` notice at once what the child does, its exit too.
 
         Where that cannot be had (an old kernel, some sandboxes, no file descriptors left), `wait`
         looks again and again.
-
-        Args:
-            pid: the child's.
-            pidfd: of the child, which `close` closes; opened here by default.
 
         Returns:
             a pidfd of the child, which `close` closes; None where it cannot be had.
@@ -140,7 +136,7 @@ class Pipes:
             RuntimeError: a mistake in here.
         """
         try:
-            self._pidfd = _pidfd_open(pid) if pidfd is None else pidfd
+            self._pidfd = _pidfd_open(pid)
         except ProcessLookupError:
             self._over = True  # it was quick, and so was who reaped it
             return None

@@ -114,8 +114,12 @@ async def _run(
     with closing(Pipes(stdin_data, max_output)) as pipes:
         process = await _start(path, environ, pipes, grace, begun)
         if process is None:
-            pipes.drain()
-            return Outcome(0, pipes.stdout_data, pipes.stderr_data, lost=True)
+            flooded = False
+            try:
+                pipes.drain()
+            except OutputLimit:
+                flooded = True
+            return Outcome(0, pipes.stdout_data, pipes.stderr_data, flooded=flooded, lost=True)
         timed_out = flooded = survived = False
         try:
             if timeout is None:
@@ -166,7 +170,7 @@ async def _start(
     async def start() -> None:
         nonlocal child
         try:
-            process, pidfd = await one_at_a_time(
+            process = await one_at_a_time(
                 open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
             )
         except RuntimeError as error:
@@ -178,7 +182,7 @@ async def _start(
         child = Child(process)
         pipes.close_child_ends()
         # At once: once something else has reaped the child, its number may be another process's.
-        child.pidfd = pipes.watch(process.pid, pidfd)
+        child.pidfd = pipes.watch(process.pid)
 
     try:
         if in_asyncio_task():

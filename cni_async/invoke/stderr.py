@@ -81,7 +81,7 @@ class _Piece:
         self.context = contextvars.copy_context()
         self.is_done = False
         self.is_given_up = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
 
 
 class Forwarder:
@@ -163,7 +163,7 @@ class Forwarder:
                 piece.context.run(self._writer.write, piece.data)
             except (OSError, ValueError):
                 pass  # nothing is lost for the plugin
-            except Exception as error:
+            except BaseException as error:  # raised where the call waits, not in this thread
                 piece.error = error
             with self._lock:
                 self._busy_since = None
