@@ -7,6 +7,7 @@ import errno
 import fcntl
 import gc
 import os
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path

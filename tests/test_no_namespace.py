@@ -14,6 +14,7 @@ import pytest
 
 from cni_async import CNIConfig, DefaultExec, GCArgs, RuntimeConf
 from cni_async._threads import Threads
+from cni_async.invoke import namespace
 from cni_async.invoke.namespace import is_something_else
 from tests.support.chains import network, runtime
 from tests.support.recorder import Answer, Recorder
