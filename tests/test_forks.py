@@ -47,6 +47,8 @@ def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: st
                 calls.start_soon(report)
                 while not os.path.exists({path + ".runs"!r}):
                     await anyio.sleep(0.01)
+                for _ in range(50):  # the event loop has yet to learn that it is started
+                    await anyio.sleep(0)
                 meanwhile(call)
                 open({path + ".go"!r}, "w").close()
         backend, options = {backend!r}
