@@ -52,6 +52,9 @@ def soak(folder: Path, backend: str = "asyncio", conditions: Sequence[str] = ())
 
 
 # The others, which take longer, are in force all at once in the session soak-short.
+# asyncio complains of its own objects of a child that something else has reaped during the start.
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("condition", [(), ("reaper",), ("sigchld-ignored",)])
 @pytest.mark.parametrize("backend", run.BACKENDS)
 def test_nothing_is_wrong(tmp_path: Path, backend: str, condition: Sequence[str]) -> None:
