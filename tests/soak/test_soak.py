@@ -51,11 +51,22 @@ def soak(folder: Path, backend: str = "asyncio", conditions: Sequence[str] = ())
     return tally
 
 
-# The others, which take longer, are in force all at once in the session soak-short.
 # asyncio complains of its own objects of a child that something else has reaped during the start.
-@pytest.mark.filterwarnings("ignore::ResourceWarning")
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("condition", [(), ("reaper",), ("sigchld-ignored",)])
+_REAPED_ELSEWHERE = (
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+)
+
+
+# The others, which take longer, are in force all at once in the session soak-short.
+@pytest.mark.parametrize(
+    "condition",
+    [
+        (),
+        pytest.param(("reaper",), marks=_REAPED_ELSEWHERE),
+        pytest.param(("sigchld-ignored",), marks=_REAPED_ELSEWHERE),
+    ],
+)
 @pytest.mark.parametrize("backend", run.BACKENDS)
 def test_nothing_is_wrong(tmp_path: Path, backend: str, condition: Sequence[str]) -> None:
     tally = soak(tmp_path, backend, condition)
