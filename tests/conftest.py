@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -12,8 +13,9 @@ import pytest
 
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
-from tests.support.processes import ignore_no_signals
+from tests.support.processes import command, ignore_no_signals, state
 from tests.support.recorder import Recorder
+from tests.support.scripts import children, has_children
 
 _HAS_UVLOOP = find_spec("uvloop") is not None
 _NO_UVLOOP = pytest.mark.skipif(
@@ -46,6 +48,16 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
     """Run every test marked ``anyio`` on each event loop that we support."""
     backend: tuple[str, dict[str, Any]] = request.param
     return backend
+
+
+@pytest.fixture(autouse=True)
+def _children() -> Iterator[None]:
+    """See that a test leaves no child, zombies included: later tests would blame themselves."""
+    had = has_children()  # those of a fixture with a larger scope
+    yield
+    if not had and has_children():
+        left = [f"{pid} {state(pid)} {command(pid)}" for pid in sorted(children())]
+        pytest.fail("this test leaves children: " + "; ".join(left))
 
 
 @pytest.fixture

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -28,6 +27,7 @@ from cni_async import (
     network_plugin_confs_from_files,
 )
 from cni_async.conf import _read
+from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -117,27 +117,25 @@ async def test_similar_names_among_lists_only(tmp_path: Path) -> None:
     assert notes(caught.value) == ["did you mean network 'mynet'?"]
 
 
-def _rename_others(folder: Path, names: list[str], stop: Event) -> None:
-    """Rename files of other networks for as long as the test runs."""
-    while not stop.is_set():
-        for name in names:
-            there, away = folder / name, folder / f"x-{name}"
-            os.rename(there, away)
-            os.rename(away, there)
+# Renames files of other networks until its stdin is closed.
+RENAMER: Final = """
+import os, select, sys
+while not select.select([sys.stdin], [], [], 0)[0]:
+    for name in sys.argv[1:]:
+        os.rename(name, "x-" + name)
+        os.rename("x-" + name, name)
+"""
 
 
 @contextmanager
 def renaming(folder: Path, names: list[str]) -> Iterator[None]:
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    process = context.Process(target=_rename_others, args=(folder, names, stop))
-    process.start()
+    command = [sys.executable, "-c", RENAMER, *names]
+    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE)
     try:
         yield
     finally:
-        stop.set()
-        process.join(30)
-        assert process.exitcode == 0
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

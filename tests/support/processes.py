@@ -29,6 +29,19 @@ def state(pid: int) -> str:
     return stat.rpartition(")")[2].split()[0]
 
 
+def command(pid: int) -> str:
+    """Return the command line of a process; "" for a zombie, or if there is none."""
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline")
+            .read_bytes()
+            .replace(b"\0", b" ")
+            .decode("utf-8", "replace")
+        )
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def is_running(pid: int) -> bool:
     """Tell whether a process exists and is more than a zombie."""
     return state(pid) not in "ZX"
