@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
 import time
@@ -291,6 +292,26 @@ def test_a_namespace_that_is_not_named(
 def told_of(what: str, tally: Tally) -> bool:
     assert not tally.clean
     return any(what in each for each in tally.violations)
+
+
+def test_who_hears_of_children_after_sigchld_was_ignored() -> None:
+    """Libuv's handler is C's, and Python knows nothing of it."""
+    libc = ctypes.CDLL(None)
+    libc.signal.restype = ctypes.c_void_p
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
+    address = ctypes.cast(handler, ctypes.c_void_p).value
+    before = libc.signal(signal.SIGCHLD, None)
+    try:
+        disposition = conditions.Disposition()
+        disposition.ignore()
+        assert libc.signal(signal.SIGCHLD, address) == signal.SIG_IGN
+        disposition.ignore()
+        assert libc.signal(signal.SIGCHLD, signal.SIG_IGN) == signal.SIG_IGN
+        disposition.restore()
+        assert libc.signal(signal.SIGCHLD, None) == address
+    finally:
+        libc.signal(signal.SIGCHLD, before)
 
 
 # -- runtimes
