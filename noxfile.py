@@ -245,7 +245,7 @@ def soak(session: nox.Session) -> None:
 def soak_short(session: nox.Session) -> None:
     """Do some of it under all conditions, and see that it notices a broken library."""
     plugins = _reference_plugins(session, "the soak's real plugins")
-    little = ("--operations", "400", "--seconds", "60", "--kills", "12")
+    little = ("--operations", "300", "--seconds", "60", "--kills", "12")
     env = {"CNI_ASYNC_PLUGINS": plugins}
     under = ("--condition", "all", "--together")
     session.run("python", "-m", "tests.soak", *little, *under, *session.posargs, env=env)

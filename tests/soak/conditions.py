@@ -125,13 +125,14 @@ async def _sigchld_ignored(scene: Scene) -> AsyncGenerator[None]:
 @asynccontextmanager
 async def _reaper(scene: Scene) -> AsyncGenerator[None]:
     """Reap in a thread whatever ends, as supervisors and PID 1 of a container do."""
+    enough = threading.Event()
 
     def reap(over: threading.Event) -> None:
-        while not over.is_set():
+        while not enough.is_set():
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
-                over.wait(0.001)
+                enough.wait(0.001)
             else:
                 scene.tally.conditions["a child was reaped"] += 1
 
@@ -140,8 +141,9 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
             with scene.tally.force.holds(REAPER):
                 yield
         finally:
-            # It waits for a child, and this one ends after the event is set.
-            last = os.posix_spawn("/bin/sleep", ["sleep", "0.1"], {})
+            enough.set()
+            # It may wait for a child, and others may live on: this one ends after the event is set.
+            last = os.posix_spawn("/bin/true", ["true"], {})
     with suppress(ChildProcessError):
         os.waitpid(last, 0)
 
