@@ -136,16 +136,19 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
             else:
                 scene.tally.conditions["a child was reaped"] += 1
 
-    with background(reap):
-        try:
-            with scene.tally.force.holds(REAPER):
-                yield
-        finally:
-            enough.set()
-            # It may wait for a child, and others may live on: this one ends after the event is set.
-            last = os.posix_spawn("/bin/true", ["true"], {})
-    with suppress(ChildProcessError):
-        os.waitpid(last, 0)
+    last = 0
+    try:
+        with background(reap):
+            try:
+                with scene.tally.force.holds(REAPER):
+                    yield
+            finally:
+                enough.set()
+                # It may wait for a child, and others may live on: this one ends after that.
+                last = os.posix_spawn("/bin/true", ["true"], {})
+    finally:
+        with suppress(ChildProcessError):
+            os.waitpid(last, 0)
 
 
 @asynccontextmanager

@@ -31,7 +31,7 @@ from cni_async.runtime import RuntimeConf
 from tests.support.faulty import FAULTS
 from tests.support.processes import processes_with
 from tests.support.require import require
-from tests.support.scripts import open_fds
+from tests.support.scripts import children, open_fds
 
 from . import __main__ as command
 from . import conditions, foreign, frozen, run, steering, tally
@@ -317,6 +317,17 @@ def test_who_hears_of_children_after_sigchld_was_ignored() -> None:
         assert libc.signal(signal.SIGCHLD, None) == address
     finally:
         libc.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.anyio
+async def test_the_reaper_leaves_no_child_when_it_is_cancelled(tmp_path: Path) -> None:
+    before = children()
+    scene = conditions.Scene([], Tally("asyncio", 1), tmp_path, 1, 1, "asyncio")
+    with anyio.move_on_after(0.05) as scope:
+        async with conditions.in_force(scene, ["reaper"]):
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert children() == before
 
 
 # -- runtimes
