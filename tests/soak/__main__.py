@@ -5,8 +5,11 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import SystemRandom
 
@@ -16,6 +19,8 @@ from . import run
 from .conditions import CONDITIONS, FROZEN_DISK
 from .frozen import why_no_disk
 from .kills import kill_runtimes
+
+ALL = "all"
 
 
 def main() -> int:
@@ -34,16 +39,25 @@ def main() -> int:
     )
     parser.add_argument(
         "--condition",
-        choices=CONDITIONS,
+        choices=[*CONDITIONS, ALL],
         action="append",
-        help="in force meanwhile, several at the same time; none by default",
+        help="in force meanwhile, several at once or in turns; none by default",
+    )
+    parser.add_argument(
+        "--together",
+        action="store_true",
+        help="run the event loops at the same time, each in a process of its own",
     )
     options = parser.parse_args()
     if options.kills and options.plugins is None:
         parser.error("--kills needs --plugins")
     conditions = options.condition or []
+    if ALL in conditions:
+        conditions = list(CONDITIONS)
     if FROZEN_DISK in conditions and (reason := why_no_disk()):
         parser.error(reason)
+    if options.together:
+        return _together(options, conditions)
     seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
     for name in ("cni_async", "asyncio"):  # of what they warn there is plenty
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -71,6 +85,26 @@ def main() -> int:
         print(deaths.table(), flush=True)
         clean &= deaths.clean
     return 0 if clean else 1
+
+
+def _together(options: argparse.Namespace, conditions: Sequence[str]) -> int:
+    """Run a soak of each event loop at the same time; print what each says when it has ended."""
+    command = [sys.executable, "-m", __package__, f"--operations={options.operations}"]
+    command += [f"--seconds={options.seconds}", f"--kills={options.kills}"]
+    command += [f"--condition={name}" for name in conditions]
+    if options.seed is not None:
+        command.append(f"--seed={options.seed}")
+    if options.plugins is not None:
+        command.append(f"--plugins={options.plugins}")
+
+    def soak(backend: str) -> int:
+        output = subprocess.PIPE
+        done = subprocess.run([*command, f"--backend={backend}"], stdout=output, text=True)
+        print(done.stdout, end="", flush=True)
+        return done.returncode
+
+    with ThreadPoolExecutor() as threads:
+        return 1 if any(list(threads.map(soak, options.backend or run.BACKENDS))) else 0
 
 
 if __name__ == "__main__":

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+import ctypes
+import itertools
 import os
 import signal
 import threading
-from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from collections.abc import AsyncGenerator, Callable, Collection, Iterator, Sequence
+from contextlib import (
+    AbstractAsyncContextManager,
+    AsyncExitStack,
+    asynccontextmanager,
+    suppress,
+)
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
 
 import anyio
-import anyio.to_thread
+from anyio.to_thread import current_default_thread_limiter, run_sync
 
 from .background import background
 from .foreign import Hand
 from .frozen import frozen_now_and_then
-from .tally import Tally
+from .operations import REPLACING
+from .tally import BUSY_THREADS, Tally
 from .world import World
 
-# Seconds that each of the application's threads has something to do for.
+# Seconds that the application's threads have something to do for: longer than all bounds. And
+# seconds, at least and at the most, in which they have nothing to do.
 BUSY = 20.0
+FREE = (5.0, 15.0)
 # Seconds between two records of other hands.
 FOREIGN_EVERY = 0.03
 FROZEN_DISK: Final = "frozen-disk"
+FOREIGN_RECORDS: Final = "foreign-records"
+REAPER: Final = "reaper"
+SIGCHLD_IGNORED: Final = "sigchld-ignored"
+NEITHER: Final = "neither reaper nor sigchld-ignored"
+# Bytes that hold C's `struct sigaction` wherever Linux runs.
+_SIGACTION = 512
 
 
 @dataclass(frozen=True)
@@ -37,79 +54,192 @@ class Scene:
         tally: is told how often each condition was felt.
         disk: where the caches are.
         seed: for what happens at random.
+        turn: after how many operations conditions that hide each other take turns.
+        backend: the event loop.
     """
 
     worlds: Sequence[World]
     tally: Tally
     disk: Path
     seed: int
+    turn: int
+    backend: str
+
+
+class Disposition:
+    """What the process does about SIGCHLD, by whoever has said so last: Python, or libuv in C."""
+
+    def __init__(self) -> None:
+        self._libc = ctypes.CDLL(None, use_errno=True)
+        self._before = signal.getsignal(signal.SIGCHLD)
+        self._others = self._now()
+
+    def ignore(self) -> None:
+        """Ignore it, also if libuv has put its handler there meanwhile."""
+        now = self._now()
+        # The handler comes first, and what C tells of the mask is partly chance.
+        if ctypes.c_void_p.from_buffer(now).value != signal.SIG_IGN:
+            self._others = now
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+
+    def restore(self) -> None:
+        """Do what would be done if it had not been ignored."""
+        self.ignore()
+        signal.signal(signal.SIGCHLD, self._before)
+        self._call(self._others, None)
+
+    def _now(self) -> ctypes.Array[ctypes.c_char]:
+        found = ctypes.create_string_buffer(_SIGACTION)
+        self._call(None, found)
+        return found
+
+    def _call(self, *args: ctypes.Array[ctypes.c_char] | None) -> None:
+        if self._libc.sigaction(signal.SIGCHLD, *args):
+            raise OSError(ctypes.get_errno(), "sigaction")
 
 
 @asynccontextmanager
 async def _sigchld_ignored(scene: Scene) -> AsyncGenerator[None]:
     """Ignore SIGCHLD: the kernel reaps all children, and nobody is told of their end."""
+    disposition = Disposition()
 
     async def ignore() -> None:
         while True:
             # libuv puts a handler in its place whenever a first child is started.
-            signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+            disposition.ignore()
             scene.tally.conditions["SIGCHLD was ignored"] += 1
             await anyio.sleep(0.05)
 
-    before = signal.getsignal(signal.SIGCHLD)
-    async with anyio.create_task_group() as group:
-        group.start_soon(ignore)
-        try:
-            yield
-        finally:
-            group.cancel_scope.cancel()
-    signal.signal(signal.SIGCHLD, before)
+    try:
+        async with anyio.create_task_group() as group:
+            group.start_soon(ignore)
+            try:
+                with scene.tally.force.holds(SIGCHLD_IGNORED):
+                    yield
+            finally:
+                group.cancel_scope.cancel()
+    finally:
+        disposition.restore()
 
 
 @asynccontextmanager
 async def _reaper(scene: Scene) -> AsyncGenerator[None]:
     """Reap in a thread whatever ends, as supervisors and PID 1 of a container do."""
+    enough = threading.Event()
 
     def reap(over: threading.Event) -> None:
-        while not over.is_set():
+        while not enough.is_set():
             try:
                 os.waitpid(-1, 0)
             except ChildProcessError:
-                over.wait(0.001)
+                enough.wait(0.001)
             else:
                 scene.tally.conditions["a child was reaped"] += 1
 
-    with background(reap):
+    last = 0
+    try:
+        with background(reap):
+            try:
+                with scene.tally.force.holds(REAPER):
+                    yield
+            finally:
+                enough.set()
+                # It may wait for a child, and others may live on: this one ends after that.
+                last = os.posix_spawn("/bin/true", ["true"], {})
+    finally:
+        with suppress(ChildProcessError):
+            os.waitpid(last, 0)
+
+
+@asynccontextmanager
+async def _take_turns(scene: Scene) -> AsyncGenerator[None]:
+    """Reap in a thread, ignore SIGCHLD, and neither, one after the other.
+
+    Where SIGCHLD is ignored the thread finds nothing to reap, and with either of them many a status
+    is lost, so that few operations succeed.
+    """
+    tally = scene.tally
+
+    async def take_turns() -> None:
+        for name in itertools.cycle((NEITHER, REAPER, SIGCHLD_IGNORED)):
+            until = tally.operations + scene.turn
+            async with AsyncExitStack() as stack:
+                if name == NEITHER:
+                    stack.enter_context(tally.force.holds(NEITHER))
+                else:
+                    await stack.enter_async_context(_condition(scene, name))
+                while tally.operations < until:
+                    await anyio.sleep(0.01)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(take_turns)
         try:
             yield
         finally:
-            # It waits for a child, and this one ends after the event is set.
-            last = os.posix_spawn("/bin/sleep", ["sleep", "0.1"], {})
-    with suppress(ChildProcessError):
-        os.waitpid(last, 0)
+            group.cancel_scope.cancel()
+
+
+@asynccontextmanager
+async def _spares_uvloop(
+    scene: Scene, condition: Callable[[Scene], AbstractAsyncContextManager[None]]
+) -> AsyncGenerator[None]:
+    """Replace no plugins under a condition.
+
+    libuv aborts the whole process (`err == *pid`) where a child that cannot exec, as its executable
+    is open for writing, is reaped by somebody else.
+    """
+    busy = [world.busy for world in scene.worlds]
+    for world in scene.worlds:
+        world.busy = []
+    await anyio.sleep(2 * REPLACING)  # until the one that is being replaced just now is closed
+    try:
+        async with condition(scene):
+            yield
+    finally:
+        for world, before in zip(scene.worlds, busy, strict=True):
+            world.busy = before
 
 
 @asynccontextmanager
 async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
-    """Take all the threads of anyio's limiter, as an application's own work may."""
-    over = threading.Event()
-    limiter = anyio.to_thread.current_default_thread_limiter()
+    """Take all the threads of anyio's limiter, as an application's own work may.
 
-    async def work() -> None:
+    Now and then they are free for a while: on trio nothing would be done otherwise.
+    """
+    limiter = current_default_thread_limiter()
+    threads = int(limiter.total_tokens)
+    random = Random(scene.seed)
+    taken = anyio.Event()
+    release = threading.Event()
+
+    def work(begun: list[None]) -> None:
+        begun.append(None)
+        release.wait(2 * BUSY)
+
+    async def keep_busy() -> None:
         # A library that waits for these threads comes to its end when they do.
         while not all(world.over for world in scene.worlds):
-            scene.tally.conditions["a thread was busy"] += 1
-            await anyio.to_thread.run_sync(over.wait, BUSY, abandon_on_cancel=True)
+            release.clear()
+            begun: list[None] = []
+            async with anyio.create_task_group() as workers:
+                for _ in range(threads):
+                    workers.start_soon(partial(run_sync, work, begun, abandon_on_cancel=True))
+                while len(begun) < threads:
+                    await anyio.sleep(0.001)
+                taken.set()
+                scene.tally.conditions["a thread was busy"] += threads
+                with scene.tally.force.holds(BUSY_THREADS):
+                    await anyio.sleep(BUSY)
+                release.set()
+            await anyio.sleep(random.uniform(*FREE))
 
     async with anyio.create_task_group() as group:
-        for _ in range(int(limiter.total_tokens)):
-            group.start_soon(work)
-        while limiter.available_tokens:
-            await anyio.sleep(0.001)
+        group.start_soon(keep_busy)
+        await taken.wait()
         try:
             yield
         finally:
-            over.set()
+            release.set()
             group.cancel_scope.cancel()
 
 
@@ -129,7 +259,7 @@ async def _foreign_records(scene: Scene) -> AsyncGenerator[None]:
             scene.tally.conditions[f"a record: {random.choice(hands).write()}"] += 1
 
     # Not in the event loop: the disk may be frozen.
-    with background(write):
+    with background(write), scene.tally.force.holds(FOREIGN_RECORDS):
         yield
 
 
@@ -140,15 +270,37 @@ async def _frozen_disk(scene: Scene) -> AsyncGenerator[None]:
         yield
 
 
-# With each of them somebody else may reap a child before its parent does.
-REAPING: Final = frozenset({"reaper", "sigchld-ignored"})
-
-# In the order in which they come into force; each ends before the one above it. The reaper waits
-# for a child in vain while SIGCHLD is ignored, and other hands for a frozen disk.
+# In the order in which they come into force; each ends before the one above it. Other hands wait
+# for a frozen disk.
 CONDITIONS: Final[dict[str, Callable[[Scene], AbstractAsyncContextManager[None]]]] = {
-    "foreign-records": _foreign_records,
+    FOREIGN_RECORDS: _foreign_records,
     FROZEN_DISK: _frozen_disk,
-    "busy-threads": _busy_threads,
-    "reaper": _reaper,
-    "sigchld-ignored": _sigchld_ignored,
+    BUSY_THREADS: _busy_threads,
+    REAPER: _reaper,
+    SIGCHLD_IGNORED: _sigchld_ignored,
 }
+# With each of them somebody else may reap a child before its parent does, and each hides the other.
+_REAPING: Final = frozenset({REAPER, SIGCHLD_IGNORED})
+
+
+@asynccontextmanager
+async def in_force(scene: Scene, names: Collection[str]) -> AsyncGenerator[None]:
+    """Have conditions in force during a block; those that hide each other take turns."""
+    async with AsyncExitStack() as stack:
+        for condition in _together(scene, names):
+            await stack.enter_async_context(condition)
+        yield
+
+
+def _together(scene: Scene, names: Collection[str]) -> Iterator[AbstractAsyncContextManager[None]]:
+    for name in CONDITIONS:
+        if name in names and not (name in _REAPING and _REAPING.issubset(names)):
+            yield _condition(scene, name)
+    if _REAPING.issubset(names):
+        yield _take_turns(scene)
+
+
+def _condition(scene: Scene, name: str) -> AbstractAsyncContextManager[None]:
+    condition = CONDITIONS[name]
+    spared = scene.backend == "uvloop" and name in _REAPING
+    return _spares_uvloop(scene, condition) if spared else condition(scene)

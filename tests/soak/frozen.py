@@ -82,8 +82,9 @@ def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[N
                 assert freezer.stdin is not None
                 assert freezer.stdout is not None
                 tally.thawed = math.inf
-                freezer.stdin.write(b"%g\n" % LENGTH)
-                assert freezer.stdout.readline(), "the freezer has ended"
+                with tally.force.holds("frozen-disk"):
+                    freezer.stdin.write(b"%g\n" % LENGTH)
+                    assert freezer.stdout.readline(), "the freezer has ended"
                 tally.thawed = time.monotonic()
                 tally.conditions["the disk was frozen"] += 1
                 pause = random.uniform(*PAUSE)

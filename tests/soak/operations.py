@@ -24,6 +24,9 @@ from cni_async.types import Result
 from .tally import CANCELLATIONS, STALLS, Tally
 from .world import World, address_in, key_of
 
+# Seconds for which a plugin is open for writing.
+REPLACING = 0.02
+
 
 class _OwnError(Exception):
     """What the block of an `attachment` raises."""
@@ -89,12 +92,14 @@ class Driver:
     async def _keep_busy(self, scope: anyio.CancelScope) -> None:
         """Now and then hold a plugin open for writing, as if somebody replaced it (ETXTBSY)."""
         with scope:
-            while self._world.busy:
+            while True:
                 await anyio.sleep(self._random.uniform(0.2, 0.6))
+                if not self._world.busy:
+                    continue
                 # It cannot be opened while it is being started: the kernel excludes both ways.
                 with suppress(OSError), self._random.choice(self._world.busy).open("ab"):
                     self._tally.faults["is being replaced"] += 1
-                    await anyio.sleep(0.02)
+                    await anyio.sleep(REPLACING)
 
     async def _work(self) -> None:
         names = list(self._operations)
@@ -104,7 +109,9 @@ class Driver:
             name = self._random.choices(names, weights)[0]
             key = self._random.choice(self._world.keys)
             operation = self._operations[name][1]
+            began = time.monotonic()
             outcome = await self._outcome(name, partial(operation, key))
+            self._tally.force.count(began)
             self._tally.outcomes[name + self._world.suffix, outcome] += 1
 
     async def _outcome(self, name: str, call: Callable[[], Awaitable[None]]) -> str:

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AsyncExitStack, ExitStack, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -18,7 +18,7 @@ from cni_async import lockfile, locks
 from cni_async.invoke import RawExec
 from tests.support.scripts import children, open_fds
 
-from .conditions import CONDITIONS, FROZEN_DISK, REAPING, Scene
+from .conditions import FROZEN_DISK, Scene, in_force
 from .frozen import disk
 from .operations import Driver
 from .settle import settle
@@ -32,6 +32,9 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
 }
 # Of ten operations with real plugins as many as with others would take a hundred times as long.
 REAL_SHARE = 0.1
+# How often conditions that hide each other take turns, if there are enough operations for it.
+TURNS = 12
+LEAST_TURN = 30
 # Seconds for what goes by itself: daemons of plugins, and threads that have nothing to do.
 PATIENCE = 20.0
 
@@ -55,7 +58,8 @@ def soak(
         seconds: how long at the most, the end not included.
         seed: for all that happens at random.
         plugins: the reference plugins; a part of the operations then uses them.
-        conditions: some of `CONDITIONS`, all at the same time.
+        conditions: some of `CONDITIONS`, all at the same time; those that hide each other take
+            turns.
     """
     tally = Tally(backend, seed)
     name, options = BACKENDS[backend]
@@ -76,11 +80,8 @@ def soak(
             real = RealWorld(folder / "real", caches, plugins, random, tally, durable=frozen)
             stack.callback(real.close)
             worlds.append(real)
-        if backend == "uvloop" and REAPING.intersection(conditions):
-            # libuv aborts the whole process (`err == *pid`) where a child that cannot exec, as
-            # its executable is open for writing, is reaped by somebody else.
-            worlds[0].busy = []
-        scene = Scene(worlds, tally, caches, seed)
+        turn = max(operations // TURNS, LEAST_TURN)
+        scene = Scene(worlds, tally, caches, seed, turn, backend)
         in_loop(_run, scene, conditions, random, operations, seconds)
         in_loop(_settle, worlds, tally)
         for kind in ("addresses", "interfaces", "iptables rules", "ledger entries"):
@@ -107,11 +108,7 @@ async def _run(
     scene: Scene, conditions: Sequence[str], random: Random, operations: int, seconds: float
 ) -> None:
     real = int(operations * REAL_SHARE) if len(scene.worlds) > 1 else 0
-    async with AsyncExitStack() as stack:
-        for name, condition in CONDITIONS.items():
-            if name in conditions:
-                await stack.enter_async_context(condition(scene))
-        group = await stack.enter_async_context(anyio.create_task_group())
+    async with in_force(scene, conditions), anyio.create_task_group() as group:
         for world, count, workers, delay in zip(
             scene.worlds, (operations - real, real), (128, 6), (0.25, 0.6), strict=False
         ):

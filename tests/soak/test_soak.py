@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
+import math
 import os
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -27,13 +31,14 @@ from cni_async.runtime import RuntimeConf
 from tests.support.faulty import FAULTS
 from tests.support.processes import processes_with
 from tests.support.require import require
-from tests.support.scripts import open_fds
+from tests.support.scripts import children, open_fds
 
 from . import __main__ as command
 from . import conditions, foreign, frozen, run, steering, tally
+from .force import Force
 from .frozen import why_no_disk
 from .kills import Deaths, kill_runtimes
-from .tally import PLUGINS, RECORDS, STALLS, Tally
+from .tally import CANCELLATIONS, PLUGINS, RECORDS, STALLS, Tally
 
 OPERATIONS = 150
 
@@ -58,15 +63,11 @@ _REAPED_ELSEWHERE = (
 )
 
 
-# The others, which take longer, are in force all at once in the session soak-short.
-@pytest.mark.parametrize(
-    "condition",
-    [
-        (),
-        pytest.param(("reaper",), marks=_REAPED_ELSEWHERE),
-        pytest.param(("sigchld-ignored",), marks=_REAPED_ELSEWHERE),
-    ],
-)
+# The others take longer: the session soak-short has them all.
+_IN_TURNS = ("reaper", "sigchld-ignored")
+
+
+@pytest.mark.parametrize("condition", [(), pytest.param(_IN_TURNS, marks=_REAPED_ELSEWHERE)])
 @pytest.mark.parametrize("backend", run.BACKENDS)
 def test_nothing_is_wrong(tmp_path: Path, backend: str, condition: Sequence[str]) -> None:
     tally = soak(tmp_path, backend, condition)
@@ -75,6 +76,9 @@ def test_nothing_is_wrong(tmp_path: Path, backend: str, condition: Sequence[str]
     assert len(tally.leaks) > 10  # all kinds were looked for
     assert tally.faults.total() > 10
     assert bool(tally.conditions) == bool(condition)
+    met = tally.force.whole + tally.force.partly
+    assert met.keys() == ({*condition, conditions.NEITHER} if condition else set())
+    assert tally.force.whole.total() <= OPERATIONS  # they hide each other
 
 
 @pytest.fixture
@@ -177,6 +181,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     for what in (PLUGINS, RECORDS, STALLS):
         monkeypatch.setitem(tally.BOUNDS, what, 1.0)
     monkeypatch.setattr(conditions, "BUSY", 3.0)
+    monkeypatch.setattr(conditions, "FREE", (0.2, 0.5))
     monkeypatch.setattr(frozen, "LENGTH", 3.0)
     monkeypatch.setattr(frozen, "FIRST", 0.2)
 
@@ -200,8 +205,9 @@ def test_a_start_that_waits_for_the_applications_threads(
 
 
 @pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_a_record_that_waits_for_the_applications_threads(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None], backend: str
 ) -> None:
     store = FileCache.store
 
@@ -211,7 +217,7 @@ def test_a_record_that_waits_for_the_applications_threads(
 
     only("fails with words")
     monkeypatch.setattr(FileCache, "store", late)
-    assert told_of(RECORDS, soak(tmp_path, conditions=["busy-threads"]))
+    assert told_of(RECORDS, soak(tmp_path, backend, ["busy-threads"]))
 
 
 @pytest.mark.usefixtures("impatient")
@@ -293,6 +299,37 @@ def told_of(what: str, tally: Tally) -> bool:
     return any(what in each for each in tally.violations)
 
 
+def test_who_hears_of_children_after_sigchld_was_ignored() -> None:
+    """Libuv's handler is C's, and Python knows nothing of it."""
+    libc = ctypes.CDLL(None)
+    libc.signal.restype = ctypes.c_void_p
+    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
+    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
+    address = ctypes.cast(handler, ctypes.c_void_p).value
+    before = libc.signal(signal.SIGCHLD, None)
+    try:
+        disposition = conditions.Disposition()
+        disposition.ignore()
+        assert libc.signal(signal.SIGCHLD, address) == signal.SIG_IGN
+        disposition.ignore()
+        assert libc.signal(signal.SIGCHLD, signal.SIG_IGN) == signal.SIG_IGN
+        disposition.restore()
+        assert libc.signal(signal.SIGCHLD, None) == address
+    finally:
+        libc.signal(signal.SIGCHLD, before)
+
+
+@pytest.mark.anyio
+async def test_the_reaper_leaves_no_child_when_it_is_cancelled(tmp_path: Path) -> None:
+    before = children()
+    scene = conditions.Scene([], Tally("asyncio", 1), tmp_path, 1, 1, "asyncio")
+    with anyio.move_on_after(0.05) as scope:
+        async with conditions.in_force(scene, ["reaper"]):
+            await anyio.sleep_forever()
+    assert scope.cancelled_caught
+    assert children() == before
+
+
 # -- runtimes
 
 
@@ -354,6 +391,84 @@ def test_a_frozen_disk_is_waited_for() -> None:
     tally.thawed = 0
     tally.took(RECORDS, long_ago)
     assert not tally.clean
+
+
+@pytest.mark.parametrize(
+    ("backend", "what", "counts"),
+    [
+        ("trio", PLUGINS, False),
+        ("trio", CANCELLATIONS, False),
+        ("trio", RECORDS, True),
+        ("trio", STALLS, True),
+        ("asyncio", PLUGINS, True),
+        ("uvloop", CANCELLATIONS, True),
+    ],
+)
+def test_on_trio_a_plugin_waits_for_a_busy_thread(backend: str, what: str, counts: bool) -> None:
+    tally = Tally(backend, 1)
+    long_ago = time.monotonic() - 100
+    tally.force.spans["busy-threads"] = [(long_ago - 5, long_ago + 50), (long_ago + 51, math.inf)]
+    tally.took(what, long_ago)
+    assert tally.clean != counts
+
+
+def test_on_trio_a_plugin_is_late_if_a_thread_is_free() -> None:
+    tally = Tally("trio", 1)
+    long_ago = time.monotonic() - 100
+    tally.force.spans["busy-threads"] = [(long_ago, long_ago + 20), (long_ago + 35, math.inf)]
+    tally.took(PLUGINS, long_ago)
+    assert told_of(PLUGINS, tally)
+
+
+def test_operations_under_a_condition() -> None:
+    force = Force()
+    force.spans["before"] = [(1.0, 2.0)]
+    began = time.monotonic()
+    with force.holds("meanwhile"):
+        force.count(began - 1)
+        force.count(time.monotonic())
+    force.count(began)
+    assert force.whole == {"meanwhile": 1}
+    assert force.partly == {"meanwhile": 2}
+    assert force.table()[-1].split() == ["meanwhile", "1", "2", "1", "0"]
+
+
+def test_all_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
+    require(not why_no_disk(), str(why_no_disk()))
+    asked: list[Sequence[str]] = []
+
+    def soak(folder: Path, *, conditions: Sequence[str], **options: Any) -> Tally:
+        asked.append(conditions)
+        return Tally("asyncio", 1)
+
+    monkeypatch.setattr(run, "soak", soak)
+    for what in ("all", "reaper"):
+        monkeypatch.setattr("sys.argv", ["soak", "--backend", "asyncio", "--condition", what])
+        assert command.main() == 0
+    assert asked == [[*conditions.CONDITIONS], ["reaper"]]
+
+
+@pytest.mark.parametrize("failing", ["", "uvloop"])
+def test_event_loops_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], failing: str
+) -> None:
+    at_once = threading.Barrier(3)
+
+    def soak(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+        assert {"--operations=7", "--kills=0", "--condition=reaper", "--seed=3"} < {*arguments}
+        at_once.wait(20)
+        backend = arguments[-1].removeprefix("--backend=")
+        return subprocess.CompletedProcess(arguments, backend == failing, f"soak on {backend}\n")
+
+    monkeypatch.setattr(subprocess, "run", soak)
+    monkeypatch.setattr(
+        "sys.argv",
+        ["soak", "--together", "--operations", "7", "--condition", "reaper", "--seed", "3"],
+    )
+    assert command.main() == (1 if failing else 0)
+    assert sorted(capfd.readouterr().out.splitlines()) == [
+        f"soak on {each}" for each in sorted(run.BACKENDS)
+    ]
 
 
 @pytest.mark.parametrize("wrong", ["", "leak", "violation", "death"])

@@ -113,8 +113,10 @@ class World:
         steer = no_fault if ends is None else self.steering.plugin
         quick = records(durable=False)
         kept = records(durable=True) if durable else quick
+        # What is not durable is written in the event loop's own thread where the disk was fast
+        # within the last second (docs/reliability.md): a disk that freezes then stalls the loop.
         self.rolling = config(steer, timeout, kept, rollback=True, cleanup_timeout=PATIENT)
-        self.plain = config(steer, timeout, quick)
+        self.plain = config(steer, timeout, kept)
         self.calm = config(no_fault, PATIENT, quick, cleanup_timeout=PATIENT)
 
     def shake(self, *keys: AttachmentKey) -> None:
