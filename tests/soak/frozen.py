@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 
+from tests.support.wait import eventually_blocking
+
 from .background import background
 from .tally import Tally
 
@@ -48,7 +50,12 @@ def why_no_disk() -> str | None:
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Path]:
-    """Make a disk for a block; return where it is mounted."""
+    """Make a disk for a block; return where it is mounted.
+
+    Threads that are there already do not see it, and would write below where it is: trio keeps its
+    worker threads for ten seconds after their last work.
+    """
+    eventually_blocking(_worker_threads, lambda threads: not threads)
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.unshare(_CLONE_NEWNS):
         raise OSError(ctypes.get_errno(), "unshare")
@@ -92,6 +99,11 @@ def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[N
         # Not in the event loop: it may be what waits for the disk.
         with background(run):
             yield
+
+
+def _worker_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith(("Trio", "AnyIO"))]
 
 
 def _run(*command: str) -> None:

@@ -68,12 +68,13 @@ def soak(
     def in_loop(function: Any, *args: Any) -> None:
         anyio.run(function, *args, backend=name, backend_options=options)
 
-    # What is kept for ever is there after the first call.
-    in_loop(_call_once)
-    before = _Process()
     frozen = FROZEN_DISK in conditions
     with ExitStack() as stack:
+        # Before there are worker threads.
         caches = stack.enter_context(disk(folder)) if frozen else folder / "caches"
+        # What is kept for ever is there after the first call.
+        in_loop(_call_once)
+        before = _Process()
         worlds: list[World] = [FakeWorld(folder / "fake", caches, random, tally, durable=frozen)]
         stack.callback(worlds[0].close)
         if plugins is not None:
