@@ -437,3 +437,63 @@ async def test_loading_from_a_dead_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert str(caught.value) == "1 threads wait for the disk already"
     await stuck.let_go()
     assert (await conf_list_from_file(file)).name == "net"
+
+
+# The file name of both is the same.
+ONE = AttachmentKey("a-b", "c", "eth0")
+OTHER = AttachmentKey("a", "b-c", "eth0")
+
+
+async def test_the_removal_of_another_attachment_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it waits for in vain may be the write of an attachment with the same file name."""
+    assert ONE.file_name == OTHER.file_name
+    cache = FileCache(tmp_path)
+    await cache.prepare(ONE)
+    rename = Stuck(monkeypatch, "replace")
+    await unanswered(cache.store(ONE, b"{}"))
+    await unanswered(cache.remove(OTHER))
+    await rename.let_go()
+    assert await cache.load(ONE) == b"{}"
+
+
+async def test_a_removal_that_has_had_its_turn_takes_nothing_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is given up after that is a later write."""
+    cache = FileCache(tmp_path)
+    await cache.store(ONE, b"{}")
+    removing = Stuck(monkeypatch, "unlink", times=1)
+    rename = Stuck(monkeypatch, "replace")
+    real = disk.Disk.ask
+
+    async def ask_late(self: disk.Disk, *args: Any, **options: Any) -> Any:
+        try:
+            return await real(self, *args, **options)
+        except CacheError:
+            if not rename.hangs.is_set():
+                # The disk answers the removal, and has then no answer for what is stored.
+                await removing.let_go()
+                await unanswered(cache.store(ONE, b'{"later": 1}'))
+            raise
+
+    monkeypatch.setattr(disk.Disk, "ask", ask_late)
+    await unanswered(cache.remove(ONE))
+    await rename.let_go()
+    assert await cache.load(ONE) == b'{"later": 1}'
+
+
+async def test_a_removal_where_not_even_the_directory_is_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The write that was given up is taken back all the same."""
+    cache, another = FileCache(tmp_path), FileCache(tmp_path)
+    await cache.prepare(ONE)
+    rename = Stuck(monkeypatch, "replace")
+    await unanswered(cache.store(ONE, b"{}"))
+    stat = Stuck(monkeypatch, "stat", when=lambda path: path == another.directory)
+    await unanswered(another.remove(ONE))
+    stat.release()
+    await rename.let_go()
+    assert await cache.load(ONE) is None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import io
 import logging
 import os
@@ -157,6 +158,7 @@ async def test_calls_at_once(scripts: Scripts, caplog: pytest.LogCaptureFixture)
     assert most == 1
     assert caplog.messages == ["stderr of plugins is dropped: it is not being read"]
     release.set()
+    until(lambda: taken, "the writer does not go on")
     until(lambda: threading.active_count() <= threads, "a thread is left")
     assert taken == [b"hi\n"]
 
@@ -298,3 +300,60 @@ def test_where_the_log_goes(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         os.close(pipe.end)
         os.close(pipe.ours)
+
+
+class Slotted:
+    """A writer that can neither be hashed nor be referred to weakly."""
+
+    __slots__ = ("release", "taken")
+
+    def __init__(self) -> None:
+        self.release = threading.Event()
+        self.taken: list[bytes] = []
+
+    def __eq__(self, other: object) -> bool:
+        return True
+
+    def write(self, data: bytes) -> None:
+        self.release.wait(HANG)
+        self.taken.append(data)
+
+
+async def test_one_thread_for_a_writer_whoever_has_it(scripts: Scripts) -> None:
+    """Also where each call has a runner of its own; another writer has another thread."""
+    writer, other = Slotted(), Slotted()
+    path = scripts.sh('echo "$CNI_CONTAINERID" >&2')
+
+    def threads() -> int:
+        return [each.name for each in threading.enumerate()].count("cni_async stderr")
+
+    async def call(number: int, writer: Slotted) -> None:
+        await RawExec(stderr=writer).exec_plugin(path, b"", {"CNI_CONTAINERID": str(number)})
+
+    async with anyio.create_task_group() as calls:
+        for number in range(8):
+            calls.start_soon(call, number, writer)
+        calls.start_soon(call, 8, other)
+    assert threads() == 2
+    # Nothing waits for a writer that is known to be stuck, by whatever runner.
+    started = time.monotonic()
+    for number in range(9, 12):
+        await call(number, writer)
+    assert time.monotonic() - started < stderr_module._PATIENCE * 2 + SLACK
+    for each in (writer, other):
+        each.release.set()
+    until(lambda: not threads(), "a thread does not end")
+    assert len(writer.taken) == len(other.taken) == 1
+    for number in range(3):
+        await call(number, writer)
+    assert writer.taken[1:] == [b"0\n", b"1\n", b"2\n"]
+
+
+def test_what_is_kept_of_a_writer() -> None:
+    """Nothing once nobody runs plugins with it."""
+    writer = Slotted()
+    exec = RawExec(stderr=writer)
+    assert exec._stderr is RawExec(stderr=writer)._stderr
+    del exec
+    gc.collect()
+    assert id(writer) not in stderr_module._OF_WRITER

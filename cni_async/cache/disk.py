@@ -8,12 +8,14 @@ only a disk that has just been fast.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Final, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
+import anyio.lowlevel
 
 from cni_async._threads import Threads, Visit
 from cni_async.errors import CacheError
@@ -33,8 +35,32 @@ _SLOW_IN_THREAD: Final = 0.05
 _REMEMBERED: Final = 100
 _REMEMBERED_AT_MOST: Final = 10.0
 _FAST_FOR: Final = 1.0
+# Seconds, and calls, in which an event loop's own thread asks before others have their turn.
+_TURN: Final = 0.001
+_MOST_IN_TURN: Final = 50
 _AT_ONCE: Final = 16
 _MOST_STUCK: Final = 16
+
+
+class _Turn(threading.local):
+    """What this thread's event loop has asked itself since others had their turn."""
+
+    calls: int = 0
+    seconds: float = 0.0
+
+    async def checkpoint(self) -> None:
+        """Be cancelled if the caller is; now and then let others have their turn.
+
+        A turn of the event loop for each call would cost more than the call.
+        """
+        if self.calls < _MOST_IN_TURN and self.seconds < _TURN:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            return
+        self.calls, self.seconds = 0, 0.0
+        await anyio.lowlevel.checkpoint()
+
+
+_turn: Final = _Turn()
 
 
 class Disk:
@@ -55,6 +81,8 @@ class Disk:
     ) -> _T:
         """Call a function that asks the disk.
 
+        A cancellation comes before the function is called, or gives it up in its thread.
+
         Args:
             path: what it is about, for errors.
             function: is called in a thread if the disk is not known to be fast.
@@ -64,10 +92,13 @@ class Disk:
             CacheError: the disk does not answer, or there is no thread.
         """
         if not waits and self._is_fast():
-            try:
-                return self._timed(function, Visit(None), _SLOW)
-            except BusyError:
-                pass
+            await _turn.checkpoint()
+            # Others may have found it slow meanwhile.
+            if self._is_fast():
+                try:
+                    return self._timed(function, Visit(None), _SLOW)
+                except BusyError:
+                    pass
 
         def call(visit: Visit) -> _T:
             return function(visit) if waits else self._timed(function, visit, _SLOW_IN_THREAD)
@@ -89,6 +120,9 @@ class Disk:
             return function(visit)
         finally:
             now = time.monotonic()
+            if visit.threads is None:
+                _turn.calls += 1
+                _turn.seconds += now - begun
             if (took := now - begun) > slow:
                 self._fast_until = 0.0
                 self._slow_until = now + min(_REMEMBERED * took, _REMEMBERED_AT_MOST)

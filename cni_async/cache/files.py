@@ -125,15 +125,21 @@ class FileCache:
             CacheError: it could not be removed, or is another attachment's. Where the disk did not
                 answer, it may be gone.
         """
-        done = False
+        has_begun = False
+
+        def begun() -> None:
+            nonlocal has_begun
+            has_begun = True
+
         try:
-            remove = partial(self._remove, key)
+            remove = partial(self._remove, key, begun)
             await self._disk.ask(self._path(key), remove, waits=self._durable)
-            done = True
         finally:
-            # What an earlier `store` is still about must not come after this.
-            if not done and self._place is not None:
-                disown(self._place, key.file_name)
+            # What an earlier `store` is still about must not come after this. Once this one has had
+            # its turn there is none: what has begun since is a later one, or another attachment's.
+            if not has_begun:
+                # Where the directory has not been seen yet, its name has to do.
+                disown(self._place or place_named(self.directory), key.file_name, key)
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
         """List the attachments of a container, or all, in the order of their file names.
@@ -230,9 +236,10 @@ class FileCache:
             except FileNotFoundError:
                 return None
 
-    def _remove(self, key: AttachmentKey, visit: Visit) -> None:
+    def _remove(self, key: AttachmentKey, begun: Callable[[], None], visit: Visit) -> None:
         path = self._path(key)
         with self._turn(key, visit):
+            begun()
             self._check_owner(key)
             visit.go_on()
             try:
@@ -249,7 +256,7 @@ class FileCache:
     ) -> Generator[None]:
         with (
             as_cache_error(self._path(key)),
-            alone(self._find_place(), key.file_name, visit, undo),
+            alone(self._find_place(), key.file_name, visit, undo, owner=key),
         ):
             yield
 

@@ -62,20 +62,20 @@ class BusyError(Exception):
 class _Turns:
     def __init__(self) -> None:
         self.changed = threading.Condition()
-        self.holders: dict[Hashable, Visit] = {}
+        self.holders: dict[Hashable, tuple[Visit, Hashable]] = {}
 
     def wake(self) -> None:
         with self.changed:
             self.changed.notify_all()
 
-    def enter(self, key: Hashable, visit: Visit) -> None:
+    def enter(self, key: Hashable, visit: Visit, owner: Hashable) -> None:
         with self.changed:
             if key in self.holders and visit.threads is None:
                 raise BusyError
             visit.wake = self.wake
             self.changed.wait_for(lambda: visit.given_up or key not in self.holders)
             visit.go_on()
-            self.holders[key] = visit
+            self.holders[key] = visit, owner
 
     def leave(self, key: Hashable, visit: Visit) -> bool:
         """End a turn, unless there is something to be undone before."""
@@ -93,7 +93,12 @@ _turns = _Turns()
 
 @contextmanager
 def alone(
-    place: Place, name: str, visit: Visit, undo: Callable[[], None] | None = None
+    place: Place,
+    name: str,
+    visit: Visit,
+    undo: Callable[[], None] | None = None,
+    *,
+    owner: Hashable = None,
 ) -> Generator[None]:
     """Change a record while nothing else in this process does.
 
@@ -101,6 +106,7 @@ def alone(
         place: the directory.
         name: the record's file name.
         visit: on whose behalf; it waits in its thread until it is given up.
+        owner: the attachment, as the name may be another one's, too.
         undo: takes back what was done, should it have come too late (`disown`).
 
     Raises:
@@ -109,7 +115,7 @@ def alone(
     """
     turns = _turns
     key = (place, name)
-    turns.enter(key, visit)
+    turns.enter(key, visit, owner)
     try:
         yield
     finally:
@@ -118,12 +124,18 @@ def alone(
                 undo()
 
 
-def disown(place: Place, name: str) -> None:
-    """Undo what is being done to a record by a call that was given up, once it is through."""
+def disown(place: Place, name: str, owner: Hashable = None) -> None:
+    """Undo what is being done to a record by a call that was given up, once it is through.
+
+    Args:
+        place: the directory.
+        name: the record's file name.
+        owner: the attachment; what is being done for another one of this name is left alone.
+    """
     turns = _turns
     with turns.changed:
-        holder = turns.holders.get((place, name))
-        if holder is not None and holder.given_up:
+        holder, whose = turns.holders.get((place, name), (None, None))
+        if holder is not None and holder.given_up and whose == owner:
             holder.unwanted = True
 
 

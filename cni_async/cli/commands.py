@@ -187,6 +187,7 @@ def _no_record(given: Given, net: NetworkConfigList) -> str:
     options.NETCONF_PATH,
     *options.PLUGINS,
     options.CACHE,
+    options.LOCK_FILE,
     options.JSON,
 )
 async def _gc(given: Given, cni: CNIConfig) -> Answer:

@@ -46,6 +46,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     ifname: str = ""
     container_id: str | None = None
     cache_dir: str | None = None
+    lock_file: str | None = None
     keep: tuple[GCAttachment, ...] = ()
     keep_unknown: tuple[GCAttachment, ...] = ()
     keep_none: bool = False
@@ -100,6 +101,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
             exec=exec,
             rollback=True,
             cleanup_timeout=self.cleanup_timeout,
+            lock_file=self.lock_file or None,
         )
 
     def undo_line(self) -> str:
@@ -120,6 +122,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
             words += ["--cap-args", json.dumps(self.cap_args)]
         if self.cache_dir:
             words += ["--cache-dir", absolute(self.cache_dir)]
+        if self.lock_file:
+            words += ["--lock-file", absolute(self.lock_file)]
         return " ".join(map(shell_word, words))
 
 
@@ -205,6 +209,12 @@ CACHE: Final = click.Option(
     show_default=CACHE_DIR,
     metavar="DIRECTORY",
     help="Where attachments are remembered.",
+)
+LOCK_FILE: Final = click.Option(
+    ["--lock-file"],
+    metavar="FILE",
+    help="Keep the order of operations among all processes that name this file, as /run/cni.lock; "
+    "it is made where it is missing.",
 )
 TIMEOUT: Final = click.Option(
     ["--timeout"],
@@ -298,5 +308,6 @@ ATTACHMENT: Final = (
     CONTAINER_ID,
     *PLUGINS,
     CACHE,
+    LOCK_FILE,
     JSON,
 )

@@ -22,12 +22,12 @@ import anyio.lowlevel
 import msgspec
 
 from cni_async._threads import in_thread, no_thread
-from cni_async._uncut import in_asyncio_task, uncut
+from cni_async._uncut import in_asyncio_task, to_be_told, uncut
 
 from .child import Child, on_uvloop
 from .pipes import OutputLimit, Pipes
 from .spawning import RACING, one_at_a_time
-from .start_anyio import open_process
+from .start_anyio import HalfStarted, half_started, open_process
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,7 @@ _LAST_TICK: Final = 0.1
 _KILL_WAIT: Final = 0.5
 # How often task.cancel() may disturb the wait for that.
 _KILLS: Final = 5
+_TOO_MUCH_OPEN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 # Of the running event loop.
 _TURN: Final = anyio.lowlevel.RunVar[anyio.Semaphore]("cni_async.turn")
 
@@ -129,7 +130,7 @@ async def _run(
                     await _look_after(process, pipes)
             timed_out = not _has_exited(process)
             if not timed_out:  # perhaps just in time
-                await process.wait()
+                await to_be_told(process.wait())
                 pipes.drain()
         except OutputLimit:
             flooded = True
@@ -166,18 +167,22 @@ async def _start(
     """
     _refuse_what_uvloop_would_not(path, environ or {})
     child: Child | None = None
+    half: HalfStarted | None = None
 
     async def start() -> None:
-        nonlocal child
+        nonlocal child, half
         try:
             process = await one_at_a_time(
                 open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
             )
-        except RuntimeError as error:
-            if "start new thread" in str(error):  # trio starts processes in threads
-                raise no_thread() from error
-            if "Racing with another loop" in str(error):  # of the application's own
-                raise OSError(errno.EAGAIN, RACING) from error
+        except BaseException as error:
+            half = half_started(error)
+            if isinstance(error, RuntimeError):
+                # trio starts processes in threads, and asyncio before Python 3.12 waits in one.
+                if "start new thread" in str(error):
+                    raise no_thread() from error
+                if "Racing with another loop" in str(error):  # of the application's own
+                    raise OSError(errno.EAGAIN, RACING) from error
             raise
         child = Child(process)
         pipes.close_child_ends()
@@ -197,9 +202,15 @@ async def _start(
         # is too late for that if something else has reaped it.
         return None
     except BaseException:
+        if child is None and half is not None:
+            pipes.close_child_ends()
+            child = Child(half)
         if child is not None:
             await _terminate(child, pipes, grace)
         raise
+    finally:
+        if half is not None:
+            half.close()
     return child
 
 
@@ -241,7 +252,7 @@ async def _look_after(process: Child, pipes: Pipes) -> None:
     while process.returncode is None:
         if process.is_over or await pipes.wait():
             # The event loop, or its watcher's thread, is about to reap it.
-            await process.wait()
+            await to_be_told(process.wait())
 
 
 def _has_exited(process: Child) -> bool:
@@ -315,7 +326,9 @@ def _has_living_member(group: int) -> bool:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 stat = file.read()
-        except OSError:
+        except OSError as error:
+            if error.errno in _TOO_MUCH_OPEN:
+                return True  # it cannot be looked at
             continue
         # "pid (comm) state ppid pgrp …"; comm may hold anything, parentheses too.
         state, _, pgrp = stat[stat.rindex(b")") + 2 :].split(maxsplit=3)[:3]

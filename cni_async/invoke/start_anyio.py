@@ -1,9 +1,11 @@
 """Start a process with anyio, so that not even the end of an asyncio event loop loses it."""
 
 import asyncio
+import subprocess
 from collections.abc import Coroutine, Generator, Mapping
 from functools import partial
-from typing import Any
+from traceback import walk_tb
+from typing import Any, Protocol, runtime_checkable
 
 import anyio
 import anyio.abc
@@ -33,6 +35,63 @@ async def open_process(
         start_new_session=True,
     )
     return await (_Start(start) if in_asyncio_task() else start)
+
+
+@runtime_checkable
+class _Transport(Protocol):
+    """What asyncio has of a process: `asyncio.SubprocessTransport`, and uvloop's, which is none."""
+
+    def get_pid(self) -> int | None: ...
+
+    def get_returncode(self) -> int | None: ...
+
+    def get_extra_info(self, name: str, default: None = None) -> Any: ...
+
+    def close(self) -> None: ...
+
+
+class HalfStarted:
+    """A process that is there although its start failed.
+
+    asyncio has the process first and then wants a pidfd of it, or until Python 3.12 a thread. If
+    it cannot have that it raises an error and forgets the process, which nothing reaps then.
+
+    Attributes:
+        pid: its process ID.
+    """
+
+    def __init__(self, transport: _Transport, pid: int) -> None:
+        """Take charge of it."""
+        self.pid: int = pid
+        self._transport = transport
+        self._popen: object = transport.get_extra_info("subprocess")
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or its signal's number negated; reading it reaps the process."""
+        if isinstance(self._popen, subprocess.Popen):
+            return self._popen.poll()
+        return self._transport.get_returncode()
+
+    def close(self) -> None:
+        """Let go of it; asyncio kills it if it is not reaped yet."""
+        self._transport.close()
+
+
+def half_started(error: BaseException) -> HalfStarted | None:
+    """Return the process that the failure of a start has left; None if there is none.
+
+    asyncio tells nobody of it: only the functions that the error came through know its transport.
+    uvloop has nothing that can fail once the process is there, and trio goes on without a pidfd.
+    """
+    for frame, _ in walk_tb(error.__traceback__):
+        for value in frame.f_locals.values():
+            if isinstance(value, type) or not isinstance(value, _Transport):
+                continue  # the class of a transport is among them, too
+            pid = value.get_pid()
+            if pid is not None:
+                return HalfStarted(value, pid)
+    return None
 
 
 class _Start:

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from contextlib import suppress
 from typing import Any, Final, Protocol
-from weakref import WeakSet
+from weakref import WeakSet, WeakValueDictionary
 
 import anyio
 import anyio.lowlevel
@@ -190,11 +190,22 @@ class Forwarder:
 
 _FORWARDERS: Final = WeakSet[Forwarder]()
 _PROCESS_STDERR: Final = Forwarder(ProcessStderr())
+# By the writer's id, as it need not be hashable. A forwarder keeps its writer, and so the id; what
+# keeps the forwarder is each `RawExec` that has it, and its thread.
+_OF_WRITER: Final = WeakValueDictionary[int, Forwarder]()
+# A look-up that adds what is missing is several steps, and comes from several threads.
+_finding = threading.Lock()
 
 
 def forwarder(writer: Writer) -> Forwarder:
-    """Return what hands plugins' stderr to a writer; there is one for this process's stderr."""
-    return _PROCESS_STDERR if type(writer) is ProcessStderr else Forwarder(writer)
+    """Return what hands plugins' stderr to a writer: one for each object, and for our stderr."""
+    if type(writer) is ProcessStderr:
+        return _PROCESS_STDERR
+    with _finding:
+        found = _OF_WRITER.get(id(writer))
+        if found is None:
+            _OF_WRITER[id(writer)] = found = Forwarder(writer)
+        return found
 
 
 def _log_blocks() -> bool:
@@ -223,8 +234,9 @@ def _is_full(stream: Any) -> bool:
 
 def _forget_in_child() -> None:
     # A thread that holds one of the locks in the parent does not exist in the child.
-    global _one_at_a_time
+    global _one_at_a_time, _finding
     _one_at_a_time = threading.Lock()
+    _finding = threading.Lock()
     for each in tuple(_FORWARDERS):
         each.forget()
 
