@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -31,6 +32,12 @@ def pytest_configure() -> None:
     )
     hypothesis.settings.register_profile("patient", patient)
     hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Have garbage collections pass over the thousands of tests, which all stay."""
+    gc.collect()
+    gc.freeze()
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
+import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing.synchronize import Event
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -117,27 +117,29 @@ async def test_similar_names_among_lists_only(tmp_path: Path) -> None:
     assert notes(caught.value) == ["did you mean network 'mynet'?"]
 
 
-def _rename_others(folder: Path, names: list[str], stop: Event) -> None:
-    """Rename files of other networks for as long as the test runs."""
-    while not stop.is_set():
-        for name in names:
-            there, away = folder / name, folder / f"x-{name}"
-            os.rename(there, away)
-            os.rename(away, there)
+RENAMING: Final = """
+import os, select, sys
+print(flush=True)
+while not select.select([0], [], [], 0)[0]:
+    for name in sys.argv[1:]:
+        os.rename(name, "x-" + name)
+        os.rename("x-" + name, name)
+"""
 
 
 @contextmanager
 def renaming(folder: Path, names: list[str]) -> Iterator[None]:
-    context = multiprocessing.get_context("spawn")
-    stop = context.Event()
-    process = context.Process(target=_rename_others, args=(folder, names, stop))
-    process.start()
-    try:
+    """Rename files of other networks meanwhile."""
+    # Not with multiprocessing, whose tracker of semaphores stays a child of this process.
+    command = [sys.executable, "-IS", "-c", RENAMING, *names]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
         yield
-    finally:
-        stop.set()
-        process.join(30)
-        assert process.exitcode == 0
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
