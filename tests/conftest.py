@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import memory
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
 from tests.support.processes import ignore_no_signals
@@ -35,9 +35,8 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """Have garbage collections pass over the thousands of tests, which all stay."""
-    gc.collect()
-    gc.freeze()
+    """Have the thousands of tests, which all stay, slow down none of them."""
+    memory.pack()
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

@@ -61,7 +61,7 @@ def config_deep(depth: int) -> bytes:
     return json.dumps(record(config=base64.b64encode(config.encode()).decode())).encode()
 
 
-DEPTHS = (300, 480, 900, 940, 980, 1000, 11_000)
+DEPTHS = (300, 480, 900, 940, 980, 1000, 5000)
 
 DEEP: dict[str, Callable[[int], bytes]] = {
     "capability args": lambda depth: with_deep("capabilityArgs", depth),

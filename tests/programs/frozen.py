@@ -98,9 +98,11 @@ class Node:
             try:
                 await self.cni.add_network_list(A, RT)
             except CacheWriteError as error:
-                assert str(error).endswith(f": no answer in {WAIT:g} s")
-                return error
-        raise AssertionError("it was recorded")
+                caught = error
+            else:
+                raise AssertionError("it was recorded")
+        assert str(caught).endswith(f": no answer in {WAIT:g} s")
+        return caught
 
     async def delete(self) -> None:
         """See that a DEL succeeds, in time."""
