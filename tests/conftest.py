@@ -11,6 +11,7 @@ from typing import Any
 import hypothesis
 import pytest
 
+from tests.support import memory
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
 from tests.support.processes import command, ignore_no_signals, state
@@ -33,6 +34,11 @@ def pytest_configure() -> None:
     )
     hypothesis.settings.register_profile("patient", patient)
     hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_finish() -> None:
+    """Have the thousands of tests, which all stay, slow down none of them."""
+    memory.pack()
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

@@ -61,7 +61,7 @@ def config_deep(depth: int) -> bytes:
     return json.dumps(record(config=base64.b64encode(config.encode()).decode())).encode()
 
 
-DEPTHS = (300, 480, 900, 940, 980, 1000, 5000, 100_000)
+DEPTHS = (300, 480, 900, 940, 980, 1000, 5000)
 
 DEEP: dict[str, Callable[[int], bytes]] = {
     "capability args": lambda depth: with_deep("capabilityArgs", depth),
@@ -138,10 +138,12 @@ async def test_deeply_nested(tmp_path: Path, make: Callable[[int], bytes]) -> No
         await node.survives()
 
 
+# How a record is read does not depend on the event loop, and the deepest ones take long.
+@pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("make", DEEP.values(), ids=DEEP)
 async def test_deeply_nested_in_memory(make: Callable[[int], bytes]) -> None:
     cache = MemoryCache()
-    for depth in DEPTHS:
+    for depth in (*DEPTHS, 100_000):
         cache.records[KEY] = make(depth)
         assert len(await cache.attachments()) <= 1
         cni = CNIConfig(["/bin"], exec=FakeExec(), cache=cache)

@@ -27,7 +27,6 @@ from cni_async import (
     network_plugin_confs_from_files,
 )
 from cni_async.conf import _read
-from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -117,10 +116,10 @@ async def test_similar_names_among_lists_only(tmp_path: Path) -> None:
     assert notes(caught.value) == ["did you mean network 'mynet'?"]
 
 
-# Renames files of other networks until its stdin is closed.
-RENAMER: Final = """
+RENAMING: Final = """
 import os, select, sys
-while not select.select([sys.stdin], [], [], 0)[0]:
+print(flush=True)
+while not select.select([0], [], [], 0)[0]:
     for name in sys.argv[1:]:
         os.rename(name, "x-" + name)
         os.rename("x-" + name, name)
@@ -129,13 +128,17 @@ while not select.select([sys.stdin], [], [], 0)[0]:
 
 @contextmanager
 def renaming(folder: Path, names: list[str]) -> Iterator[None]:
-    command = [sys.executable, "-c", RENAMER, *names]
-    process = subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE)
-    try:
+    """Rename files of other networks meanwhile."""
+    # Not with multiprocessing, whose tracker of semaphores stays a child of this process.
+    command = [sys.executable, "-IS", "-c", RENAMING, *names]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"\n"
         yield
-    finally:
-        process.communicate(timeout=PATIENCE)
-        assert process.returncode == 0
+        process.stdin.close()
+        assert process.wait(30) == 0
 
 
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])

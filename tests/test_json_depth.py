@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 import pytest
@@ -115,7 +116,8 @@ def test_read_or_refused(reader: str, frames: int) -> None:
     read = READERS[reader]
     refused: list[str] = []
     for depth in DEPTHS:
-        for value in documents(depth):
+        # What is deeper than Go takes is long, too, and two of the documents say as much as all.
+        for value in documents(depth) if depth < 10_000 else islice(documents(depth), 1, 6, 3):
             try:
                 called_deep(frames, partial(read, value))
             except CNIError as error:

@@ -203,8 +203,8 @@ async def test_the_kernel_is_asked(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
 ) -> None:
     """The answer is the plugin's, or it says that nobody knows; never another one."""
-    found = answers(anyio_backend, prepare, endings(scripts) * 5, ignored=not prepare)
-    for answer, expected in zip(found, [*ENDINGS.values()] * 5, strict=True):
+    found = answers(anyio_backend, prepare, endings(scripts) * 2, ignored=not prepare)
+    for answer, expected in zip(found, [*ENDINGS.values()] * 2, strict=True):
         assert answer == expected or (LOST in answer and not records())
 
 
@@ -218,7 +218,7 @@ async def test_plugins_that_exit_at_once(
 ) -> None:
     """Some are gone before anybody can look: right, or lost, and never a success."""
     path = scripts.sh("exit 7")
-    for answer in answers(anyio_backend, prepare, [path] * 100):
+    for answer in answers(anyio_backend, prepare, [path] * 30):
         assert answer.endswith(": exit status 7") or (LOST in answer and " True 0 None" in answer)
 
 

@@ -9,8 +9,6 @@ import sys
 import textwrap
 from pathlib import Path
 
-import pytest
-
 from .wait import PATIENCE, eventually, eventually_blocking, lines, note
 
 
@@ -109,4 +107,6 @@ def skip_on(loop: str, reason: str) -> None:
     except RuntimeError:
         running = "trio"
     if running == loop:
+        import pytest  # here, as programs that need no pytest use this module, too
+
         pytest.skip(reason)

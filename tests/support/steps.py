@@ -7,14 +7,13 @@ is in the middle of something. Nothing depends on time.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
 
 import anyio
-import trio.abc
-import trio.lowlevel
 
 
 @dataclass(frozen=True)
@@ -96,12 +95,8 @@ async def counted(call: Callable[[], Awaitable[object]], after_step: Callable[[]
         with _Factory(after_step):
             await _Steps(run(), after_step, is_main=True)
     else:
-        instrument = _Instrument(after_step, trio.lowlevel.current_task())
-        trio.lowlevel.add_instrument(instrument)
-        try:
+        with _instrument(after_step):
             await call()
-        finally:
-            trio.lowlevel.remove_instrument(instrument)
 
 
 def _on_asyncio() -> bool:
@@ -170,14 +165,25 @@ async def _await(steps: _Steps) -> Any:
     return await steps
 
 
-class _Instrument(trio.abc.Instrument):
-    def __init__(self, after_step: Callable[[], object], main: trio.lowlevel.Task) -> None:
-        self._after_step = after_step
-        self._main = main
+@contextmanager
+def _instrument(after_step: Callable[[], object]) -> Iterator[None]:
+    # Here, as importing trio takes longer than what a program on asyncio does.
+    import trio.abc
+    import trio.lowlevel
 
-    def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        one: trio.lowlevel.Task | None = task
-        while one is not None and one is not self._main:
-            one = one.parent_nursery.parent_task if one.parent_nursery is not None else None
-        if one is not None:
-            self._after_step()
+    main = trio.lowlevel.current_task()
+
+    class Instrument(trio.abc.Instrument):
+        def after_task_step(self, task: trio.lowlevel.Task) -> None:
+            one: trio.lowlevel.Task | None = task
+            while one is not None and one is not main:
+                one = one.parent_nursery.parent_task if one.parent_nursery is not None else None
+            if one is not None:
+                after_step()
+
+    instrument = Instrument()
+    trio.lowlevel.add_instrument(instrument)
+    try:
+        yield
+    finally:
+        trio.lowlevel.remove_instrument(instrument)

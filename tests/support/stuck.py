@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
-import pytest
+
+if TYPE_CHECKING:
+    import pytest
 
 _PATIENCE = 30
 
