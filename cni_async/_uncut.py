@@ -3,11 +3,9 @@
 import asyncio
 import math
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import anyio
 
@@ -31,18 +29,10 @@ async def uncut(
         BaseException: what the coroutine raises; where the caller was cancelled, that is the
             cause of the cancellation's error.
     """
-    return await _shielded(coroutine, begun, None)
-
-
-async def _shielded(
-    coroutine: Coroutine[Any, Any, _T],
-    begun: Callable[[], None] | None,
-    kept: "_Cancellations | None",
-) -> _T:
     result: list[_T] = []
     with anyio.CancelScope(shield=True):
         if in_asyncio_task():
-            result.append(await _Uncut(coroutine, begun or _nothing, kept))
+            result.append(await _Uncut(coroutine, begun or _nothing))
         else:
             try:
                 result.append(await coroutine)
@@ -50,61 +40,6 @@ async def _shielded(
                 if begun is not None:
                     begun()
     return result[0]
-
-
-class Late:
-    """Cancellations of a block's task that are acted upon later than they came; see `late`."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self.kept: _Cancellations | None = _Cancellations() if in_asyncio_task() else None
-
-    async def act(self) -> None:
-        """Act upon those that came so far.
-
-        Raises:
-            CancelledError: there are some.
-        """
-        await self.act_after(None)
-
-    async def act_after(self, cause: BaseException | None) -> None:
-        """Do so after a failure, which is then the cause of the cancellation's error."""
-        if self.kept is not None:
-            await _Raise(self.kept, cause)
-
-
-_LATE: Final = ContextVar["Late | None"]("cni_async.late", default=None)
-
-
-@asynccontextmanager
-async def late() -> AsyncGenerator[Late]:
-    """Let what is awaited in a block with `to_be_told` put off the cancellations of its caller.
-
-    They are acted upon where the block says so (`Late.act`), and at its end. What a plugin has done
-    has to get from where its end is seen to where it is recorded, through several functions.
-    """
-    token = _LATE.set(held := Late())
-    try:
-        yield held
-    except (Exception, asyncio.CancelledError) as failure:
-        await held.act_after(failure)
-        raise
-    finally:
-        _LATE.reset(token)
-    await held.act()
-
-
-async def to_be_told(coroutine: Coroutine[Any, Any, _T]) -> _T:
-    """Await a coroutine; within a block of `late`, to its end.
-
-    A cancellation that comes meanwhile is acted upon where the block says so. A scope's is raised
-    at the next checkpoint that is not shielded, so there must be none on the way there.
-    """
-    held = _LATE.get()
-    # The context may be a copy, and the task another one that may be cancelled.
-    if held is None or (held.kept is not None and not held.kept.are_of_this_task()):
-        return await coroutine
-    return await _shielded(coroutine, None, held.kept)
 
 
 class _Uncut(Generic[_T]):
@@ -117,30 +52,22 @@ class _Uncut(Generic[_T]):
     A task of its own for the coroutine would not do: asyncio.run() cancels all tasks when it ends.
     """
 
-    def __init__(
-        self,
-        coroutine: Coroutine[Any, Any, _T],
-        begun: Callable[[], None],
-        kept: "_Cancellations | None",
-    ) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, _T], begun: Callable[[], None]) -> None:
         self._coroutine = coroutine
         self._begun: Callable[[], None] | None = begun
-        self._kept = kept or _Cancellations()
-        self._raises = kept is None
+        self._kept = _Cancellations()
 
     def __await__(self) -> Generator[Any, Any, _T]:
         try:
             result = yield from self._run()
         except (Exception, asyncio.CancelledError) as failure:
-            if self._raises:
-                yield from self._kept.raise_from(failure)
+            yield from self._kept.raise_from(failure)
             raise
         finally:
             self._coroutine.close()
             if self._begun is not None:
                 self._begun()
-        if self._raises:
-            yield from self._kept.raise_from(None)
+        yield from self._kept.raise_from(None)
         return result
 
     def _run(self) -> Generator[Any, Any, _T]:
@@ -205,10 +132,6 @@ class _Cancellations:
         self.count = 0
         self._last: asyncio.CancelledError | None = None
 
-    def are_of_this_task(self) -> bool:
-        """Tell whether the running task is theirs."""
-        return in_asyncio_task() and asyncio.current_task() is self._task
-
     def collect(
         self, wait: Generator[Any, Any, None]
     ) -> Generator[Any, Any, asyncio.CancelledError | None]:
@@ -244,26 +167,14 @@ class _Cancellations:
         error = self._last
         if error is None:
             return
-        count, self.count, self._last = self.count, 0, None
-        for _ in range(count):
+        for _ in range(self.count):
             self._task.cancel(*error.args[:1])
-        if count:
+        if self.count:
             try:
                 yield  # in the next turn the task raises what was just requested
             except asyncio.CancelledError as raised:
                 error = raised
         raise error from cause
-
-
-class _Raise:
-    """Awaits nothing, and raises what was kept."""
-
-    def __init__(self, kept: _Cancellations, cause: BaseException | None) -> None:
-        self._kept = kept
-        self._cause = cause
-
-    def __await__(self) -> Generator[Any, Any, None]:
-        yield from self._kept.raise_from(self._cause)
 
 
 def _is_of_a_scope(error: asyncio.CancelledError) -> bool:

@@ -10,7 +10,6 @@ import msgspec
 
 from . import _arguments
 from ._text import quote
-from ._uncut import Late, late
 from .cache import AttachmentKey, attachment_key
 from .cache.attachments import Attachments, Before
 from .conf import NetworkConfig, NetworkConfigList
@@ -113,19 +112,10 @@ class Chains:
             progress: is told how far it has come; the attachment is then recorded before the
                 first plugin runs, too.
         """
-        # A cancellation that comes once a plugin's end is seen is acted upon before the next one is
-        # called; after the last one, once the attachment is recorded.
-        async with late() as cancellations:
-            return await self._add(chain, rt, progress, cancellations)
-
-    async def _add(
-        self, chain: Chain, rt: RuntimeConf, progress: Progress | None, cancellations: Late
-    ) -> Result:
         key: AttachmentKey | None = None
         result: Result | None = None
         args: BuiltArgs | None = None
         for plugin in chain.plugins:
-            await cancellations.act()
             with in_context(_failed(chain, plugin, "add")):
                 # libcni looks for the plugin first, so a missing one hides a bad ID.
                 executable = await self._plugins.find(plugin.network.type)

@@ -6,7 +6,6 @@ from typing import Final, TypeVar
 import anyio
 
 from cni_async._threads import in_thread
-from cni_async._uncut import to_be_told
 
 _T = TypeVar("_T")
 
@@ -29,12 +28,10 @@ async def read(function: Callable[[bytes], _T], output: bytes) -> _T:
     """Call a function with what a plugin printed; if that is a lot, in a worker thread."""
     if len(output) > _LONG:
         try:
-            return await to_be_told(
-                in_thread(
-                    function,
-                    output,
-                    limiter=anyio.CapacityLimiter(1),  # it must not wait for a thread to spare
-                )
+            return await in_thread(
+                function,
+                output,
+                limiter=anyio.CapacityLimiter(1),  # an answer must not wait for a thread to spare
             )
         except OSError:
             pass  # there is no thread to be had

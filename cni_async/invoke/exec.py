@@ -10,7 +10,6 @@ import anyio
 import anyio.lowlevel
 
 from cni_async import version
-from cni_async._uncut import to_be_told
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
 from cni_async.version import PluginInfo
 
@@ -118,7 +117,7 @@ class RawExec:
         except (OSError, ValueError) as error:
             raise _told(start_error(plugin_path, error), plugin_path, environ) from error
         if self._stderr is not None and outcome.stderr:
-            await to_be_told(self._stderr.forward(outcome.stderr))
+            await self._stderr.forward(outcome.stderr)
         failure = await self._error(outcome)
         stderr = outcome.stderr[-_STDERR_TAIL:].decode("utf-8", "replace")
         if failure is None:

@@ -22,7 +22,7 @@ import anyio.lowlevel
 import msgspec
 
 from cni_async._threads import in_thread, no_thread
-from cni_async._uncut import in_asyncio_task, to_be_told, uncut
+from cni_async._uncut import in_asyncio_task, uncut
 
 from .child import Child, on_uvloop
 from .pipes import OutputLimit, Pipes
@@ -130,7 +130,7 @@ async def _run(
                     await _look_after(process, pipes)
             timed_out = not _has_exited(process)
             if not timed_out:  # perhaps just in time
-                await to_be_told(process.wait())
+                await process.wait()
                 pipes.drain()
         except OutputLimit:
             flooded = True
@@ -252,7 +252,7 @@ async def _look_after(process: Child, pipes: Pipes) -> None:
     while process.returncode is None:
         if process.is_over or await pipes.wait():
             # The event loop, or its watcher's thread, is about to reap it.
-            await to_be_told(process.wait())
+            await process.wait()
 
 
 def _has_exited(process: Child) -> bool:
