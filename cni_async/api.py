@@ -118,8 +118,8 @@ class CNIConfig:
         Each plugin gets the result of the one before it. After a failure nothing is undone unless
         there is `rollback`, as the specification leaves that to the runtime: call
         `del_network_list`. The same goes for a cancellation: the plugin that runs is ended, no
-        other is called, and an older record stays as it was. Once the last plugin has answered,
-        the record is made all the same.
+        other is called, and an older record stays as it was. Once the last plugin's answer has
+        been read, the record is made all the same.
 
         Args:
             net: the network.
