@@ -15,6 +15,7 @@ import anyio
 import pytest
 
 from cni_async import CNIConfig, MemoryCache, NetworkAttachment, orphans
+from cni_async._threads import in_thread
 from tests.support.chains import network
 from tests.support.processes import is_running
 from tests.support.require import require
@@ -106,7 +107,13 @@ async def is_seen(monkeypatch: pytest.MonkeyPatch, *path: Path, plugin: str = "a
         seen.set()
         return report(*args)
 
+    async def to_its_end(look: Callable[[], Any], *, limiter: anyio.CapacityLimiter) -> Any:
+        # Left to itself in its thread it would report to the next one who asks.
+        with anyio.CancelScope(shield=True):
+            return await in_thread(look, limiter=limiter)
+
     monkeypatch.setattr(orphans, "_still_runs", reported)
+    monkeypatch.setattr(orphans, "in_thread", to_its_end)
     attachment = added(plugin)
     places = [str(each) for each in path]
 
