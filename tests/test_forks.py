@@ -36,7 +36,13 @@ def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: st
         import multiprocessing, os, signal, sys, threading, time
         import anyio
         from cni_async.invoke import RawExec
-        children = []
+        from cni_async.invoke.pipes import Pipes
+        children, started = [], []
+        watch = Pipes.watch
+        def note_and_watch(self, pid):
+            started.append(pid)
+            return watch(self, pid)
+        Pipes.watch = note_and_watch
         {{body}}
         async def main():
             call = RawExec(grace=0).exec_plugin({path!r}, bytes({stdin}), None)
@@ -45,10 +51,10 @@ def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: st
                     print(len(await call))
             async with anyio.create_task_group() as calls:
                 calls.start_soon(report)
-                while not os.path.exists({path + ".runs"!r}):
+                # It runs before its start is over, which a child forked in between would hold up:
+                # `subprocess` waits for the end of a pipe that such a child has, too.
+                while not started or not os.path.exists({path + ".runs"!r}):
                     await anyio.sleep(0.01)
-                for _ in range(50):  # the event loop has yet to learn that it is started
-                    await anyio.sleep(0)
                 meanwhile(call)
                 open({path + ".go"!r}, "w").close()
         backend, options = {backend!r}
