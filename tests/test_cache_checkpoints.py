@@ -34,7 +34,7 @@ async def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileCache:
 
 
 async def test_a_loop_over_records_starves_nothing(cache: FileCache) -> None:
-    turns = 0
+    turns = seen = 0
 
     async def count() -> None:
         nonlocal turns
@@ -77,6 +77,7 @@ async def test_what_is_cancelled_before_has_not_happened(cache: FileCache, what:
 async def test_what_has_happened_is_told(cache: FileCache) -> None:
     """A cancellation does not come between a change and its caller's knowledge of it."""
     for number in range(2 * disk._MOST_IN_TURN):
+        told = None
         with anyio.CancelScope() as scope:
 
             def cancel(key: AttachmentKey, scope: anyio.CancelScope = scope) -> None:
@@ -87,6 +88,7 @@ async def test_what_has_happened_is_told(cache: FileCache) -> None:
                 await cache.store(KEY, b"%d" % number)
             told = number
         assert not scope.cancelled_caught
+        assert told is not None
         assert await cache.load(KEY) == b"%d" % told
 
 

@@ -162,6 +162,7 @@ async def test_a_group_that_cannot_be_looked_at_is_not_empty(
         return real(file, *args, **options)
 
     monkeypatch.setattr(process_module, "open", full, raising=False)
+    pids: list[int] = []
     async with anyio.create_task_group() as group:
         group.start_soon(RawExec(grace=GRACE).exec_plugin, path, b"{}", None)
         pids = await scripts.numbers("pids", 2)

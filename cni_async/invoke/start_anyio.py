@@ -1,8 +1,7 @@
 """Start a process with anyio, so that not even the end of an asyncio event loop loses it."""
 
 import asyncio
-import subprocess
-from collections.abc import Coroutine, Generator, Mapping
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from functools import partial
 from traceback import walk_tb
 from typing import Any, Protocol, runtime_checkable
@@ -64,14 +63,14 @@ class HalfStarted:
         """Take charge of it."""
         self.pid: int = pid
         self._transport = transport
-        self._popen: object = transport.get_extra_info("subprocess")
+        # asyncio's transport does not reap by itself what it could not look after; uvloop's does.
+        popen: Any = transport.get_extra_info("subprocess")
+        self._poll: Callable[[], int | None] = getattr(popen, "poll", transport.get_returncode)
 
     @property
     def returncode(self) -> int | None:
         """Its exit code, or its signal's number negated; reading it reaps the process."""
-        if isinstance(self._popen, subprocess.Popen):
-            return self._popen.poll()
-        return self._transport.get_returncode()
+        return self._poll()
 
     def close(self) -> None:
         """Let go of it; asyncio kills it if it is not reaped yet."""

@@ -15,7 +15,6 @@ from contextlib import (
     suppress,
 )
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -216,6 +215,9 @@ async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
         begun.append(None)
         release.wait(2 * BUSY)
 
+    async def occupy(begun: list[None]) -> None:
+        await run_sync(work, begun, abandon_on_cancel=True)
+
     async def keep_busy() -> None:
         # A library that waits for these threads comes to its end when they do.
         while not all(world.over for world in scene.worlds):
@@ -223,7 +225,7 @@ async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
             begun: list[None] = []
             async with anyio.create_task_group() as workers:
                 for _ in range(threads):
-                    workers.start_soon(partial(run_sync, work, begun, abandon_on_cancel=True))
+                    workers.start_soon(occupy, begun)
                 while len(begun) < threads:
                     await anyio.sleep(0.001)
                 taken.set()
