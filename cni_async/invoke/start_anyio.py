@@ -1,6 +1,7 @@
 """Start a process with anyio, so that not even the end of an asyncio event loop loses it."""
 
 import asyncio
+import asyncio.subprocess
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from functools import partial
 from traceback import walk_tb
@@ -59,37 +60,42 @@ class HalfStarted:
         pid: its process ID.
     """
 
-    def __init__(self, transport: _Transport, pid: int) -> None:
+    def __init__(
+        self, pid: int, poll: Callable[[], int | None], close: Callable[[], object] | None = None
+    ) -> None:
         """Take charge of it."""
         self.pid: int = pid
-        self._transport = transport
-        # asyncio's transport does not reap by itself what it could not look after; uvloop's does.
-        popen: Any = transport.get_extra_info("subprocess")
-        self._poll: Callable[[], int | None] = getattr(popen, "poll", transport.get_returncode)
+        self._poll = poll
+        self._close = close
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or its signal's number negated; reading it reaps the process."""
+        """Its exit code, or its signal's number negated; reading it may reap the process."""
         return self._poll()
 
     def close(self) -> None:
         """Let go of it; asyncio kills it if it is not reaped yet."""
-        self._transport.close()
+        if self._close is not None:
+            self._close()
 
 
 def half_started(error: BaseException) -> HalfStarted | None:
     """Return the process that the failure of a start has left; None if there is none.
 
-    asyncio tells nobody of it: only the functions that the error came through know its transport.
-    uvloop has nothing that can fail once the process is there, and trio goes on without a pidfd.
+    asyncio tells nobody of it: only the functions that the error came through know its transport,
+    or in older releases of anyio asyncio's object of the process. uvloop has nothing that can fail
+    once the process is there, and trio goes on without a pidfd.
     """
     for frame, _ in walk_tb(error.__traceback__):
         for value in frame.f_locals.values():
-            if isinstance(value, type) or not isinstance(value, _Transport):
+            if isinstance(value, type):
                 continue  # the class of a transport is among them, too
-            pid = value.get_pid()
-            if pid is not None:
-                return HalfStarted(value, pid)
+            if isinstance(value, asyncio.subprocess.Process):
+                return HalfStarted(value.pid, partial(getattr, value, "returncode"))
+            if isinstance(value, _Transport) and (pid := value.get_pid()) is not None:
+                # asyncio's does not reap by itself what it could not look after; uvloop's does.
+                popen: Any = value.get_extra_info("subprocess")
+                return HalfStarted(pid, getattr(popen, "poll", value.get_returncode), value.close)
     return None
 
 
