@@ -69,7 +69,7 @@ except ImportError:
 
 PYPROJECT = load_toml(ROOT / "pyproject.toml")
 CI = bool(os.environ.get("CI"))
-# Tests start a thousand Pythons: compiling everything anew takes each longer than what it does.
+# The tests start many Python processes. Without cached bytecode each compiles the package anew.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -143,7 +143,7 @@ def _pytest(session: nox.Session, *args: str, env: dict[str, str] | None = None)
     recorded = RECORDED / session.name
     shutil.rmtree(recorded, ignore_errors=True)
     command = ["pytest"]
-    if session.python == PYTHONS[-1]:  # it takes twice as long, and every Python tells the same
+    if session.python == PYTHONS[-1]:  # measuring doubles the time
         recorded.mkdir(parents=True)
         env = {**(env or {}), "COVERAGE_FILE": str(recorded / "data")}
         command = ["coverage", "run", "-m", "pytest"]

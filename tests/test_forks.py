@@ -51,8 +51,8 @@ def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: st
                     print(len(await call))
             async with anyio.create_task_group() as calls:
                 calls.start_soon(report)
-                # It runs before its start is over, which a child forked in between would hold up:
-                # `subprocess` waits for the end of a pipe that such a child has, too.
+                # The plugin runs before its start is over. A child forked during the start would
+                # inherit the pipe at whose end `subprocess` waits, and keep it open.
                 while not started or not os.path.exists({path + ".runs"!r}):
                     await anyio.sleep(0.01)
                 meanwhile(call)

@@ -108,7 +108,7 @@ async def is_seen(monkeypatch: pytest.MonkeyPatch, *path: Path, plugin: str = "a
         return report(*args)
 
     async def to_its_end(look: Callable[[], Any], *, limiter: anyio.CapacityLimiter) -> Any:
-        # Left to itself in its thread it would report to the next one who asks.
+        # A look that is abandoned in its thread would report to the next call of `is_seen`.
         with anyio.CancelScope(shield=True):
             return await in_thread(look, limiter=limiter)
 

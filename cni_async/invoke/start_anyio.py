@@ -82,9 +82,10 @@ class HalfStarted:
 def half_started(error: BaseException) -> HalfStarted | None:
     """Return the process that the failure of a start has left; None if there is none.
 
-    asyncio tells nobody of it: only the functions that the error came through know its transport,
-    or in older releases of anyio asyncio's object of the process. uvloop has nothing that can fail
-    once the process is there, and trio goes on without a pidfd.
+    The error does not say which process it is. The functions that the error came through have the
+    process in a local variable: asyncio's transport, or with older releases of anyio
+    `asyncio.subprocess.Process`. On uvloop nothing can fail once the process is there, and trio
+    goes on without a pidfd.
     """
     for frame, _ in walk_tb(error.__traceback__):
         for value in frame.f_locals.values():

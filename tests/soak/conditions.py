@@ -66,7 +66,7 @@ class Scene:
 
 
 class Disposition:
-    """What the process does about SIGCHLD, by whoever has said so last: Python, or libuv in C."""
+    """The process's handler of SIGCHLD, which Python sets, and libuv in C, unknown to Python."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -74,7 +74,7 @@ class Disposition:
         self._others = self._now()
 
     def ignore(self) -> None:
-        """Ignore it, also if libuv has put its handler there meanwhile."""
+        """Ignore SIGCHLD, even if libuv has set its handler since the last call."""
         now = self._now()
         # The handler comes first, and what C tells of the mask is partly chance.
         if ctypes.c_void_p.from_buffer(now).value != signal.SIG_IGN:
@@ -82,7 +82,7 @@ class Disposition:
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
     def restore(self) -> None:
-        """Do what would be done if it had not been ignored."""
+        """Put the handler back that would be there if SIGCHLD had not been ignored."""
         self.ignore()
         signal.signal(signal.SIGCHLD, self._before)
         self._call(self._others, None)
@@ -143,7 +143,8 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
                     yield
             finally:
                 enough.set()
-                # It may wait for a child, and others may live on: this one ends after that.
+                # The thread may be in waitpid() while all other children live on. This child ends
+                # after `enough` is set, so the thread wakes up and sees it.
                 last = os.posix_spawn("/bin/true", ["true"], {})
     finally:
         with suppress(ChildProcessError):
@@ -154,8 +155,8 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
 async def _take_turns(scene: Scene) -> AsyncGenerator[None]:
     """Reap in a thread, ignore SIGCHLD, and neither, one after the other.
 
-    Where SIGCHLD is ignored the thread finds nothing to reap, and with either of them many a status
-    is lost, so that few operations succeed.
+    Both at once would hide each other, and under either many exit statuses are lost, so that few
+    operations succeed.
     """
     tally = scene.tally
 
@@ -184,8 +185,8 @@ async def _spares_uvloop(
 ) -> AsyncGenerator[None]:
     """Replace no plugins under a condition.
 
-    libuv aborts the whole process (`err == *pid`) where a child that cannot exec, as its executable
-    is open for writing, is reaped by somebody else.
+    If a child cannot exec, because its executable is open for writing, and the kernel or another
+    thread reaps that child, libuv aborts the whole process (`err == *pid`).
     """
     busy = [world.busy for world in scene.worlds]
     for world in scene.worlds:
@@ -281,7 +282,8 @@ CONDITIONS: Final[dict[str, Callable[[Scene], AbstractAsyncContextManager[None]]
     REAPER: _reaper,
     SIGCHLD_IGNORED: _sigchld_ignored,
 }
-# With each of them somebody else may reap a child before its parent does, and each hides the other.
+# Under each of these the kernel or another thread may reap a child before the event loop does. One
+# hides the other: when SIGCHLD is ignored, the thread finds no child to reap.
 _REAPING: Final = frozenset({REAPER, SIGCHLD_IGNORED})
 
 

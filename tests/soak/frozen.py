@@ -52,8 +52,9 @@ def why_no_disk() -> str | None:
 def disk(folder: Path) -> Iterator[Path]:
     """Make a disk for a block; return where it is mounted.
 
-    Threads that are there already do not see it, and would write below where it is: trio keeps its
-    worker threads for ten seconds after their last work.
+    Threads that exist already stay in the mount namespace of before, and would write to the
+    directory below the mount. So this waits for worker threads to end; trio keeps idle ones for ten
+    seconds.
     """
     eventually_blocking(_worker_threads, lambda threads: not threads)
     libc = ctypes.CDLL(None, use_errno=True)

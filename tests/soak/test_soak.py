@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
-import math
 import os
 import signal
-import subprocess
-import threading
-import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -31,14 +26,12 @@ from cni_async.runtime import RuntimeConf
 from tests.support.faulty import FAULTS
 from tests.support.processes import processes_with
 from tests.support.require import require
-from tests.support.scripts import children, open_fds
+from tests.support.scripts import open_fds
 
-from . import __main__ as command
 from . import conditions, foreign, frozen, run, steering, tally
-from .force import Force
 from .frozen import why_no_disk
-from .kills import Deaths, kill_runtimes
-from .tally import CANCELLATIONS, PLUGINS, RECORDS, STALLS, Tally
+from .kills import kill_runtimes
+from .tally import PLUGINS, RECORDS, STALLS, Tally
 
 OPERATIONS = 150
 
@@ -299,37 +292,6 @@ def told_of(what: str, tally: Tally) -> bool:
     return any(what in each for each in tally.violations)
 
 
-def test_who_hears_of_children_after_sigchld_was_ignored() -> None:
-    """Libuv's handler is C's, and Python knows nothing of it."""
-    libc = ctypes.CDLL(None)
-    libc.signal.restype = ctypes.c_void_p
-    libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
-    handler = ctypes.CFUNCTYPE(None, ctypes.c_int)(lambda number: None)
-    address = ctypes.cast(handler, ctypes.c_void_p).value
-    before = libc.signal(signal.SIGCHLD, None)
-    try:
-        disposition = conditions.Disposition()
-        disposition.ignore()
-        assert libc.signal(signal.SIGCHLD, address) == signal.SIG_IGN
-        disposition.ignore()
-        assert libc.signal(signal.SIGCHLD, signal.SIG_IGN) == signal.SIG_IGN
-        disposition.restore()
-        assert libc.signal(signal.SIGCHLD, None) == address
-    finally:
-        libc.signal(signal.SIGCHLD, before)
-
-
-@pytest.mark.anyio
-async def test_the_reaper_leaves_no_child_when_it_is_cancelled(tmp_path: Path) -> None:
-    before = children()
-    scene = conditions.Scene([], Tally("asyncio", 1), tmp_path, 1, 1, "asyncio")
-    with anyio.move_on_after(0.05) as scope:
-        async with conditions.in_force(scene, ["reaper"]):
-            await anyio.sleep_forever()
-    assert scope.cancelled_caught
-    assert children() == before
-
-
 # -- runtimes
 
 
@@ -339,162 +301,3 @@ def test_runtimes_that_are_killed(tmp_path: Path, plugin_dir: Path) -> None:
     print(deaths.table())
     assert deaths.clean
     assert deaths.kills.total() == 6
-
-
-# -- what is said of it
-
-
-def test_a_leak_of_any_kind_is_none_too_few() -> None:
-    tally = Tally("asyncio", 1, leaks={"threads": []})
-    tally.leaked("addresses", ["10.0.0.2", "10.0.0.1"])
-    assert not tally.clean
-    lines = [line.split() for line in tally.table().splitlines()]
-    assert lines[lines.index(["leaks:", "2"]) + 1 :] == [
-        ["threads", "0"],
-        ["addresses", "2"],
-        ["10.0.0.1"],
-        ["10.0.0.2"],
-        ["statuses", "that", "were", "lost,", "and", "said", "to", "be:", "0"],
-        ["false", "successes:", "0"],
-        ["false", "failures:", "0"],
-        ["violations:", "0"],
-    ]
-
-
-def test_a_violation_is_one_too_many() -> None:
-    tally = Tally("asyncio", 1, violations=["two at once"])
-    assert not tally.clean
-    assert "violations: 1\n    two at once" in tally.table()
-
-
-def test_deaths() -> None:
-    assert Deaths(1).clean
-    deaths = Deaths(1)
-    deaths.leaks["interfaces"].append("eth0 in box1")
-    assert not deaths.clean
-    assert "eth0 in box1" in deaths.table()
-
-
-@pytest.mark.parametrize("kind", ["false_successes", "false_failures"])
-def test_a_false_answer_is_one_too_many(kind: str) -> None:
-    tally = Tally("asyncio", 1)
-    getattr(tally, kind).append("two ADD")
-    assert not tally.clean
-
-
-def test_a_frozen_disk_is_waited_for() -> None:
-    tally = Tally("asyncio", 1)
-    long_ago = time.monotonic() - 100
-    tally.thawed = time.monotonic()
-    tally.took(RECORDS, long_ago)
-    assert tally.clean
-    tally.thawed = 0
-    tally.took(RECORDS, long_ago)
-    assert not tally.clean
-
-
-@pytest.mark.parametrize(
-    ("backend", "what", "counts"),
-    [
-        ("trio", PLUGINS, False),
-        ("trio", CANCELLATIONS, False),
-        ("trio", RECORDS, True),
-        ("trio", STALLS, True),
-        ("asyncio", PLUGINS, True),
-        ("uvloop", CANCELLATIONS, True),
-    ],
-)
-def test_on_trio_a_plugin_waits_for_a_busy_thread(backend: str, what: str, counts: bool) -> None:
-    tally = Tally(backend, 1)
-    long_ago = time.monotonic() - 100
-    tally.force.spans["busy-threads"] = [(long_ago - 5, long_ago + 50), (long_ago + 51, math.inf)]
-    tally.took(what, long_ago)
-    assert tally.clean != counts
-
-
-def test_on_trio_a_plugin_is_late_if_a_thread_is_free() -> None:
-    tally = Tally("trio", 1)
-    long_ago = time.monotonic() - 100
-    tally.force.spans["busy-threads"] = [(long_ago, long_ago + 20), (long_ago + 35, math.inf)]
-    tally.took(PLUGINS, long_ago)
-    assert told_of(PLUGINS, tally)
-
-
-def test_operations_under_a_condition() -> None:
-    force = Force()
-    force.spans["before"] = [(1.0, 2.0)]
-    began = time.monotonic()
-    with force.holds("meanwhile"):
-        force.count(began - 1)
-        force.count(time.monotonic())
-    force.count(began)
-    assert force.whole == {"meanwhile": 1}
-    assert force.partly == {"meanwhile": 2}
-    assert force.table()[-1].split() == ["meanwhile", "1", "2", "1", "0"]
-
-
-def test_all_conditions(monkeypatch: pytest.MonkeyPatch) -> None:
-    require(not why_no_disk(), str(why_no_disk()))
-    asked: list[Sequence[str]] = []
-
-    def soak(folder: Path, *, conditions: Sequence[str], **options: Any) -> Tally:
-        asked.append(conditions)
-        return Tally("asyncio", 1)
-
-    monkeypatch.setattr(run, "soak", soak)
-    for what in ("all", "reaper"):
-        monkeypatch.setattr("sys.argv", ["soak", "--backend", "asyncio", "--condition", what])
-        assert command.main() == 0
-    assert asked == [[*conditions.CONDITIONS], ["reaper"]]
-
-
-@pytest.mark.parametrize("failing", ["", "uvloop"])
-def test_event_loops_at_the_same_time(
-    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], failing: str
-) -> None:
-    at_once = threading.Barrier(3)
-
-    def soak(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        assert {"--operations=7", "--kills=0", "--condition=reaper", "--seed=3"} < {*arguments}
-        at_once.wait(20)
-        backend = arguments[-1].removeprefix("--backend=")
-        return subprocess.CompletedProcess(arguments, backend == failing, f"soak on {backend}\n")
-
-    monkeypatch.setattr(subprocess, "run", soak)
-    monkeypatch.setattr(
-        "sys.argv",
-        ["soak", "--together", "--operations", "7", "--condition", "reaper", "--seed", "3"],
-    )
-    assert command.main() == (1 if failing else 0)
-    assert sorted(capfd.readouterr().out.splitlines()) == [
-        f"soak on {each}" for each in sorted(run.BACKENDS)
-    ]
-
-
-@pytest.mark.parametrize("wrong", ["", "leak", "violation", "death"])
-def test_the_exit_code(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], wrong: str
-) -> None:
-    backends: list[str] = []
-
-    def soak(folder: Path, *, backend: str, seed: int, **options: Any) -> Tally:
-        backends.append(backend)
-        tally = Tally(backend, seed)
-        tally.leaked("threads", ["one"] * (wrong == "leak" and backend == "asyncio"))
-        tally.violations += ["one"] * (wrong == "violation" and backend == "trio")
-        return tally
-
-    def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deaths:
-        deaths = Deaths(seed)
-        deaths.leaks["addresses"] += ["one"] * (wrong == "death")
-        return deaths
-
-    monkeypatch.setattr(run, "soak", soak)
-    monkeypatch.setattr(command, "kill_runtimes", kill_runtimes)
-    arguments = "soak --seed 7 --kills 2 --plugins /bin --backend asyncio --backend trio"
-    monkeypatch.setattr("sys.argv", arguments.split())
-    assert command.main() == (1 if wrong else 0)
-    assert backends == ["asyncio", "trio"]
-    printed = capsys.readouterr().out
-    assert printed.startswith("soak on asyncio: seed 7\n")
-    assert "kills: seed 7" in printed
