@@ -112,6 +112,7 @@ PYTHONS = _present_pythons()
 # Tests wait for processes more than they compute. Each file stays in one worker.
 AT_ONCE = ("-n", "4", "--dist", "loadfile")
 SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
+STARTS = ("anyio", "posix")
 RECORDED = PRIVATE / "recorded"  # what the coverage session adds up
 
 nox.needs_version = ">=2025.5.1"
@@ -238,22 +239,30 @@ def _reference_plugins(session: nox.Session, what: str) -> str:
 
 @nox.session(python=PYTHONS[-1])
 def soak(session: nox.Session) -> None:
-    """Do 5,000 operations with faults, and 5,000 under hostile conditions; kill 200 runtimes."""
+    """Do 5,000 operations with faults, and 5,000 under hostile conditions; kill 200 runtimes.
+
+    All of it with each way to start plugins.
+    """
     plugins = _reference_plugins(session, "the soak's real plugins")
     much = ("python", "-m", "tests.soak", "--operations", "5000", "--seconds", "1800")
     env = {"CNI_ASYNC_PLUGINS": plugins}
-    session.run(*much, "--kills", "200", *session.posargs, env=env)
-    session.run(*much, "--condition", "all", *session.posargs, env=env)
+    for way in STARTS:
+        spawn = ("--spawn", way)
+        session.run(*much, *spawn, "--kills", "200", *session.posargs, env=env)
+        session.run(*much, *spawn, "--condition", "all", *session.posargs, env=env)
 
 
 @nox.session(name="soak-short", python=PYTHONS[-1])
 def soak_short(session: nox.Session) -> None:
     """Do some of it under all conditions, and see that it notices a broken library."""
     plugins = _reference_plugins(session, "the soak's real plugins")
-    little = ("--operations", "300", "--seconds", "60", "--kills", "12")
+    little = ("--operations", "300", "--seconds", "60")
     env = {"CNI_ASYNC_PLUGINS": plugins}
     under = ("--condition", "all", "--together")
-    session.run("python", "-m", "tests.soak", *little, *under, *session.posargs, env=env)
+    for way in STARTS:
+        way_and_kills = ("--spawn", way, "--kills", "6")
+        command = ("python", "-m", "tests.soak", *little, *way_and_kills, *under)
+        session.run(*command, *session.posargs, env=env)
     session.run("pytest", *SPREAD, "tests/soak", env=env)
 
 

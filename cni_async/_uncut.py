@@ -215,3 +215,12 @@ def in_asyncio_task() -> bool:
         return asyncio.current_task() is not None
     except RuntimeError:
         return False
+
+
+def on_uvloop() -> bool:
+    """Tell whether the running event loop is uvloop's."""
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:  # trio
+        return False
+    return type(loop).__module__.partition(".")[0] == "uvloop"

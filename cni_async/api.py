@@ -30,7 +30,7 @@ from .errors import (
     VersionError,
 )
 from .gc import gc_plugins, stale_attachments
-from .invoke import Exec
+from .invoke import Exec, Spawn
 from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
 from .locks import Locks
@@ -65,6 +65,7 @@ class CNIConfig:
         cleanup_timeout: float = DEFAULT_CLEANUP_TIMEOUT,
         lock_file: str | os.PathLike[str] | None = None,
         limiter: anyio.CapacityLimiter | None = None,
+        spawn: Spawn | None = None,
     ) -> None:
         """Say where plugins are and how they may behave (NewCNIConfigWithCacheDir).
 
@@ -86,16 +87,18 @@ class CNIConfig:
                 cache's results directory.
             limiter: how many plugins may run at once; by default there are 100 in an event loop,
                 for all that run in it. What an `exec` of your own runs is its own affair.
+            spawn: how plugins are started: "anyio" (`anyio.open_process`) or "posix"
+                (`os.posix_spawn`). By default "anyio" on asyncio and trio, "posix" on uvloop.
 
         Raises:
             TypeError: `path` is one path, or something else is of another type.
-            ValueError: both `cache` and `cache_dir` are given, or a number makes no sense.
+            ValueError: both `cache` and `cache_dir` are given, or another value makes no sense.
         """
         self.path: tuple[str, ...] = _arguments.paths(path, "path")
         if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
-        # Made in any case, as it checks the numbers.
-        default = default_exec(timeout=timeout, grace=grace, limiter=limiter)
+        # Made in any case, as it checks the values.
+        default = default_exec(timeout=timeout, grace=grace, limiter=limiter, spawn=spawn)
         self._plugins = PluginCaller(
             self.path,
             default if exec is None else exec,

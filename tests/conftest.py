@@ -6,12 +6,13 @@ import os
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import hypothesis
 import pytest
 
-from tests.support import memory
+from cni_async.invoke import Spawn
+from tests.support import memory, starts
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
 from tests.support.processes import command, ignore_no_signals, state
@@ -64,6 +65,14 @@ def _children() -> Iterator[None]:
     if not had and has_children():
         left = [f"{pid} {state(pid)} {command(pid)}" for pid in sorted(children())]
         pytest.fail("this test leaves children: " + "; ".join(left))
+
+
+@pytest.fixture(params=get_args(Spawn))
+def spawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Spawn:
+    """Start plugins in each of the two ways, on each event loop."""
+    way: Spawn = request.param
+    starts.use(way, monkeypatch)
+    return way
 
 
 @pytest.fixture

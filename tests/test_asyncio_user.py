@@ -26,11 +26,12 @@ import pytest_asyncio
 
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import DefaultExec, RawExec
+from tests.support import starts
 from tests.support.processes import comes_to_rest, is_running, wait_until_gone
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 from tests.support.wait import LIMITS, Stopwatch, eventually
 
-pytestmark = pytest.mark.asyncio
+pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("spawn")]
 
 HANG = 60
 ROOT = Path(__file__).parents[1]
@@ -252,6 +253,7 @@ async def test_cancel_in_the_middle_of_the_start(
     plugins: Plugins, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
     """It is acted upon when the plugin has started, which is then gone."""
+    starts.skip_with("posix", "that is over at once")
     started: list[int] = []
     start = anyio.open_process
     starting = asyncio.Event()
@@ -280,6 +282,7 @@ async def test_cancel_in_the_middle_of_a_start_that_fails(
     plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """There is nobody to end."""
+    starts.skip_with("posix", "that is over at once")
     starting, cancelled = asyncio.Event(), asyncio.Event()
 
     async def fail_slowly(*args: Any, **kwargs: Any) -> None:
@@ -472,6 +475,8 @@ def program(plugins: Plugins, body: str) -> subprocess.Popen[str]:
         import asyncio, sys
         sys.path.insert(0, {str(ROOT)!r})
         from cni_async.invoke import RawExec
+        from tests.support import starts
+        starts.inherit()
         {{body}}
     """
     code = textwrap.dedent(code).replace("{body}", textwrap.dedent(body))

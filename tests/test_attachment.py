@@ -53,7 +53,7 @@ from tests.support.processes import wait_until_gone
 from tests.support.recorder import Answer, Recorder
 from tests.support.wait import LIMITS, PATIENCE
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 asyncio_only = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]

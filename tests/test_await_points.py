@@ -27,7 +27,7 @@ from tests.support.scripts import has_children, open_fds, skip_on
 from tests.support.steps import Outcome, cancelled_after
 from tests.support.wait import PATIENCE, eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 AB = network("a", "b")
 A_BAD = network("a", "bad")
@@ -50,7 +50,7 @@ class Operation:
     promise: Callable[[Node, bool], None]
     begun: tuple[str, ...] = ()
     completed: tuple[str, ...] = ()
-    steps: int = 3
+    steps: int = 2
     fails: bool = False
 
 

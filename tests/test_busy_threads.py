@@ -16,11 +16,12 @@ import anyio.to_thread
 import pytest
 
 from cni_async.errors import PluginTimeoutError
-from cni_async.invoke import RawExec
+from cni_async.invoke import RawExec, Spawn
+from tests.support import starts
 from tests.support.processes import is_running
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 HANG = 60
 POPEN: Final = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
@@ -59,8 +60,8 @@ async def busy_threads() -> AsyncIterator[threading.Event]:
             release.set()
 
 
-async def test_a_cancellation_does_not_wait_for_a_thread(scripts: Scripts) -> None:
-    """Not even on trio, which starts processes in threads: nothing has begun then."""
+async def test_a_cancellation_does_not_wait_for_a_thread(scripts: Scripts, spawn: Spawn) -> None:
+    """Not even where trio starts processes in threads: nothing has begun then."""
     path = scripts.sh(f"touch {scripts.folder}/started; exec sleep {HANG}")
     async with busy_threads():
         started = time.monotonic()
@@ -69,9 +70,8 @@ async def test_a_cancellation_does_not_wait_for_a_thread(scripts: Scripts) -> No
         assert scope.cancelled_caught
         assert time.monotonic() - started < 0.3 + SLACK
     await anyio.sleep(0.1)
-    if asyncio_runs():
-        return
-    assert not (scripts.folder / "started").exists()
+    if spawn == "anyio" and not asyncio_runs():
+        assert not (scripts.folder / "started").exists()
 
 
 def asyncio_runs() -> bool:
@@ -112,6 +112,7 @@ async def test_cancelled_while_trio_starts_it(
     """The process exists when its thread is done, and is ended and reaped."""
     for loop in ("asyncio", "uvloop"):
         skip_on(loop, "only trio starts processes in threads")
+    starts.skip_with("posix", "it needs no thread")
     token = pytest.importorskip("trio").lowlevel.current_trio_token()
     scope = anyio.CancelScope()
     cancelled = threading.Event()

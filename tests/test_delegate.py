@@ -20,7 +20,7 @@ from cni_async.invoke import (
 from cni_async.testing import FakeExec
 from tests.support.recorder import Answer, Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 Delegate = Callable[..., Awaitable[Any]]
 DELEGATES: dict[str, Delegate] = {

@@ -23,7 +23,7 @@ from cni_async.invoke.failure import start_error
 from tests.support.recorder import Answer, Recorder
 from tests.support.scripts import Scripts, skip_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 NO_MESSAGE = "netplugin failed with no error message: "
 UNPARSABLE = "netplugin failed but error parsing its diagnostic message "
@@ -287,7 +287,7 @@ def long_name(scripts: Scripts) -> str:
 )
 async def test_item_215_cannot_start(scripts: Scripts, make: Any, reason: str) -> None:
     if make is foreign:
-        skip_on("uvloop", "uvloop has /bin/sh try programs of other machines")
+        skip_on("uvloop", "uvloop has /bin/sh try programs of other machines", "anyio")
     path = make(scripts)
     error = await failure(path, {"CNI_COMMAND": "CHECK"})
     assert str(error) == f"{NO_MESSAGE}fork/exec {path}: {reason}"

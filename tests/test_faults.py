@@ -39,7 +39,7 @@ from tests.support.scripts import Scripts
 from tests.support.undead import undead
 from tests.support.wait import PATIENCE, Stopwatch
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 NET = network("a")
 TIMEOUT = 0.4

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.scripts import Scripts
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 ROOT = Path(__file__).parents[1]
 HANG = 60
@@ -37,6 +37,8 @@ def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: st
         import anyio
         from cni_async.invoke import RawExec
         from cni_async.invoke.pipes import Pipes
+        from tests.support import starts
+        starts.inherit()
         children, started = [], []
         watch = Pipes.watch
         def note_and_watch(self, pid):

@@ -17,6 +17,7 @@ import pytest
 from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from cni_async.invoke import process as process_module
+from tests.support import starts
 from tests.support.processes import is_running
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 from tests.support.wait import Stopwatch, eventually_blocking
@@ -25,6 +26,12 @@ pytestmark = pytest.mark.anyio
 
 NO_MESSAGE = "netplugin failed with no error message: "
 GRACE = 0.3
+
+
+@pytest.fixture(autouse=True)
+def _spawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `os.posix_spawn` nothing can fail once the process is there."""
+    starts.use("anyio", monkeypatch)
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ import anyio.to_thread
 import pytest
 
 from cni_async._threads import in_thread
+from cni_async.invoke import Spawn
 from tests.programs.interrupted import LOOPS
 from tests.programs.limited import WHAT
 
@@ -23,8 +24,8 @@ ROOT = Path(__file__).parents[1]
 
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("loop", LOOPS)
-def test_narrow_circumstances(loop: str, what: str) -> None:
-    if (loop, what) == ("uvloop", "few_fds"):
+def test_narrow_circumstances(loop: str, spawn: Spawn, what: str) -> None:
+    if (loop, spawn, what) == ("uvloop", "anyio", "few_fds"):
         pytest.skip("uvloop itself leaks descriptors when there are too few")
     program = subprocess.run(
         [sys.executable, "-W", "error", "-m", "tests.programs.limited", loop, what],

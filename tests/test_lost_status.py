@@ -22,9 +22,10 @@ from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from cni_async.invoke import child as child_module
 from cni_async.invoke import pipes as pipes_module
+from tests.support import starts
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 ROOT = Path(__file__).parents[1]
 LOST = (
@@ -37,12 +38,7 @@ IGNORED = """
 """
 # uvloop sets a handler of its own when it first starts a process.
 IGNORED_LATER = """
-    started = anyio.open_process
-    async def open_process(*args, **kwargs):
-        process = await started(*args, **kwargs)
-        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
-        return process
-    anyio.open_process = open_process
+    starts.around(patch, after=lambda _: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
 """
 # Waits for a process before it reaps it, so that there is one whose status can be looked at.
 REAPED = """
@@ -56,12 +52,7 @@ REAPED = """
 """
 # Nobody tells the event loop of the end of a child.
 UNHEARD = """
-    started = anyio.open_process
-    async def open_process(*args, **kwargs):
-        process = await started(*args, **kwargs)
-        signal.signal(signal.SIGCHLD, lambda *_: None)
-        return process
-    anyio.open_process = open_process
+    starts.around(patch, after=lambda _: signal.signal(signal.SIGCHLD, lambda *_: None))
 """
 NO_RECORD = """
     from cni_async.invoke import child
@@ -109,14 +100,18 @@ def answers(
     code = f"""
         import errno, os, signal, threading, time
         import anyio
+        from pytest import MonkeyPatch
         from cni_async.invoke import RawExec
         from cni_async.invoke.pipes import Pipes
+        from tests.support import starts
+        starts.inherit()
         watch = Pipes.watch
         def watch_and_tell(self, pid):
             pidfd = watch(self, pid)
             open({folder!r} + str(pid), "w").close()
             return pidfd
         Pipes.watch = watch_and_tell
+        patch = MonkeyPatch()
         {{prepare}}
         async def call(path):
             try:
@@ -267,6 +262,7 @@ async def test_gone_before_a_pidfd_is_opened(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """asyncio, which wants one, raises ESRCH: the plugin has run, and nothing is known of it."""
+    starts.skip_with("posix", "that opens no pidfd in the start")
     skip_on("uvloop", "uvloop opens no pidfds")
     skip_on("trio", "trio ignores the error")
     real = anyio.open_process
@@ -289,7 +285,7 @@ async def test_the_number_is_another_process_s(
 ) -> None:
     """A pidfd of a process that is no child of ours is not waited for."""
     for loop in ("asyncio", "uvloop"):
-        skip_on(loop, "it may have reaped the child, and know how that ended")
+        skip_on(loop, "it may have reaped the child, and know how that ended", "anyio")
 
     def pidfd_open(pid: int) -> int:
         os.waitpid(pid, 0)

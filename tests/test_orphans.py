@@ -32,7 +32,7 @@ from tests.support.processes import is_running
 from tests.support.scripts import Scripts
 from tests.support.wait import eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 NET = network("a", "b")
 # Other tests' processes, at the same time on the same machine, are seen as well.

@@ -21,7 +21,7 @@ from tests.support.processes import is_running
 from tests.support.require import require
 from tests.support.scripts import Scripts
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 ME: Final = f"known{os.getpid()}"
 NETNS: Final = f"/run/netns/{ME}"

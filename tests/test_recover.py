@@ -32,7 +32,7 @@ from tests.support.adding import adding
 from tests.support.chains import KEY, RT, Blocker, Runtime, failure, network, runtime, single
 from tests.support.recorder import Answer, Recorder
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 NET = network({"type": "a", "capabilities": {"p": True}}, "b")
 

@@ -29,7 +29,7 @@ from tests.support.processes import is_running, is_stopped, wait_until_gone
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 from tests.support.wait import LIMITS, PATIENCE, eventually, eventually_blocking
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 KIB = 1024
 MIB = 1024 * KIB
@@ -281,7 +281,7 @@ async def test_stderr_blocks(scripts: Scripts) -> None:
 
 async def test_no_thread_to_spare(scripts: Scripts) -> None:
     """Whoever uses up all worker threads does not hold up a plugin, its stderr or its end."""
-    skip_on("trio", "trio itself starts processes in its worker threads")
+    skip_on("trio", "trio itself starts processes in its worker threads", "anyio")
     release = threading.Event()
     limiter = anyio.to_thread.current_default_thread_limiter()
     sink = Sink()

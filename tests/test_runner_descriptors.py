@@ -17,7 +17,7 @@ from cni_async.invoke import RawExec
 from cni_async.invoke import pipes as pipes_module
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 HANG = 60
 SOON = 20.0

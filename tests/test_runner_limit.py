@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import anyio
 import anyio.abc
@@ -19,11 +18,12 @@ from cni_async.invoke import exec as exec_module
 from cni_async.invoke import process as process_module
 from cni_async.invoke.pipes import Pipes
 from cni_async.testing import FakeCall, FakeExec
+from tests.support import starts
 from tests.support.chains import network
 from tests.support.scripts import Scripts
 from tests.support.wait import LIMITS, eventually
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 
 @pytest.fixture
@@ -166,7 +166,6 @@ async def test_starts_do_not_follow_each_other_at_once(
     turn = 0
     turns: list[int] = []
     pipes_turns: list[int] = []
-    open_process = anyio.open_process
 
     async def count_turns() -> None:
         nonlocal turn
@@ -174,16 +173,12 @@ async def test_starts_do_not_follow_each_other_at_once(
             turn += 1
             await anyio.lowlevel.checkpoint()
 
-    async def note_turn(*args: Any, **options: Any) -> anyio.abc.Process:
-        turns.append(turn)
-        return await open_process(*args, **options)
-
     class NotingPipes(Pipes):
         def __init__(self, stdin_data: bytes, limit: int) -> None:
             pipes_turns.append(turn)
             super().__init__(stdin_data, limit)
 
-    monkeypatch.setattr(anyio, "open_process", note_turn)
+    starts.around(monkeypatch, before=lambda: turns.append(turn))
     monkeypatch.setattr(process_module, "Pipes", NotingPipes)
     path = scripts.sh("exit 0")
     async with anyio.create_task_group() as counting:

@@ -16,7 +16,7 @@ from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from tests.support.scripts import Scripts, skip_on
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 MISSING = "no such file or directory"
 DENIED = "permission denied"
@@ -112,7 +112,7 @@ def program() -> bytearray:
 
 
 async def test_another_machine(scripts: Scripts) -> None:
-    skip_on("uvloop", "uvloop has /bin/sh try programs of other machines")
+    skip_on("uvloop", "uvloop has /bin/sh try programs of other machines", "anyio")
     content = program()
     ours = {62: "x86_64", 183: "aarch64"}[struct.unpack_from("<H", content, 18)[0]]
     struct.pack_into("<H", content, 18, 22)
@@ -140,7 +140,7 @@ async def test_no_dynamic_loader(scripts: Scripts) -> None:
 @pytest.mark.parametrize("length", [5, 20, 60])
 async def test_half_a_program(scripts: Scripts, length: int) -> None:
     """Whatever is in it, the error is the kernel's."""
-    skip_on("uvloop", "uvloop has /bin/sh try what the kernel cannot execute")
+    skip_on("uvloop", "uvloop has /bin/sh try what the kernel cannot execute", "anyio")
     assert await notes(executable(scripts, bytes(program()[:length])), FORMAT) == []
 
 

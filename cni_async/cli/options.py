@@ -4,7 +4,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from typing import Any, Final, cast
+from typing import Any, Final, cast, get_args
 
 import anyio
 import click
@@ -23,6 +23,7 @@ from cni_async import (
 from cni_async._json import JSONError, kind, loads
 from cni_async._text import quote
 from cni_async.api import DEFAULT_CLEANUP_TIMEOUT
+from cni_async.invoke import Spawn
 from cni_async.invoke.exec import DEFAULT_GRACE
 from cni_async.invoke.stderr import Writer
 from cni_async.validate import validate_container_id, validate_interface_name
@@ -54,6 +55,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     grace: float = DEFAULT_GRACE
     cleanup_timeout: float = DEFAULT_CLEANUP_TIMEOUT
     backend: str = "asyncio"
+    spawn: Spawn | None = None
     json: bool = False
 
     async def network(self) -> NetworkConfigList:
@@ -94,7 +96,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         Args:
             stderr: gets what plugins write to theirs.
         """
-        exec = DefaultExec(stderr=stderr, timeout=self.timeout, grace=self.grace)
+        exec = DefaultExec(stderr=stderr, timeout=self.timeout, grace=self.grace, spawn=self.spawn)
         return CNIConfig(
             self.cni_path,
             cache_dir=self.cache_dir or CACHE_DIR,
@@ -245,6 +247,12 @@ BACKEND: Final = click.Option(
     show_default=True,
     help="The event loop to run on.",
 )
+SPAWN: Final = click.Option(
+    ["--spawn"],
+    type=click.Choice(get_args(Spawn)),
+    help="How plugins are started: with anyio.open_process or with os.posix_spawn.  "
+    "[default: anyio]",
+)
 JSON: Final = click.Option(
     ["--json"], is_flag=True, help="Print JSON on a terminal too, as is done everywhere else."
 )
@@ -297,7 +305,7 @@ CONTAINER_ID: Final = click.Option(
     help="The container.  [default: made from the path of NETNS, as cnitool does]",
 )
 
-PLUGINS: Final = (CNI_PATH, TIMEOUT, GRACE, BACKEND)
+PLUGINS: Final = (CNI_PATH, TIMEOUT, GRACE, BACKEND, SPAWN)
 ATTACHMENT: Final = (
     NET,
     NETNS,

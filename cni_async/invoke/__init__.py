@@ -11,6 +11,7 @@ from .delegate import (
 )
 from .exec import DefaultExec, Exec, RawExec
 from .find import find_in_path
+from .start import Spawn
 
 __all__ = [
     "Args",
@@ -18,6 +19,7 @@ __all__ = [
     "DelegateArgs",
     "Exec",
     "RawExec",
+    "Spawn",
     "delegate_add",
     "delegate_check",
     "delegate_del",

@@ -1,33 +1,32 @@
 """How a child ended, as the kernel tells it, and not only as the event loop does.
 
-The event loop reaps the child, unless something else is faster: a PID 1 that reaps all children, a
-thread in waitpid(-1), or the kernel itself where SIGCHLD is ignored. `subprocess`, and
-so trio, then reports exit code 0, asyncio reports 255, and uvloop never reports an end. So the
-kernel is asked before the child is reaped where that is possible, and afterwards through the pidfd,
-which keeps the status since Linux 6.15.
+The event loop reaps a child that it has started, and `Child` reaps one that it has not. Something
+else may be faster: a PID 1 that reaps all children, a thread in waitpid(-1), or the kernel itself
+where SIGCHLD is ignored. Then `subprocess`, and so trio, reports exit code 0, asyncio reports 255,
+and uvloop never reports an end. So the kernel is asked before the child is reaped where that is
+possible, and afterwards through the pidfd, which keeps the status since Linux 6.15.
 """
 
-import asyncio
 import errno
 import fcntl
 import os
 import struct
 import time
+from collections import deque
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.lowlevel
 
-from cni_async._uncut import in_asyncio_task
+from .start import Started
 
 # include/uapi/linux/pidfd.h: _IOWR(0xFF, 11, struct pidfd_info) in its first version, of 64 bytes.
 _PIDFD_GET_INFO: Final = 0xC040FF0B
 _PIDFD_INFO_EXIT: Final = 1 << 3
 _INFO_SIZE: Final = 64
 _EXIT_STATUS_OFFSET: Final = 60
-# What asyncio reports of a child whose status it could not get. A plugin can exit with it, too.
-_LOST_TO_ASYNCIO: Final = 255
+_NO_RETURNCODE: Final = 255  # of a child whose status is lost
 # The event loop reaps a child, or says that it has, in far less. Shorter than what is waited for
 # SIGKILL to take effect.
 _REAP_WAIT: Final = 0.25
@@ -37,20 +36,6 @@ _WORD_WAIT: Final = 2.0
 _TURNS: Final = 20
 _FIRST_TICK: Final = 0.001
 _LAST_TICK: Final = 0.01
-
-
-class Started(Protocol):
-    """What an event loop knows of a child: anyio's process."""
-
-    @property
-    def pid(self) -> int:
-        """Its process ID."""
-        ...
-
-    @property
-    def returncode(self) -> int | None:
-        """Its exit code or its signal's number negated, once it is reaped; on trio this reaps."""
-        ...
 
 
 class Child:
@@ -66,7 +51,7 @@ class Child:
         """Take charge of a child that has just been started.
 
         Args:
-            process: how the event loop sees it; only this object may read its `returncode`.
+            process: what the event loop tells of it; only this object may read its `returncode`.
         """
         self._process = process
         self._told: int | None = None
@@ -102,6 +87,17 @@ class Child:
                 await anyio.sleep(tick)
                 tick = min(2 * tick, _LAST_TICK)
 
+    def close(self) -> None:
+        """Let go of the child. `reap_left` reaps it later if neither we nor the event loop has."""
+        self._process.close()
+        if self._returncode is not None or self._gone or self._may_hear():
+            return
+        pidfd = None
+        if self.pidfd is not None:
+            with suppress(OSError):  # too few descriptors
+                pidfd = os.dup(self.pidfd)
+        _LEFT.append(_Left(self.pid, pidfd))
+
     def _look(self) -> None:
         # Before the event loop is asked, which may reap it.
         if self._told is None and not self._gone:
@@ -120,46 +116,70 @@ class Child:
         word = self._process.returncode
         waited = time.monotonic() - self._over_since
         if self._told is not None:
-            if word is None and not self._will_hear_nothing() and waited < _REAP_WAIT:
+            if word is None and self._may_hear() and waited < _REAP_WAIT:
                 return
             if word is None and not self._gone:
                 self._reap()
             self._returncode = self._told
-        elif word is not None and _may_be_believed(word):
+        elif word is not None and self._process.may_be_believed(word):
             self._returncode = word
-        elif (word is None and not self._will_hear_nothing() and waited < _WORD_WAIT) or (
+        elif (word is None and self._may_hear() and waited < _WORD_WAIT) or (
             not final and waited < _REAP_WAIT
         ):
             return
         else:
             self.lost = True
-            self._returncode = _LOST_TO_ASYNCIO
+            self._returncode = _NO_RETURNCODE
 
-    def _will_hear_nothing(self) -> bool:
-        """Tell whether the event loop will never know that the child is over."""
-        # libuv reaps in this thread, and tells uvloop at once; a child that it finds reaped it
-        # passes over.
-        return self._gone and on_uvloop()
+    def _may_hear(self) -> bool:
+        """Tell whether the event loop may still tell that the child is over."""
+        return self._process.will_tell(gone=self._gone)
 
     def _reap(self) -> None:
-        # The application has replaced the handler of SIGCHLD that the event loop relies on.
+        # The event loop does not know the child, or the application has replaced the handler of
+        # SIGCHLD that the event loop relies on.
         with suppress(ChildProcessError):
             os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
 
 
-def on_uvloop() -> bool:
-    """Tell whether the running event loop is uvloop's."""
-    try:
-        loop = asyncio.get_running_loop()
-    except RuntimeError:  # trio
-        return False
-    return type(loop).__module__.partition(".")[0] == "uvloop"
+class _Left(NamedTuple):
+    """A child that is given up, and that the event loop does not know."""
+
+    pid: int
+    pidfd: int | None
 
 
-def _may_be_believed(word: int) -> bool:
-    """Tell whether an event loop that has reaped a child before we could look knows its status."""
-    # subprocess, which trio uses, makes 0 of a lost one, and reaps only when we ask it.
-    return in_asyncio_task() and (word != _LOST_TO_ASYNCIO or on_uvloop())
+_LEFT: Final = deque[_Left]()
+
+
+def reap_left() -> None:
+    """Reap those children that have ended since they were given up."""
+    for _ in range(len(_LEFT)):
+        try:
+            left = _LEFT.popleft()
+        except IndexError:  # another thread does the same
+            return
+        try:
+            status = _peek(*left)
+            if status is None:
+                _LEFT.append(left)
+                continue
+            os.waitid(os.P_PID, left.pid, os.WEXITED | os.WNOHANG)
+        except ChildProcessError:
+            pass  # something else has reaped it
+        if left.pidfd is not None:
+            os.close(left.pidfd)
+
+
+def _forget_left() -> None:
+    # In a forked child: they are its parent's children.
+    while _LEFT:
+        pidfd = _LEFT.pop().pidfd
+        if pidfd is not None:
+            os.close(pidfd)
+
+
+os.register_at_fork(after_in_child=_forget_left)
 
 
 def _peek(pid: int, pidfd: int | None) -> int | None:

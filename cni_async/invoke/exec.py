@@ -4,7 +4,7 @@ import errno
 import os
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Protocol, get_args
 
 import anyio
 import anyio.lowlevel
@@ -17,6 +17,7 @@ from .answer import Answer, read
 from .failure import describe_status, exit_error, lost_error, start_error
 from .find import find_in_path
 from .process import Outcome, run_process
+from .start import Spawn
 from .stderr import ProcessStderr, Writer, forwarder
 
 DEFAULT_GRACE: Final = 2.0
@@ -78,6 +79,7 @@ class RawExec:
         grace: float = DEFAULT_GRACE,
         max_output: int = DEFAULT_MAX_OUTPUT,
         limiter: anyio.CapacityLimiter | None = None,
+        spawn: Spawn | None = None,
     ) -> None:
         """Set the bounds of every call.
 
@@ -88,16 +90,24 @@ class RawExec:
             grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
             max_output: bytes that a plugin may write to stdout, and to stderr.
             limiter: how many plugins may run at once; by default there are 100 in an event loop.
+            spawn: the way to start plugins: "anyio" (`anyio.open_process`) or "posix"
+                (`os.posix_spawn`). By default "anyio" on asyncio and trio, "posix" on uvloop.
+
+        Raises:
+            ValueError: one of them is out of its range.
         """
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be positive, not {timeout}")
         if not grace >= 0:
             raise ValueError(f"grace must not be negative, as {grace} is")
+        if spawn not in {None, *get_args(Spawn)}:
+            raise ValueError(f'spawn must be "anyio" or "posix", not {spawn!r}')
         self._stderr = None if stderr is None else forwarder(stderr)
         self._timeout = timeout
         self._grace = grace
         self._max_output = max_output
         self._limiter = limiter
+        self._spawn: Spawn | None = spawn
 
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
@@ -154,6 +164,7 @@ class RawExec:
                     grace=self._grace,
                     max_output=self._max_output,
                     limiter=self._limiter or _usual_limiter(),
+                    spawn=self._spawn,
                 )
             except OSError as error:
                 if error.errno != errno.ETXTBSY or anyio.current_time() >= deadline:
@@ -211,6 +222,7 @@ def default_exec(
     timeout: float | None = None,
     grace: float = DEFAULT_GRACE,
     limiter: anyio.CapacityLimiter | None = None,
+    spawn: Spawn | None = None,
 ) -> DefaultExec:
     """Return libcni's default: plugins' stderr goes to this process's stderr.
 
@@ -218,8 +230,11 @@ def default_exec(
         timeout: seconds that a plugin may take; None for as long as it likes.
         grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
         limiter: how many plugins may run at once; by default there are 100 in an event loop.
+        spawn: the way to start plugins; by default the event loop's usual one (see `RawExec`).
     """
-    return DefaultExec(stderr=ProcessStderr(), timeout=timeout, grace=grace, limiter=limiter)
+    return DefaultExec(
+        stderr=ProcessStderr(), timeout=timeout, grace=grace, limiter=limiter, spawn=spawn
+    )
 
 
 def _usual_limiter() -> anyio.CapacityLimiter:

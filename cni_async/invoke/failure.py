@@ -12,7 +12,6 @@ from cni_async._text import quote, shorten
 from cni_async.errors import PluginError
 
 from .process import LostTrack
-from .spawning import RACING
 from .unstartable import explain
 
 _UNPARSABLE: Final = "netplugin failed but error parsing its diagnostic message "
@@ -66,7 +65,7 @@ def start_error(path: str, error: OSError | ValueError) -> PluginError:
     if isinstance(error, OSError) and error.errno is not None:
         reason = f"fork/exec {path}: {_as_go_has_it(os.strerror(error.errno))}"
         retryable = error.errno in _TRANSIENT
-        note = RACING if error.strerror == RACING else explain(path, error.errno)
+        note = "; ".join(getattr(error, "__notes__", ())) or explain(path, error.errno)
     else:
         # subprocess refuses what no environment can hold, mostly a NUL.
         nul = "embedded null" in str(error) and "\0" not in path

@@ -21,13 +21,13 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from cni_async._threads import in_thread, no_thread
-from cni_async._uncut import in_asyncio_task, uncut
+from cni_async._threads import in_thread
+from cni_async._uncut import on_uvloop
 
-from .child import Child, on_uvloop
+from . import start_anyio, start_posix
+from .child import Child, reap_left
 from .pipes import OutputLimit, Pipes
-from .spawning import RACING, one_at_a_time
-from .start_anyio import HalfStarted, half_started, open_process
+from .start import Spawn, Start, Started
 
 _log = logging.getLogger(__name__)
 
@@ -77,6 +77,7 @@ async def run_process(
     grace: float,
     max_output: int,
     limiter: anyio.CapacityLimiter,
+    spawn: Spawn | None = None,
 ) -> Outcome:
     """Run an executable, without arguments and without a shell, to its end.
 
@@ -88,6 +89,7 @@ async def run_process(
         grace: seconds between SIGTERM and SIGKILL.
         max_output: bytes it may print on stdout, and on stderr, before it is ended.
         limiter: how many may run at once; its time begins when it may.
+        spawn: the way to start it; by default the event loop's usual one.
 
     Raises:
         OSError, ValueError: it could not be started.
@@ -98,12 +100,16 @@ async def run_process(
         # Before the pipes are made: that counts in a turn, too.
         turn = _turn()
         await turn.acquire()
-        with ExitStack() as start:
-            start.callback(turn.release)
-            return await _run(path, stdin_data, environ, timeout, grace, max_output, start.close)
+        with ExitStack() as starting:
+            starting.callback(turn.release)
+            reap_left()
+            return await _run(
+                _way(spawn), path, stdin_data, environ, timeout, grace, max_output, starting.close
+            )
 
 
 async def _run(
+    start: Start,
     path: str,
     stdin_data: bytes,
     environ: Mapping[str, str] | None,
@@ -112,8 +118,9 @@ async def _run(
     max_output: int,
     begun: Callable[[], None],
 ) -> Outcome:
-    with closing(Pipes(stdin_data, max_output)) as pipes:
-        process = await _start(path, environ, pipes, grace, begun)
+    with ExitStack() as resources:
+        pipes = resources.enter_context(closing(Pipes(stdin_data, max_output)))
+        process = await _start(start, path, environ, pipes, grace, begun)
         if process is None:
             flooded = False
             try:
@@ -121,6 +128,7 @@ async def _run(
             except OutputLimit:
                 flooded = True
             return Outcome(0, pipes.stdout_data, pipes.stderr_data, flooded=flooded, lost=True)
+        resources.enter_context(closing(process))
         timed_out = flooded = survived = False
         try:
             if timeout is None:
@@ -154,6 +162,7 @@ async def _run(
 
 
 async def _start(
+    start: Start,
     path: str,
     environ: Mapping[str, str] | None,
     pipes: Pipes,
@@ -163,55 +172,40 @@ async def _start(
     """Start the child in a session of its own: a process group, and without a terminal.
 
     Returns:
-        the child; None if it was over, and its status lost, before the event loop had a look.
+        the child; None if it was over, and its status lost, before anything looked.
     """
-    _refuse_what_uvloop_would_not(path, environ or {})
     child: Child | None = None
-    half: HalfStarted | None = None
 
-    async def start() -> None:
-        nonlocal child, half
-        try:
-            process = await one_at_a_time(
-                open_process(path, environ, pipes.stdin, pipes.stdout, pipes.stderr)
-            )
-        except BaseException as error:
-            half = half_started(error)
-            if isinstance(error, RuntimeError):
-                # trio starts processes in threads, and asyncio before Python 3.12 waits in one.
-                if "start new thread" in str(error):
-                    raise no_thread() from error
-                if "Racing with another loop" in str(error):  # of the application's own
-                    raise OSError(errno.EAGAIN, RACING) from error
-            raise
+    def started(process: Started) -> None:
+        nonlocal child
+        if child is not None:
+            return
         child = Child(process)
         pipes.close_child_ends()
         # At once: once something else has reaped the child, its number may be another process's.
         child.pidfd = pipes.watch(process.pid)
 
     try:
-        if in_asyncio_task():
-            await uncut(start(), begun=begun)
-        else:
-            # trio first waits for one of the application's worker threads, for however long these
-            # are busy, and nothing has begun until then. From there on it heeds no cancellation.
-            await start()
-            begun()
-    except ProcessLookupError:
-        # No program fails to start like that. asyncio wants a pidfd of the child at once, and it
-        # is too late for that if something else has reaped it.
-        return None
+        await start(path, environ, pipes, started=started, begun=begun)
     except BaseException:
-        if child is None and half is not None:
-            pipes.close_child_ends()
-            child = Child(half)
         if child is not None:
-            await _terminate(child, pipes, grace)
+            with closing(child):
+                await _terminate(child, pipes, grace)
         raise
-    finally:
-        if half is not None:
-            half.close()
     return child
+
+
+def _way(spawn: Spawn | None) -> Start:
+    """Return a way to start a child; without pidfds there is one only."""
+    if (spawn or _usual_spawn()) == "posix" and start_posix.is_available():
+        return start_posix.start
+    return start_anyio.start
+
+
+def _usual_spawn() -> Spawn:
+    # uvloop copies this process's memory map for each start, one start at a time, and runs a shell
+    # for what the kernel refuses.
+    return "posix" if on_uvloop() else "anyio"
 
 
 def _turn() -> anyio.Semaphore:
@@ -225,26 +219,6 @@ def _turn() -> anyio.Semaphore:
     except LookupError:
         _TURN.set(turn := anyio.Semaphore(2, fast_acquire=True))
         return turn
-
-
-def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None:
-    """Raise what `subprocess` and the kernel raise, where uvloop runs something else instead."""
-    if not on_uvloop():
-        return
-    # It cuts texts off at a NUL.
-    if "\0" in path:
-        raise ValueError("embedded null byte")
-    for key, value in environ.items():
-        if "\0" in key or "\0" in value:
-            raise ValueError("environment variable contains NUL")
-        if "=" in key:
-            raise ValueError("illegal environment variable name")
-    # It hands to /bin/sh what the kernel cannot execute; half a plugin, or an empty one, may then
-    # "succeed".
-    if os.path.isfile(path) and os.access(path, os.R_OK | os.X_OK):
-        with open(path, "rb") as file:
-            if not file.read(4).startswith((b"#!", b"\x7fELF")):
-                raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
 
 
 async def _look_after(process: Child, pipes: Pipes) -> None:

@@ -1,40 +1,146 @@
-"""Start a process with anyio, so that not even the end of an asyncio event loop loses it."""
+"""Start a process with anyio, so that not even the end of an asyncio event loop loses it.
+
+What is peculiar to one event loop's way to start a process is here, and in `spawning`.
+"""
 
 import asyncio
 import asyncio.subprocess
+import errno
+import os
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from functools import partial
 from traceback import walk_tb
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Final, Protocol, runtime_checkable
 
 import anyio
 import anyio.abc
 
-from cni_async._uncut import in_asyncio_task
+from cni_async._threads import no_thread
+from cni_async._uncut import in_asyncio_task, on_uvloop, uncut
+
+from .pipes import Pipes
+from .spawning import RACING, one_at_a_time
+from .start import Started
+
+# What asyncio reports of a child whose status it could not get. A plugin can exit with it, too.
+_LOST_TO_ASYNCIO: Final = 255
 
 
-async def open_process(
-    path: str, environ: Mapping[str, str] | None, stdin: int, stdout: int, stderr: int
+async def start(
+    path: str,
+    environ: Mapping[str, str] | None,
+    pipes: Pipes,
+    *,
+    started: Callable[[Started], None],
+    begun: Callable[[], None],
+) -> None:
+    """Start an executable; see `Start`."""
+    _refuse_what_uvloop_would_not(path, environ or {})
+    starting = _start(path, environ, pipes, started)
+    try:
+        if in_asyncio_task():
+            await uncut(starting, begun=begun)
+        else:
+            # trio first waits for one of the application's worker threads, for however long these
+            # are busy, and nothing has begun until then. From there on it heeds no cancellation.
+            await starting
+            begun()
+    except ProcessLookupError:
+        # No program fails to start like that. asyncio wants a pidfd of the child at once, and it
+        # is too late for that if something else has reaped it.
+        pass
+
+
+async def _start(
+    path: str,
+    environ: Mapping[str, str] | None,
+    pipes: Pipes,
+    started: Callable[[Started], None],
+) -> None:
+    try:
+        process = await one_at_a_time(_open_process(path, environ, pipes))
+    except BaseException as error:
+        half = half_started(error)
+        if isinstance(error, ProcessLookupError):
+            if half is not None:
+                half.close()
+        elif half is not None:
+            started(half)
+        if isinstance(error, RuntimeError):
+            # trio starts processes in threads, and asyncio before Python 3.12 waits in one.
+            if "start new thread" in str(error):
+                raise no_thread() from error
+            if "Racing with another loop" in str(error):  # of the application's own
+                busy = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+                busy.add_note(RACING)
+                raise busy from error
+        raise
+    started(_Opened(process))
+
+
+async def _open_process(
+    path: str, environ: Mapping[str, str] | None, pipes: Pipes
 ) -> anyio.abc.Process:
-    """Start an executable, without arguments, in a session of its own.
-
-    Args:
-        path: the executable.
-        environ: its environment; None for this process's own.
-        stdin, stdout, stderr: its file descriptors.
-
-    Raises:
-        OSError, ValueError: it could not be started.
-    """
     start = anyio.open_process(
         [path],
-        stdin=stdin,
-        stdout=stdout,
-        stderr=stderr,
+        stdin=pipes.stdin,
+        stdout=pipes.stdout,
+        stderr=pipes.stderr,
         env=None if environ is None else dict(environ),  # uvloop takes no other mapping
         start_new_session=True,
     )
     return await (_Start(start) if in_asyncio_task() else start)
+
+
+def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None:
+    """Raise what `subprocess` and the kernel raise, where uvloop runs something else instead."""
+    if not on_uvloop():
+        return
+    # It cuts texts off at a NUL.
+    if "\0" in path:
+        raise ValueError("embedded null byte")
+    for key, value in environ.items():
+        if "\0" in key or "\0" in value:
+            raise ValueError("environment variable contains NUL")
+        if "=" in key:
+            raise ValueError("illegal environment variable name")
+    # It hands to /bin/sh what the kernel cannot execute; half a plugin, or an empty one, may then
+    # "succeed".
+    if os.path.isfile(path) and os.access(path, os.R_OK | os.X_OK):
+        with open(path, "rb") as file:
+            if not file.read(4).startswith((b"#!", b"\x7fELF")):
+                raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
+
+
+class _Told:
+    """What the event loop tells of a process that it has started."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid: int = pid
+
+    def will_tell(self, *, gone: bool) -> bool:
+        # libuv reaps in this thread, and tells uvloop at once; a child that it finds reaped it
+        # passes over.
+        return not (gone and on_uvloop())
+
+    def may_be_believed(self, returncode: int) -> bool:
+        # subprocess, which trio uses, makes 0 of a lost one, and reaps only when we ask it.
+        return in_asyncio_task() and (returncode != _LOST_TO_ASYNCIO or on_uvloop())
+
+
+class _Opened(_Told):
+    """anyio's process."""
+
+    def __init__(self, process: anyio.abc.Process) -> None:
+        super().__init__(process.pid)
+        self._process = process
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
+    def close(self) -> None:
+        pass
 
 
 @runtime_checkable
@@ -50,7 +156,7 @@ class _Transport(Protocol):
     def close(self) -> None: ...
 
 
-class HalfStarted:
+class HalfStarted(_Told):
     """A process that is there although its start failed.
 
     asyncio has the process first and then wants a pidfd of it, or until Python 3.12 a thread. If
@@ -64,7 +170,7 @@ class HalfStarted:
         self, pid: int, poll: Callable[[], int | None], close: Callable[[], object] | None = None
     ) -> None:
         """Take charge of it."""
-        self.pid: int = pid
+        super().__init__(pid)
         self._poll = poll
         self._close = close
 

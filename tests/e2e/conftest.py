@@ -11,16 +11,16 @@ import pytest
 from .host import Host
 
 
-# uvloop only starts processes in its own way, and tests/ has enough of these.
 @pytest.fixture(
     scope="module",
     params=[
         pytest.param(("asyncio", {"use_uvloop": False}), id="asyncio"),
+        pytest.param(("asyncio", {"use_uvloop": True}), id="uvloop"),
         pytest.param(("trio", {}), id="trio"),
     ],
 )
 def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
-    """Run every test on asyncio and on trio."""
+    """Run every test on each event loop in its usual way to start plugins: on uvloop it's posix."""
     backend: tuple[str, dict[str, Any]] = request.param
     return backend
 

@@ -14,6 +14,7 @@ from typing import Any
 import anyio
 
 from cni_async import PluginError
+from tests.support import starts
 from tests.support.chains import network
 from tests.support.node import Node, rt
 from tests.support.scripts import has_children, open_fds, wait_for_fds
@@ -112,6 +113,7 @@ def walk(loop: str, call: Callable[[Node], Awaitable[None]], node: Node) -> None
 def main() -> None:
     """Do what the command line says."""
     _, loop, what, folder = sys.argv
+    starts.inherit()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
     node = Node(Path(folder))
     kind, _, name = what.rpartition(":")

@@ -25,6 +25,7 @@ from cni_async import (
 )
 from cni_async.invoke import DefaultExec
 from tests.programs.interrupted import LOOPS
+from tests.support import starts
 from tests.support.chains import network
 from tests.support.node import Node, rt
 from tests.support.processes import wait_until_gone
@@ -213,6 +214,7 @@ async def _nothing() -> None:
 def main() -> None:
     """Do what the command line says."""
     _, loop, what = sys.argv
+    starts.inherit()
     backend, options = LOOPS[loop]
     anyio.run(_nothing, backend=backend, backend_options=options)  # imports what it needs
     with tempfile.TemporaryDirectory() as name:

@@ -12,7 +12,10 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from random import SystemRandom
+from typing import get_args
 
+from cni_async.invoke import Spawn
+from tests.support import starts
 from tests.support.plugins import VARIABLE
 
 from . import run
@@ -42,6 +45,9 @@ def main() -> int:
         choices=[*CONDITIONS, ALL],
         action="append",
         help="in force meanwhile, several at once or in turns; none by default",
+    )
+    parser.add_argument(
+        "--spawn", choices=get_args(Spawn), help="how plugins are started; as usual by default"
     )
     parser.add_argument(
         "--together",
@@ -75,12 +81,13 @@ def main() -> int:
                 seed=seed,
                 plugins=options.plugins,
                 conditions=conditions,
+                spawn=options.spawn,
             )
         print(tally.table(), flush=True)
         clean &= tally.clean
     if options.kills:
         print(f"kills: seed {seed}", flush=True)
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory() as folder, starts.in_use(options.spawn):
             deaths = kill_runtimes(Path(folder), options.plugins, kills=options.kills, seed=seed)
         print(deaths.table(), flush=True)
         clean &= deaths.clean
@@ -94,6 +101,8 @@ def _together(options: argparse.Namespace, conditions: Sequence[str]) -> int:
     command += [f"--condition={name}" for name in conditions]
     if options.seed is not None:
         command.append(f"--seed={options.seed}")
+    if options.spawn is not None:
+        command.append(f"--spawn={options.spawn}")
     if options.plugins is not None:
         command.append(f"--plugins={options.plugins}")
 

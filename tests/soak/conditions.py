@@ -306,5 +306,6 @@ def _together(scene: Scene, names: Collection[str]) -> Iterator[AbstractAsyncCon
 
 def _condition(scene: Scene, name: str) -> AbstractAsyncContextManager[None]:
     condition = CONDITIONS[name]
-    spared = scene.backend == "uvloop" and name in _REAPING
+    by_libuv = scene.backend == "uvloop" and scene.tally.spawn == "anyio"
+    spared = by_libuv and name in _REAPING
     return _spares_uvloop(scene, condition) if spared else condition(scene)

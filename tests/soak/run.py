@@ -15,7 +15,8 @@ from typing import Any
 import anyio
 
 from cni_async import lockfile, locks
-from cni_async.invoke import RawExec
+from cni_async.invoke import RawExec, Spawn
+from tests.support import starts
 from tests.support.scripts import children, open_fds
 
 from .conditions import FROZEN_DISK, Scene, in_force
@@ -48,6 +49,7 @@ def soak(
     seed: int,
     plugins: Path | None = None,
     conditions: Sequence[str] = (),
+    spawn: Spawn | None = None,
 ) -> Tally:
     """Run a soak in an event loop of its own, and look at what it has left in another one.
 
@@ -60,8 +62,10 @@ def soak(
         plugins: the reference plugins; a part of the operations then uses them.
         conditions: some of `CONDITIONS`, all at the same time; those that hide each other take
             turns.
+        spawn: how plugins are started; by default in the event loop's usual way.
     """
     tally = Tally(backend, seed)
+    tally.spawn = spawn or ("posix" if backend == "uvloop" else "anyio")
     name, options = BACKENDS[backend]
     random = Random(seed)
 
@@ -70,6 +74,7 @@ def soak(
 
     frozen = FROZEN_DISK in conditions
     with ExitStack() as stack:
+        stack.enter_context(starts.in_use(spawn))
         # Before there are worker threads.
         caches = stack.enter_context(disk(folder)) if frozen else folder / "caches"
         # What is kept for ever is there after the first call.

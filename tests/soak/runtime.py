@@ -11,6 +11,7 @@ from typing import Any
 import anyio
 
 from cni_async import CNIConfig, CNIError, FileCache, RuntimeConf, conf_list_from_bytes
+from tests.support import starts
 
 
 async def main(order: dict[str, Any]) -> None:
@@ -43,4 +44,5 @@ async def main(order: dict[str, Any]) -> None:
 
 if __name__ == "__main__":
     order = json.loads(sys.argv[1])
+    starts.inherit()
     anyio.run(main, order, backend=order["backend"])

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from cni_async.invoke import Spawn
+
 from .force import Force
 
 MOST_SHOWN = 20
@@ -22,7 +24,7 @@ BOUNDS = {PLUGINS: 10.0, RECORDS: 6.0, CANCELLATIONS: 15.0, STALLS: 5.0}
 # DEL that ends what was cancelled, are late by that time (docs/reliability.md, "What is not
 # promised"). It does not count there; all the time in which there was a thread does.
 BUSY_THREADS: Final = "busy-threads"
-WAITS_FOR_THREADS: Final = frozenset({("trio", PLUGINS), ("trio", CANCELLATIONS)})
+WAITS_FOR_THREADS: Final = frozenset({("trio", "anyio", PLUGINS), ("trio", "anyio", CANCELLATIONS)})
 OUTCOMES = ("done", "failed", "timed out", "cancelled")
 
 
@@ -43,6 +45,7 @@ class Tally:
         own: what plugins left that were ended in the middle of a write of their own.
         longest: the most seconds that each of `BOUNDS` took.
         conditions: how often each condition was felt.
+        spawn: the way in which plugins are started.
         force: which conditions are in force, and the operations under each.
         waited: the most seconds that a plugin's start may have waited for a busy thread.
         thawed: since when no disk is frozen; infinity while one is.
@@ -63,6 +66,7 @@ class Tally:
     own: Counter[str] = field(default_factory=Counter)
     longest: dict[str, float] = field(default_factory=lambda: dict.fromkeys(BOUNDS, 0.0))
     conditions: Counter[str] = field(default_factory=Counter)
+    spawn: Spawn = "anyio"
     force: Force = field(default_factory=Force)
     waited: float = 0.0
     thawed: float = 0.0
@@ -92,7 +96,7 @@ class Tally:
         if what in {RECORDS, CANCELLATIONS}:
             since = max(since, self.thawed)
         seconds = time.monotonic() - since
-        if (self.backend, what) in WAITS_FOR_THREADS:
+        if (self.backend, self.spawn, what) in WAITS_FOR_THREADS:
             waited = self.force.seconds(BUSY_THREADS, since)
             self.waited = max(self.waited, waited)
             seconds -= waited
@@ -108,9 +112,9 @@ class Tally:
         """Return it all for people to read."""
         per_second = self.operations / self.seconds if self.seconds else 0
         lines = [
-            f"soak on {self.backend}: seed {self.seed}, {self.operations} operations and "
-            f"{self.calls} calls of plugins in {self.seconds:.1f} s ({per_second:.0f}/s), "
-            f"up to {self.at_once} at once",
+            f"soak on {self.backend}, started with {self.spawn}: seed {self.seed}, "
+            f"{self.operations} operations and {self.calls} calls of plugins "
+            f"in {self.seconds:.1f} s ({per_second:.0f}/s), up to {self.at_once} at once",
             f"  {'operation':<34}" + "".join(f"{outcome:>11}" for outcome in OUTCOMES),
         ]
         for name in sorted({name for name, _ in self.outcomes}):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cni_async.invoke import process
 from tests.support.require import require
 
 from . import __main__ as command
@@ -41,7 +42,8 @@ def test_event_loops_at_the_same_time(
     at_once = threading.Barrier(3)
 
     def soak(arguments: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-        assert {"--operations=7", "--kills=0", "--condition=reaper", "--seed=3"} < {*arguments}
+        wanted = {"--operations=7", "--kills=0", "--condition=reaper", "--seed=3", "--spawn=posix"}
+        assert wanted < {*arguments}
         at_once.wait(20)
         backend = arguments[-1].removeprefix("--backend=")
         return subprocess.CompletedProcess(arguments, backend == failing, f"soak on {backend}\n")
@@ -49,7 +51,7 @@ def test_event_loops_at_the_same_time(
     monkeypatch.setattr(subprocess, "run", soak)
     monkeypatch.setattr(
         "sys.argv",
-        ["soak", "--together", "--operations", "7", "--condition", "reaper", "--seed", "3"],
+        ["soak", "--together", "--operations=7", "--condition=reaper", "--seed=3", "--spawn=posix"],
     )
     assert command.main() == (1 if failing else 0)
     assert sorted(capfd.readouterr().out.splitlines()) == [
@@ -71,6 +73,7 @@ def test_the_exit_code(
         return tally
 
     def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deaths:
+        assert process._usual_spawn() == "posix"
         deaths = Deaths(seed)
         deaths.leaks["addresses"] += ["one"] * (wrong == "death")
         return deaths
@@ -78,9 +81,11 @@ def test_the_exit_code(
     monkeypatch.setattr(run, "soak", soak)
     monkeypatch.setattr(command, "kill_runtimes", kill_runtimes)
     arguments = "soak --seed 7 --kills 2 --plugins /bin --backend asyncio --backend trio"
+    arguments += " --spawn posix"
     monkeypatch.setattr("sys.argv", arguments.split())
     assert command.main() == (1 if wrong else 0)
     assert backends == ["asyncio", "trio"]
     printed = capsys.readouterr().out
     assert printed.startswith("soak on asyncio: seed 7\n")
     assert "kills: seed 7" in printed
+    assert process._usual_spawn() == "anyio"

@@ -18,8 +18,8 @@ import pytest
 from cni_async import AttachmentKey, FileCache, NetworkAttachment, api
 from cni_async.attachment import runtime_of
 from cni_async.chains import Chain, Chains, Progress
+from cni_async.invoke import Spawn, pipes, process
 from cni_async.invoke import exec as runner
-from cni_async.invoke import pipes, process
 from cni_async.invoke.process import Outcome, run_process
 from cni_async.locks import Locks
 from cni_async.runtime import RuntimeConf
@@ -36,7 +36,12 @@ from .tally import PLUGINS, RECORDS, STALLS, Tally
 OPERATIONS = 150
 
 
-def soak(folder: Path, backend: str = "asyncio", conditions: Sequence[str] = ()) -> Tally:
+def soak(
+    folder: Path,
+    backend: str = "asyncio",
+    conditions: Sequence[str] = (),
+    spawn: Spawn | None = None,
+) -> Tally:
     tally = run.soak(
         folder,
         backend=backend,
@@ -44,6 +49,7 @@ def soak(folder: Path, backend: str = "asyncio", conditions: Sequence[str] = ())
         seconds=60,
         seed=1,
         conditions=conditions,
+        spawn=spawn,
     )
     print(tally.table())
     return tally
@@ -62,8 +68,10 @@ _IN_TURNS = ("reaper", "sigchld-ignored")
 
 @pytest.mark.parametrize("condition", [(), pytest.param(_IN_TURNS, marks=_REAPED_ELSEWHERE)])
 @pytest.mark.parametrize("backend", run.BACKENDS)
-def test_nothing_is_wrong(tmp_path: Path, backend: str, condition: Sequence[str]) -> None:
-    tally = soak(tmp_path, backend, condition)
+def test_nothing_is_wrong(
+    tmp_path: Path, backend: str, condition: Sequence[str], spawn: Spawn
+) -> None:
+    tally = soak(tmp_path, backend, condition, spawn)
     assert tally.clean
     assert tally.operations == OPERATIONS
     assert len(tally.leaks) > 10  # all kinds were looked for

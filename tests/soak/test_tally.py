@@ -7,6 +7,8 @@ import time
 
 import pytest
 
+from cni_async.invoke import Spawn
+
 from .force import Force
 from .kills import Deaths
 from .tally import CANCELLATIONS, PLUGINS, RECORDS, STALLS, Tally
@@ -62,18 +64,22 @@ def test_a_frozen_disk_is_waited_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("backend", "what", "counts"),
+    ("backend", "spawn", "what", "counts"),
     [
-        ("trio", PLUGINS, False),
-        ("trio", CANCELLATIONS, False),
-        ("trio", RECORDS, True),
-        ("trio", STALLS, True),
-        ("asyncio", PLUGINS, True),
-        ("uvloop", CANCELLATIONS, True),
+        ("trio", "anyio", PLUGINS, False),
+        ("trio", "anyio", CANCELLATIONS, False),
+        ("trio", "anyio", RECORDS, True),
+        ("trio", "anyio", STALLS, True),
+        ("trio", "posix", PLUGINS, True),
+        ("trio", "posix", CANCELLATIONS, True),
+        ("asyncio", "anyio", PLUGINS, True),
+        ("uvloop", "anyio", CANCELLATIONS, True),
     ],
 )
-def test_on_trio_a_plugin_waits_for_a_busy_thread(backend: str, what: str, counts: bool) -> None:
-    tally = Tally(backend, 1)
+def test_on_trio_a_plugin_waits_for_a_busy_thread(
+    backend: str, spawn: Spawn, what: str, counts: bool
+) -> None:
+    tally = Tally(backend, 1, spawn=spawn)
     long_ago = time.monotonic() - 100
     tally.force.spans["busy-threads"] = [(long_ago - 5, long_ago + 50), (long_ago + 51, math.inf)]
     tally.took(what, long_ago)

@@ -9,6 +9,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from cni_async.invoke import Spawn, process
+
 from .wait import PATIENCE, eventually, eventually_blocking, lines, note
 
 
@@ -100,13 +102,19 @@ def children() -> set[int]:
     return found
 
 
-def skip_on(loop: str, reason: str) -> None:
-    """Skip a test on an event loop ("asyncio", "uvloop" or "trio") that cannot do what it asks."""
+def skip_on(loop: str, reason: str, spawn: Spawn | None = None) -> None:
+    """Skip a test on an event loop that cannot do what it asks.
+
+    Args:
+        loop: "asyncio", "uvloop" or "trio".
+        reason: why.
+        spawn: it cannot if plugins are started in this way; by default in neither.
+    """
     try:
         running = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     except RuntimeError:
         running = "trio"
-    if running == loop:
+    if running == loop and spawn in {None, process._usual_spawn()}:
         import pytest  # here, as programs that need no pytest use this module, too
 
         pytest.skip(reason)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,8 @@ import anyio.abc
 import pytest
 
 from cni_async.invoke import child, pipes
+
+from .wait import eventually
 
 
 class Undead:
@@ -31,12 +34,16 @@ async def undead() -> AsyncIterator[list[int]]:
     """Let children survive SIGKILL, and give their process IDs; they are reaped afterwards."""
     victims: list[anyio.abc.Process] = []
     pids: list[int] = []
-    start = anyio.open_process
+    open_process, posix_spawn = anyio.open_process, os.posix_spawn
 
-    async def start_undead(*args: Any, **kwargs: Any) -> Undead:
-        victims.append(await start(*args, **kwargs))
+    async def open_undead(*args: Any, **kwargs: Any) -> Undead:
+        victims.append(await open_process(*args, **kwargs))
         pids.append(victims[-1].pid)
         return Undead(victims[-1])
+
+    def spawn_undead(*args: Any, **kwargs: Any) -> int:
+        pids.append(posix_spawn(*args, **kwargs))
+        return pids[-1]
 
     def pidfd_open(pid: int) -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
@@ -45,7 +52,8 @@ async def undead() -> AsyncIterator[list[int]]:
         pass
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(anyio, "open_process", start_undead)
+        patch.setattr(anyio, "open_process", open_undead)
+        patch.setattr(os, "posix_spawn", spawn_undead)
         patch.setattr(pipes, "_pidfd_open", pidfd_open)
         patch.setattr(child, "_peek", still_runs)
         try:
@@ -54,3 +62,10 @@ async def undead() -> AsyncIterator[list[int]]:
             patch.undo()
             for process in victims:
                 await process.wait()
+            await eventually(_reap, lambda left: not left)
+
+
+def _reap() -> int:
+    """Do what the next call does first; return how many children are left."""
+    child.reap_left()
+    return len(child._LEFT)

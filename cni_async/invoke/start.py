@@ -1,0 +1,71 @@
+"""What the two ways to start a plugin have in common: `start_anyio` and `start_posix`."""
+
+from collections.abc import Callable, Mapping
+from typing import Literal, Protocol, TypeAlias
+
+from .pipes import Pipes
+
+Spawn: TypeAlias = Literal["anyio", "posix"]
+
+
+class Started(Protocol):
+    """A process that has been started, and what the event loop tells of it."""
+
+    @property
+    def pid(self) -> int:
+        """Its process ID."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, or its signal's number negated, once the event loop tells it.
+
+        Where trio or asyncio has started the process, reading this may reap it.
+        """
+        ...
+
+    def will_tell(self, *, gone: bool) -> bool:
+        """Tell whether the event loop may still tell how the process ended.
+
+        Args:
+            gone: the process has been reaped.
+        """
+        ...
+
+    def may_be_believed(self, returncode: int) -> bool:
+        """Tell whether the event loop knows the exit code, and did not make it up."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the event loop has of the process."""
+        ...
+
+
+class Start(Protocol):
+    """Starts an executable, without arguments, in a session of its own."""
+
+    async def __call__(
+        self,
+        path: str,
+        environ: Mapping[str, str] | None,
+        pipes: Pipes,
+        *,
+        started: Callable[[Started], None],
+        begun: Callable[[], None],
+    ) -> None:
+        """Start it.
+
+        Args:
+            path: the executable.
+            environ: its environment; None for this process's own.
+            pipes: the child's ends become its stdin, stdout and stderr.
+            started: is called in the moment in which there is a process, even if the start fails
+                or is cancelled after that; perhaps twice. It is not called if the process was
+                reaped before anything about it could be known.
+            begun: may be called in a later turn of the event loop than the start's: another start
+                may then follow.
+
+        Raises:
+            OSError, ValueError: it could not be started, or not be looked after.
+        """
+        ...

@@ -1,0 +1,126 @@
+"""Start a process with `os.posix_spawn`, on every event loop alike; nothing but us reaps it.
+
+The kernel suspends the calling thread until the child executes the plugin (vfork). There is no copy
+of this process's memory, no thread and no pipe for errors, and no await during which a cancellation
+could arrive.
+"""
+
+import errno
+import fcntl
+import os
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from functools import cache, partial
+from typing import Any, Final
+
+import anyio.lowlevel
+
+from .pipes import Pipes
+from .start import Started
+
+# Since Python 3.13. Without it the child has, as with Go, what is not close-on-exec: all that
+# Python opens is.
+_CLOSEFROM: Final[int | None] = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
+# Python ignores SIGPIPE and SIGXFSZ, and the application may ignore more.
+_SIGNALS: Final = tuple(map(int, signal.valid_signals()))
+_NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+@cache
+def is_available() -> bool:
+    """Tell whether this system has what it takes: a pidfd tells of a child's end."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError) as error:
+        # With too few descriptors it is not known, and nearly every Linux has them.
+        return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
+    return True
+
+
+async def start(
+    path: str,
+    environ: Mapping[str, str] | None,
+    pipes: Pipes,
+    *,
+    started: Callable[[Started], None],
+    begun: Callable[[], None],
+) -> None:
+    """Start an executable; see `Start`."""
+    _spawn(path, os.environ if environ is None else environ, pipes, started)
+    # A start holds up the event loop, so the next ones wait for a later turn. If the caller is
+    # cancelled here, it knows the process and ends it.
+    await anyio.lowlevel.checkpoint()
+    begun()
+
+
+class _Unwatched:
+    """A process that the event loop knows nothing of."""
+
+    returncode = None
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+
+    def will_tell(self, *, gone: bool) -> bool:
+        return False
+
+    def may_be_believed(self, returncode: int) -> bool:
+        return False
+
+    def close(self) -> None:
+        pass
+
+
+def _spawn(
+    path: str, environ: Mapping[str, str], pipes: Pipes, started: Callable[[Started], None]
+) -> None:
+    if "\0" in path:
+        raise ValueError("embedded null byte")  # in subprocess's words
+    pids: list[int] = []
+    failure: OSError | None = None
+    with ExitStack() as spare:
+        spawn = partial(
+            os.posix_spawn,
+            file_actions=list(_file_actions(pipes, spare)),
+            setsid=True,
+            setsigmask=(),
+            setsigdef=_SIGNALS,
+        )
+        for executable in _executables(path, environ):
+            try:
+                try:
+                    # One call of C: nothing can raise KeyboardInterrupt between the moment in which
+                    # there is a process and that in which its number is kept.
+                    pids.extend(map(spawn, (executable,), ((path or executable,),), (environ,)))
+                except OSError as error:
+                    if failure is None or failure.errno in _NOT_THERE:
+                        failure = error
+                    continue
+                started(_Unwatched(pids[0]))
+                return
+            except BaseException:
+                if pids:
+                    started(_Unwatched(pids[0]))  # as that may not have been, or half
+                raise
+    if failure is None:
+        failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
+    raise failure
+
+
+def _file_actions(pipes: Pipes, spare: ExitStack) -> Iterator[tuple[Any, ...]]:
+    for number, end in enumerate((pipes.stdin, pipes.stdout, pipes.stderr)):
+        source = end
+        if end < number:  # this process has closed its stdin or stdout; it is overwritten by now
+            source = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
+            spare.callback(os.close, source)
+        yield os.POSIX_SPAWN_DUP2, source, number
+    if _CLOSEFROM is not None:
+        yield _CLOSEFROM, 3
+
+
+def _executables(path: str, environ: Mapping[str, str]) -> list[str]:
+    """Return what to try to execute: a bare name is looked for in PATH, as subprocess does."""
+    if os.path.dirname(path):
+        return [path]
+    return [os.path.join(folder, path) for folder in os.get_exec_path(environ)]
