@@ -8,9 +8,11 @@ import shlex
 import signal
 import sys
 from pathlib import Path
+from typing import get_args
 
 import msgspec
 
+from cni_async.invoke import Spawn
 from tests.support.go_programs import CannotBuildError
 
 from . import document
@@ -32,12 +34,14 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--cases", nargs="+", default=[], metavar="CASE", help="not all of them")
     parser.add_argument("--rounds", type=int, help="how many times each side does each case")
     parser.add_argument("--backends", nargs="+", choices=BACKENDS, default=list(BACKENDS))
+    ways = get_args(Spawn)
+    parser.add_argument("--starts", nargs="+", choices=ways, default=list(ways))
     parser.add_argument(
         "--python",
         nargs="+",
         default=[sys.executable],
         metavar="PATH",
-        help="interpreters with the package installed; the targets are for the first",
+        help="interpreters with the package installed; costs are shown of the first",
     )
     parser.add_argument("--scratch", metavar="DIR", help="where the caches are made")
     parser.add_argument(
@@ -69,7 +73,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(str(error))
     with Scratch(built, options.scratch) as scratch:
         try:
-            runner = Runner(built, scratch, options.python, options.backends)
+            runner = Runner(built, scratch, options.python, options.backends, options.starts)
         except LeftOutError as error:
             sys.exit(str(error))
         results = runner.run(cases, size, options.rounds or ROUNDS[size], command)

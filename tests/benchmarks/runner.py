@@ -18,7 +18,7 @@ from . import machine
 from .cases import ROUNDS_OF_OLDER, Case, Size
 from .figures import Measured
 from .scratch import LeftOutError, Scratch
-from .table import BACKENDS, GO, Results
+from .table import COLUMNS, GO, Column, Results
 
 ROOT: Final = Path(__file__).parents[2]
 _TIMEOUT: Final = 900  # seconds for one process; only what hangs takes that long
@@ -31,7 +31,7 @@ class Side:
 
     name: str
     command: Sequence[str]
-    backend: str = ""
+    column: Column | None = None
     most_rounds: int = 1000
 
 
@@ -48,16 +48,22 @@ class Runner:
     """Runs cases, and collects what comes of them."""
 
     def __init__(
-        self, built: Path, scratch: Scratch, pythons: Sequence[str], backends: Sequence[str]
+        self,
+        built: Path,
+        scratch: Scratch,
+        pythons: Sequence[str],
+        backends: Sequence[str],
+        starts: Sequence[str],
     ) -> None:
         """Look who is there.
 
         Args:
             built: the Go programs.
             scratch: where to work.
-            pythons: interpreters with the package and its dependencies; the targets are for the
+            pythons: interpreters with the package and its dependencies; costs are shown of the
                 first.
             backends: the event loops.
+            starts: the ways to start plugins.
 
         Raises:
             LeftOutError: none of the event loops is installed.
@@ -70,20 +76,22 @@ class Runner:
         self._pythons: list[str] = []
         for place, python in enumerate(pythons):
             command = [python, "-m", "tests.benchmarks.ours"]
-            about = self._answer(Side("", command, "asyncio"), {"case": "about"})["about"]
+            about = self._answer(Side("", command), {"case": "about"})["about"]
             full = about.pop("Python")
             version = full.rpartition(".")[0]
             facts[f"Python {full}"] = ", ".join(map(" ".join, about.items()))
             self._pythons.append(version)
             self._sides += [
                 Side(
-                    f"{version} {backend}",
+                    column.side(version),
                     command,
-                    backend,
+                    column,
                     ROUNDS_OF_OLDER if place else Side.most_rounds,
                 )
-                for backend in BACKENDS
-                if backend in backends and (backend == "asyncio" or backend in about)
+                for column in COLUMNS
+                if column.spawn in starts
+                and column.backend in backends
+                and (column.backend == "asyncio" or column.backend in about)
             ]
         if not self._sides:
             raise LeftOutError(f"not installed: {', '.join(backends)}")
@@ -122,9 +130,16 @@ class Runner:
 
     def _who_does(self, case: Case) -> list[Side]:
         go = [self._go] if case.go else []
-        # Where the event loop makes no difference, one is enough.
-        first = self._sides[0].backend
-        return go + [side for side in self._sides if case.backends or side.backend == first]
+        # Where it makes no difference, one event loop or one way to start plugins is enough.
+        first = self._sides[0].column
+        assert first is not None
+        return go + [
+            side
+            for side in self._sides
+            if side.column is not None
+            and (case.backends or side.column.backend == first.backend)
+            and (case.starts or side.column.spawn == first.spawn)
+        ]
 
     def _measure(self, case: Case, side: Side, size: Size, results: Results) -> None:
         cache = self._scratch.path / "cache"
@@ -145,7 +160,7 @@ class Runner:
     def _answer(self, side: Side, task: dict[str, Any]) -> dict[str, Any]:
         done = subprocess.run(
             side.command,
-            input=json.dumps({**task, "backend": side.backend}),
+            input=json.dumps({**task, **(side.column._asdict() if side.column else {})}),
             cwd=ROOT,
             capture_output=True,
             text=True,

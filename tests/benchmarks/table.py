@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, get_args
 
 import msgspec
 
-from .cases import CASES, OLDEST_AT_MOST, TRIO_AT_MOST, Case, Row, Size, Target
-from .figures import Measured, Spread, compared, mebibytes, number, quantity, ratios, seconds
+from cni_async.invoke import Spawn
+
+from .cases import CASES, Case, Row, Size, Target
+from .figures import Measured, Spread, compared, mebibytes, number, quantity, seconds
 
 BACKENDS: Final = ("asyncio", "trio", "uvloop")
 GO: Final = "Go"
+
+
+class Column(NamedTuple):
+    """A way to start plugins on an event loop."""
+
+    spawn: Spawn
+    backend: str
+
+    def __str__(self) -> str:
+        """Name it as in ``posix, trio``."""
+        return f"{self.spawn}, {self.backend}"
+
+    def side(self, python: str) -> str:
+        """Name who measured it, as in ``3.13 posix, trio``."""
+        return f"{python} {self}"
+
+
+COLUMNS: Final = tuple(Column(spawn, each) for spawn in get_args(Spawn) for each in BACKENDS)
 
 
 class Results(msgspec.Struct):
@@ -22,7 +42,7 @@ class Results(msgspec.Struct):
         command: what made it.
         size: how much was done.
         pythons: versions, the one that the targets are for first.
-        rows: by row and side, which is "Go" or, as "3.13 trio", a Python's.
+        rows: by row and side, which is "Go" or, as "3.13 posix, trio", a Python's.
         left_out: cases that could not be measured, and why.
     """
 
@@ -37,16 +57,14 @@ class Results(msgspec.Struct):
 def markdown(results: Results) -> str:
     """Return everything that was measured."""
     parts = [_machine(results)]
-    newest, *older = results.pythons
-    parts += [f"### Python {newest}", _times(results, newest, 1.0)]
-    for python in older:
-        parts += [
-            f"### Python {python}, which may exceed the targets by {OLDEST_AT_MOST:g}",
-            _times(results, python, OLDEST_AT_MOST),
-        ]
+    for python in results.pythons:
+        parts += [f"### Python {python}", _ratios(results, python)]
+    newest = results.pythons[0]
     parts += [
-        f"### CPU time of the own process, and its peak memory, Python {newest}",
-        _costs(results, newest),
+        f"### CPU time of the own process, Python {newest}",
+        _costs(results, newest, lambda side: side.cpu, seconds),
+        f"### Peak memory of the own process, Python {newest}",
+        _costs(results, newest, lambda side: side.peaks, mebibytes),
     ]
     if results.left_out:
         parts.append("\n".join(f"- {case}: {why}" for case, why in results.left_out.items()))
@@ -65,54 +83,42 @@ def _lines(results: Results) -> Iterable[tuple[Case, Row, Mapping[str, Measured]
                 yield case, row, results.rows[row.name]
 
 
-def _times(results: Results, python: str, slack: float) -> str:
+def _ratios(results: Results, python: str) -> str:
     lines: list[list[str]] = []
     for case, row, sides in _lines(results):
         go = sides.get(GO)
-        ours = [sides.get(f"{python} {backend}") for backend in BACKENDS]
-        first = ours[0]
-        comparison = compared(row.target, first, go) if first is not None else None
+        spreads = {
+            column: compared(row.target, side, go)
+            for column in COLUMNS
+            if (side := sides.get(column.side(python))) is not None
+        }
         lines.append(
             [
                 case.title(row, results.size),
-                _median(go, row),
-                _median(first, row),
-                _comparison(comparison, row.target),
-                *(_with_ratio(side, go, row) for side in ours[1:]),
-                _wanted(row.target, slack, case, results.size),
-                _met(row.target, slack, comparison, first, ours[1]),
+                quantity(Spread.of(go.values).median, row.unit) if go and go.values else "",
+                *(_comparison(spreads.get(column), row.target) for column in COLUMNS),
+                _wanted(row.target, case, results.size),
+                _met(row.target, spreads),
             ]
         )
-    header = ["", GO, BACKENDS[0], "ratio (spread)", *BACKENDS[1:], "target", "met"]
-    return table(header, lines)
+    return table(["", GO, *map(str, COLUMNS), "target", "met"], lines)
 
 
-def _costs(results: Results, python: str) -> str:
+def _costs(
+    results: Results,
+    python: str,
+    cost: Callable[[Measured], list[float]],
+    write: Callable[[float], str],
+) -> str:
     lines: list[list[str]] = []
     for case, row, sides in _lines(results):
-        each = [sides.get(name) for name in (GO, *(f"{python} {name}" for name in BACKENDS))]
-        cpu = [seconds(Spread.of(side.cpu).median) if side and side.cpu else "" for side in each]
-        peak = [
-            mebibytes(Spread.of(side.peaks).median) if side and side.peaks else "" for side in each
+        each = [sides.get(name) for name in (GO, *(column.side(python) for column in COLUMNS))]
+        costs = [
+            write(Spread.of(cost(side)).median) if side and cost(side) else "" for side in each
         ]
-        if any(cpu):
-            lines.append([case.title(row, results.size), *cpu, *peak])
-    names = (GO, *BACKENDS)
-    return table(
-        ["", *(f"CPU {name}" for name in names), *(f"peak {name}" for name in names)], lines
-    )
-
-
-def _median(side: Measured | None, row: Row) -> str:
-    return quantity(Spread.of(side.values).median, row.unit) if side and side.values else ""
-
-
-def _with_ratio(side: Measured | None, go: Measured | None, row: Row) -> str:
-    if side is None or not side.values:
-        return ""
-    comparison = compared(row.target, side, go)
-    text = _median(side, row)
-    return f"{text} ({_amount(comparison.median, row.target)})" if comparison else text
+        if any(costs):
+            lines.append([case.title(row, results.size), *costs])
+    return table(["", GO, *map(str, COLUMNS)], lines)
 
 
 def _amount(value: float, target: Target | None) -> str:
@@ -130,38 +136,31 @@ def _comparison(spread: Spread | None, target: Target | None) -> str:
     return f"**{median}** ({low} to {high})"
 
 
-def _wanted(target: Target | None, slack: float, case: Case, size: Size) -> str:
+def _wanted(target: Target | None, case: Case, size: Size) -> str:
     if target is None:
         return ""
-    bound = _amount(_bound(target, slack), target)
+    bound = _amount(target.at_most, target)
+    if target.anyio is not None:
+        bound += f", anyio {_amount(target.anyio, target)}"
     if target.kind == "go":
         return bound
     reference = target.reference.format(**case.sizes[size])
     return f"{bound} {'from' if target.kind == 'growth' else 'times'} {reference}"
 
 
-def _bound(target: Target, slack: float) -> float:
-    return target.at_most * (slack if target.kind == "go" else 1)
-
-
-def _met(
-    target: Target | None,
-    slack: float,
-    comparison: Spread | None,
-    asyncio: Measured | None,
-    trio: Measured | None,
-) -> str:
-    """Say whether a target is met, and what is in the way."""
-    if target is None or comparison is None:
+def _met(target: Target | None, spreads: Mapping[Column, Spread | None]) -> str:
+    """Say whether a target is met, and if not, where."""
+    if target is None:
         return ""
-    obstacles: list[str] = []
-    if comparison.median > _bound(target, slack):
-        obstacles.append("no")
-    if target.kind == "go" and asyncio is not None and trio is not None:
-        more = ratios(trio.values, asyncio.values)
-        if more and (factor := Spread.of(more).median) > TRIO_AT_MOST:
-            obstacles.append(f"trio {number(factor)} of asyncio")
-    return ", ".join(obstacles) or "yes"
+    bounds = [
+        (column, spread.median, bound)
+        for column, spread in spreads.items()
+        if spread is not None and (bound := target.bound(*column)) is not None
+    ]
+    missed = [str(column) for column, median, bound in bounds if median > bound]
+    if not bounds:
+        return ""
+    return f"no: {'; '.join(missed)}" if missed else "yes"
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:

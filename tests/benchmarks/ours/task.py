@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from cni_async import CNIConfig, FileCache, RuntimeConf
+from cni_async.invoke import Spawn
 
 
 class Task(msgspec.Struct):
@@ -15,6 +16,7 @@ class Task(msgspec.Struct):
     Attributes:
         case: what to measure; `sizes` has how much of it.
         backend: asyncio, trio or uvloop.
+        spawn: how plugins are started.
         plugins: directories with plugins.
         cache: a cache directory, empty or filled as the case wants it.
         cache_more: one with more records.
@@ -27,6 +29,7 @@ class Task(msgspec.Struct):
     case: str
     sizes: dict[str, int] = {}
     backend: str = "asyncio"
+    spawn: Spawn = "anyio"
     plugins: list[str] = []
     cache: str = ""
     cache_more: str = ""
@@ -41,7 +44,8 @@ class Task(msgspec.Struct):
     def cni(self, cache: str = "") -> CNIConfig:
         """Return libcni's way of doing things; it does not care for power cuts."""
         durable = bool(self.sizes.get("durable"))
-        return CNIConfig(self.plugins, cache=FileCache(cache or self.cache, durable=durable))
+        files = FileCache(cache or self.cache, durable=durable)
+        return CNIConfig(self.plugins, cache=files, spawn=self.spawn)
 
 
 class Row(msgspec.Struct, omit_defaults=True):
