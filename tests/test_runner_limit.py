@@ -7,7 +7,6 @@ from collections import Counter
 from pathlib import Path
 
 import anyio
-import anyio.abc
 import anyio.lowlevel
 import pytest
 

@@ -20,7 +20,7 @@ import anyio
 import pytest
 
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
-from cni_async.invoke import RawExec, Spawn
+from cni_async.invoke import RawExec, Spawn, start_posix
 from tests.support import starts
 from tests.support.scripts import Scripts, children, has_children, open_fds, skip_on, wait_for_fds
 
@@ -56,8 +56,8 @@ async def run(path: str, environ: Mapping[str, str] | None = None) -> str:
 async def test_no_file_descriptors(scripts: Scripts, tmp_path: Path) -> None:
     """Only stdin, stdout and stderr, even where our process has inheritable ones."""
     skip_on("uvloop", "uvloop hands on what an application has made inheritable", "anyio")
-    if sys.version_info < (3, 13):
-        starts.skip_with("posix", "before Python 3.13 it hands on what is inheritable")
+    if start_posix._CLOSEFROM is None:
+        starts.skip_with("posix", "without that it hands on what is inheritable")
     (tmp_path / "secret").touch()
     path = scripts.python("import os\nprint(sorted(os.listdir('/proc/self/fd')))")
     fd = os.open(tmp_path / "secret", os.O_RDONLY)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
+import fcntl
 import os
 import signal
 import warnings
@@ -12,7 +14,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import anyio
-import anyio.abc
+import anyio.lowlevel
 import pytest
 
 from cni_async import CNIConfig
@@ -47,7 +49,7 @@ async def run(path: str, environ: dict[str, str] | None = None) -> str:
 
 @anyio_test
 async def test_the_usual_way(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is uvloop's only; both can be had on each event loop."""
+    """Posix is the default only on uvloop; either can be chosen on any event loop."""
     spawned: list[int] = []
     spawn = os.posix_spawn
 
@@ -134,29 +136,41 @@ async def test_no_signal_is_ignored(scripts: Scripts) -> None:
     assert [mask & ~(0b11 << 31) for mask in masks] == [0, 0]
 
 
-@pytest.mark.parametrize("ends", [(0, 1, 2), (2, 0, 1), (5, 6, 7), (1, 2, 0)])
-def test_ends_with_the_numbers_of_standard_streams(ends: tuple[int, int, int]) -> None:
-    """None is overwritten before it is where it belongs."""
-    pipes = SimpleNamespace(stdin=ends[0], stdout=ends[1], stderr=ends[2])
-    has = {fd: fd for fd in range(8)}
+@pytest.mark.parametrize(
+    ("ends", "copies"),
+    [
+        ((5, 6, 7), 0),
+        ((3, 4, 5), 0),
+        ((1, 4, 5), 0),
+        ((0, 1, 2), 3),
+        ((2, 0, 1), 2),
+        ((1, 2, 0), 1),
+    ],
+)
+def test_ends_with_the_numbers_of_standard_streams(
+    ends: tuple[int, int, int], copies: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is overwritten before it is where it belongs, nor dup2()ed onto itself."""
+    holds = {fd: f"file {fd}" for fd in range(8)}
+
+    def duplicate(fd: int, command: int, least: int) -> int:
+        assert (command, least) == (fcntl.F_DUPFD_CLOEXEC, 3)
+        new = max(holds) + 1
+        holds[new] = holds[fd]
+        return new
+
+    closed: list[int] = []
+    monkeypatch.setattr(fcntl, "fcntl", duplicate)
+    monkeypatch.setattr(os, "close", closed.append)
+    pipes = cast("Pipes", SimpleNamespace(stdin=ends[0], stdout=ends[1], stderr=ends[2]))
     with ExitStack() as spare:
-        fds = [os.open(os.devnull, os.O_RDONLY) for _ in range(8)]  # so that 0 to 7 are open
-        for fd in fds:
-            spare.callback(os.close, fd)
-        actions = list(start_posix._file_actions(cast("Pipes", pipes), spare))
-        copies = {}
+        actions = list(start_posix._file_actions(pipes, spare))
         for action, source, *target in actions:
-            if action != os.POSIX_SPAWN_DUP2:
-                continue
-            if source not in has:
-                # A copy of one of the three, made before anything was overwritten.
-                copies[source] = next(end for end in ends if os.path.sameopenfile(end, source))
-                assert source >= 3
-            has[target[0]] = copies.get(source, has.get(source, -1))
-    if not copies:
-        assert (has[0], has[1], has[2]) == ends
-    else:
-        assert has[0] == ends[0]
+            if action == os.POSIX_SPAWN_DUP2:
+                assert [source] != target
+                holds[target[0]] = holds[source]
+    assert [holds[number] for number in range(3)] == [f"file {end}" for end in ends]
+    assert len(closed) == copies
 
 
 @anyio_test
@@ -201,11 +215,77 @@ async def test_cancelled_as_soon_as_it_is_there(
     assert not is_running(*pids)
 
 
+@pytest.mark.asyncio
+@pytest.mark.parametrize("times", [1, 2])
+async def test_task_cancelled_as_soon_as_it_is_there(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    """The plugin has its grace, but for a second cancellation."""
+    path = scripts.sh(
+        f"trap 'echo done >>{scripts.folder}/cleaned; exit' TERM; {scripts.note('pid')};"
+        "while :; do sleep 0.05; done"
+    )
+    checkpoint = anyio.lowlevel.checkpoint
+
+    async def when_it_runs() -> None:
+        eventually_blocking(lambda: scripts.lines("pid"))
+        for _ in range(times):
+            task.cancel()
+        await checkpoint()
+
+    monkeypatch.setattr(anyio.lowlevel, "checkpoint", when_it_runs)
+    task = asyncio.create_task(RawExec(spawn="posix", grace=HANG).exec_plugin(path, b"", None))
+    while not scripts.lines("pid"):
+        await asyncio.sleep(0)
+    monkeypatch.undo()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert scripts.read("cleaned") == "done\n"
+    assert not is_running(scripts.number("pid"))
+
+
+@anyio_test
+async def test_one_that_is_cancelled_keeps_no_other_from_starting(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two may start in a turn; these are cancelled in it, and take all of their grace."""
+    stubborn = scripts.sh(f"trap '' TERM; {scripts.note('pid')}; while :; do sleep 0.05; done")
+    path = scripts.sh("exec cat", "cat")
+    grace = 3.0
+    scopes: list[anyio.CancelScope] = []
+
+    def cancel(pid: int) -> None:
+        if len(pids) < 2:
+            pids.append(pid)
+            eventually_blocking(lambda: len(scripts.lines("pid")) == len(pids))
+            scopes[len(pids) - 1].cancel()
+
+    async def call() -> None:
+        with anyio.CancelScope() as scope:
+            scopes.append(scope)
+            await RawExec(spawn="posix", grace=grace).exec_plugin(stubborn, b"", None)
+
+    pids: list[int] = []
+    starts.around(monkeypatch, after=cancel)
+    async with anyio.create_task_group() as calls:
+        calls.start_soon(call)
+        calls.start_soon(call)
+        while len(pids) < 2:
+            await anyio.sleep(0.001)
+        assert await run(path) == "{}"
+        assert all(map(is_running, pids))
+
+
 class Interrupted(BaseException):
     """What a handler of a signal raises, as Python's own of SIGINT does."""
 
 
-def test_a_signal_while_it_is_started(scripts: Scripts) -> None:
+class TimeIsUp(TimeoutError):
+    """What one of SIGALRM raises."""
+
+
+@pytest.mark.parametrize("kind", [Interrupted, TimeIsUp])
+def test_a_signal_while_it_is_started(scripts: Scripts, kind: type[BaseException]) -> None:
     """Its handler may raise an exception right when the process is there."""
     path = scripts.sh(f"exec sleep {HANG}")
     found: list[Started] = []
@@ -214,7 +294,7 @@ def test_a_signal_while_it_is_started(scripts: Scripts) -> None:
 
     def interrupt(*_: object) -> None:
         if spawning:  # the kernel may have given the signal to another thread, which is slower
-            raise Interrupted
+            raise kind
 
     before = signal.signal(signal.SIGALRM, interrupt)
     try:
@@ -226,7 +306,7 @@ def test_a_signal_while_it_is_started(scripts: Scripts) -> None:
                     signal.setitimer(signal.ITIMER_REAL, 0.0001 + number % 60 * 0.00002)
                     start_posix._spawn(path, os.environ, pipes, found.append)
                     spawning = False
-                except Interrupted:
+                except kind:
                     spawning = False
                     interrupted += 1
             signal.setitimer(signal.ITIMER_REAL, 0)
@@ -300,6 +380,17 @@ async def test_what_is_given_up_and_reaped_by_others(
     await run(scripts.sh("exit"))
     assert not child._LEFT
     assert len(open_fds()) == fds
+
+
+@anyio_test
+async def test_a_forked_child_does_not_keep_its_parents_plugin(
+    scripts: Scripts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even if the call comes to its end there, too."""
+    begun = child.Child(start_posix._Unwatched(os.getppid()))
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    begun.close()
+    assert not child._LEFT
 
 
 @anyio_test

@@ -58,6 +58,7 @@ class Child:
         self._gone = False
         self._over_since: float | None = None
         self._returncode: int | None = None
+        self._parent = os.getpid()
         self.pid: int = process.pid
         self.pidfd: int | None = None
         self.lost: bool = False
@@ -92,6 +93,8 @@ class Child:
         self._process.close()
         if self._returncode is not None or self._gone or self._may_hear():
             return
+        if os.getpid() != self._parent:
+            return  # this is a forked child, and the plugin is its parent's
         pidfd = None
         if self.pidfd is not None:
             with suppress(OSError):  # too few descriptors
@@ -139,7 +142,7 @@ class Child:
         # The event loop does not know the child, or the application has replaced the handler of
         # SIGCHLD that the event loop relies on.
         with suppress(ChildProcessError):
-            os.waitid(os.P_PID, self.pid, os.WEXITED | os.WNOHANG)
+            _waitid(self.pid, self.pidfd, os.WEXITED | os.WNOHANG)
 
 
 class _Left(NamedTuple):
@@ -164,7 +167,7 @@ def reap_left() -> None:
             if status is None:
                 _LEFT.append(left)
                 continue
-            os.waitid(os.P_PID, left.pid, os.WEXITED | os.WNOHANG)
+            _waitid(*left, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             pass  # something else has reaped it
         if left.pidfd is not None:
@@ -188,20 +191,22 @@ def _peek(pid: int, pidfd: int | None) -> int | None:
     Raises:
         ChildProcessError: it has been reaped.
     """
-    how = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    try:
-        if pidfd is None:
-            found = os.waitid(os.P_PID, pid, how)
-        else:
-            found = os.waitid(os.P_PIDFD, pidfd, how)
-    except OSError as error:
-        # Linux 5.3 has pidfds, and no waitid() that takes them.
-        if error.errno != errno.EINVAL or pidfd is None:
-            raise
-        return _peek(pid, None)
+    found = _waitid(pid, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if found is None:
         return None
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def _waitid(pid: int, pidfd: int | None, how: int) -> os.waitid_result | None:
+    """Call waitid(), by the pidfd where there is one: a number may be another child's by now."""
+    if pidfd is not None:
+        try:
+            return os.waitid(os.P_PIDFD, pidfd, how)
+        except OSError as error:
+            # Linux 5.3 has pidfds, and no waitid() that takes them.
+            if error.errno != errno.EINVAL:
+                raise
+    return os.waitid(os.P_PID, pid, how)
 
 
 def _recorded(pidfd: int) -> tuple[int | None, bool]:

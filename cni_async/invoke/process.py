@@ -1,4 +1,4 @@
-"""Run one process to its end, or end it: the only module that starts and stops children.
+"""Run one process to its end, or end it; `start_anyio` and `start_posix` start it.
 
 What it promises, whatever the child does:
 

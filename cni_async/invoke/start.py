@@ -59,11 +59,11 @@ class Start(Protocol):
             path: the executable.
             environ: its environment; None for this process's own.
             pipes: the child's ends become its stdin, stdout and stderr.
-            started: is called in the moment in which there is a process, even if the start fails
-                or is cancelled after that; perhaps twice. It is not called if the process was
-                reaped before anything about it could be known.
-            begun: may be called in a later turn of the event loop than the start's: another start
-                may then follow.
+            started: is called as soon as the process exists, even if the start then fails or is
+                cancelled; it may be called twice. It is not called if the process was reaped
+                before anything about it could be known.
+            begun: lets the next start begin; is called a turn of the event loop after the process
+                was started.
 
         Raises:
             OSError, ValueError: it could not be started, or not be looked after.

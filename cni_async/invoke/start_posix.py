@@ -19,22 +19,31 @@ import anyio.lowlevel
 from .pipes import Pipes
 from .start import Started
 
-# Since Python 3.13. Without it the child has, as with Go, what is not close-on-exec: all that
-# Python opens is.
+# Since Python 3.13, with a C library that has it. Without it the child has, as with Go, what is not
+# close-on-exec: all that Python opens is.
 _CLOSEFROM: Final[int | None] = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
 # Python ignores SIGPIPE and SIGXFSZ, and the application may ignore more.
 _SIGNALS: Final = tuple(map(int, signal.valid_signals()))
+_TOO_MUCH_OPEN: Final = frozenset({errno.EMFILE, errno.ENFILE})
 _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 
 @cache
 def is_available() -> bool:
-    """Tell whether this system has what it takes: a pidfd tells of a child's end."""
+    """Tell whether this system has pidfds, and this Python can start a session with posix_spawn."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError) as error:
-        # With too few descriptors it is not known, and nearly every Linux has them.
-        return isinstance(error, OSError) and error.errno in {errno.EMFILE, errno.ENFILE}
+        if isinstance(error, AttributeError) or error.errno not in _TOO_MUCH_OPEN:
+            return (
+                False  # with too few descriptors it is not known, and nearly every Linux has them
+            )
+    try:
+        os.posix_spawn("/", ["/"], {}, setsid=True)
+    except NotImplementedError:  # built with the headers of an old C library
+        return False
+    except OSError:
+        pass  # a directory is not executed
     return True
 
 
@@ -47,11 +56,13 @@ async def start(
     begun: Callable[[], None],
 ) -> None:
     """Start an executable; see `Start`."""
-    _spawn(path, os.environ if environ is None else environ, pipes, started)
+    _spawn(path, dict(os.environ) if environ is None else environ, pipes, started)
     # A start holds up the event loop, so the next ones wait for a later turn. If the caller is
     # cancelled here, it knows the process and ends it.
-    await anyio.lowlevel.checkpoint()
-    begun()
+    try:
+        await anyio.lowlevel.checkpoint()
+    finally:
+        begun()
 
 
 class _Unwatched:
@@ -94,6 +105,8 @@ def _spawn(
                     # there is a process and that in which its number is kept.
                     pids.extend(map(spawn, (executable,), ((path or executable,),), (environ,)))
                 except OSError as error:
+                    if pids:
+                        raise  # by the handler of a signal: there is a process
                     if failure is None or failure.errno in _NOT_THERE:
                         failure = error
                     continue
@@ -101,7 +114,8 @@ def _spawn(
                 return
             except BaseException:
                 if pids:
-                    started(_Unwatched(pids[0]))  # as that may not have been, or half
+                    # The call above may not have happened, or only in part.
+                    started(_Unwatched(pids[0]))
                 raise
     if failure is None:
         failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
@@ -111,7 +125,9 @@ def _spawn(
 def _file_actions(pipes: Pipes, spare: ExitStack) -> Iterator[tuple[Any, ...]]:
     for number, end in enumerate((pipes.stdin, pipes.stdout, pipes.stderr)):
         source = end
-        if end < number:  # this process has closed its stdin or stdout; it is overwritten by now
+        # This process has closed its own stdin, stdout or stderr. What is on a smaller number is
+        # overwritten by now, and what is on the same one may be close-on-exec (glibc before 2.29).
+        if end <= number:
             source = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
             spare.callback(os.close, source)
         yield os.POSIX_SPAWN_DUP2, source, number

@@ -32,14 +32,6 @@ class Target:
     reference: str = "Go"
     anyio: float | None = None
 
-    def bound(self, spawn: str, backend: str) -> float | None:
-        """Return the bound for a way to start plugins and an event loop; None if there is none."""
-        if spawn == "posix":
-            return self.at_most
-        if backend == "uvloop":
-            return None
-        return self.at_most if self.anyio is None else self.anyio
-
 
 @dataclass(frozen=True)
 class Row:
@@ -74,6 +66,14 @@ class Case:
     backends: bool = True
     starts: bool = True
     most_rounds: int = field(default=100)
+
+    def bound(self, target: Target, spawn: str, backend: str) -> float | None:
+        """Return the bound for a way to start plugins and an event loop; None if there is none."""
+        if spawn == "posix" or not self.starts:
+            return target.at_most
+        if backend == "uvloop":
+            return None
+        return target.at_most if target.anyio is None else target.anyio
 
     def title(self, row: Row, size: Size) -> str:
         """Return the words for a row."""

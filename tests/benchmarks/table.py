@@ -41,7 +41,7 @@ class Results(msgspec.Struct):
         machine: what it ran on.
         command: what made it.
         size: how much was done.
-        pythons: versions, the one that the targets are for first.
+        pythons: versions; costs are shown of the first.
         rows: by row and side, which is "Go" or, as "3.13 posix, trio", a Python's.
         left_out: cases that could not be measured, and why.
     """
@@ -98,7 +98,7 @@ def _ratios(results: Results, python: str) -> str:
                 quantity(Spread.of(go.values).median, row.unit) if go and go.values else "",
                 *(_comparison(spreads.get(column), row.target) for column in COLUMNS),
                 _wanted(row.target, case, results.size),
-                _met(row.target, spreads),
+                _met(row.target, spreads, case),
             ]
         )
     return table(["", GO, *map(str, COLUMNS), "target", "met"], lines)
@@ -148,14 +148,14 @@ def _wanted(target: Target | None, case: Case, size: Size) -> str:
     return f"{bound} {'from' if target.kind == 'growth' else 'times'} {reference}"
 
 
-def _met(target: Target | None, spreads: Mapping[Column, Spread | None]) -> str:
+def _met(target: Target | None, spreads: Mapping[Column, Spread | None], case: Case) -> str:
     """Say whether a target is met, and if not, where."""
     if target is None:
         return ""
     bounds = [
         (column, spread.median, bound)
         for column, spread in spreads.items()
-        if spread is not None and (bound := target.bound(*column)) is not None
+        if spread is not None and (bound := case.bound(target, *column)) is not None
     ]
     missed = [str(column) for column, median, bound in bounds if median > bound]
     if not bounds:

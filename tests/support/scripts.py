@@ -108,7 +108,7 @@ def skip_on(loop: str, reason: str, spawn: Spawn | None = None) -> None:
     Args:
         loop: "asyncio", "uvloop" or "trio".
         reason: why.
-        spawn: it cannot if plugins are started in this way; by default in neither.
+        spawn: skip it only if plugins are started in this way; by default in either.
     """
     try:
         running = type(asyncio.get_running_loop()).__module__.partition(".")[0]

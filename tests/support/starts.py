@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import anyio
 import anyio.abc
 
-from cni_async.invoke import Spawn, process
+from cni_async.invoke import Spawn, process, start_posix
 
 if TYPE_CHECKING:
     import pytest
@@ -28,7 +28,7 @@ def inherit() -> None:
     """Start plugins as the test does that runs this program."""
     match os.environ.get(_VARIABLE):
         case "anyio" | "posix" as spawn:
-            _set(lambda: spawn)
+            process.__dict__["_usual_spawn"] = lambda: spawn
 
 
 @contextmanager
@@ -37,18 +37,11 @@ def in_use(spawn: Spawn | None) -> Iterator[None]:
     if spawn is None:
         yield
         return
-    usual = process._usual_spawn
-    os.environ[_VARIABLE] = spawn
-    _set(lambda: spawn)
-    try:
+    import pytest  # here, as programs that need no pytest use this module, too
+
+    with pytest.MonkeyPatch.context() as patch:
+        use(spawn, patch)
         yield
-    finally:
-        _set(usual)
-        del os.environ[_VARIABLE]
-
-
-def _set(usual: Callable[[], Spawn]) -> None:
-    process.__dict__["_usual_spawn"] = usual
 
 
 def around(
@@ -65,6 +58,7 @@ def around(
         after: is called with the process ID.
     """
     open_process, posix_spawn = anyio.open_process, os.posix_spawn
+    start_posix.is_available()  # which tries to start something, once
 
     async def open_with(*args: Any, **options: Any) -> anyio.abc.Process:
         before()
