@@ -37,6 +37,26 @@ def pytest_configure() -> None:
     hypothesis.settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out uvloop's own way to start plugins where a test says nothing of it.
+
+    It copies the memory of this process for each plugin, and is nobody's default.
+    """
+    left_out = [each for each in items if _is_of_libuv(each)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [each for each in items if each not in set(left_out)]
+
+
+def _is_of_libuv(item: pytest.Item) -> bool:
+    if not isinstance(item, pytest.Function) or not hasattr(item, "callspec"):
+        return False
+    given = item.callspec.params
+    backend = given.get("anyio_backend")
+    on_uvloop = "use_uvloop': True" in str(backend) or given.get("loop") == "uvloop"
+    marked = item.get_closest_marker("libuv") is not None
+    return on_uvloop and given.get("spawn") == "anyio" and not marked
+
+
 def pytest_collection_finish() -> None:
     """Have the thousands of tests, which all stay, slow down none of them."""
     memory.pack()

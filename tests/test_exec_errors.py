@@ -23,7 +23,7 @@ from cni_async.invoke.failure import start_error
 from tests.support.recorder import Answer, Recorder
 from tests.support.scripts import Scripts, skip_on
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 NO_MESSAGE = "netplugin failed with no error message: "
 UNPARSABLE = "netplugin failed but error parsing its diagnostic message "

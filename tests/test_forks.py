@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.scripts import Scripts
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 ROOT = Path(__file__).parents[1]
 HANG = 60

@@ -21,7 +21,7 @@ from tests.support.node import Node
 from tests.support.processes import comes_to_rest, wait_until_gone
 
 # What these are about has an event loop of its own.
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 on_each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])

@@ -22,6 +22,7 @@ from tests.programs.limited import WHAT
 ROOT = Path(__file__).parents[1]
 
 
+@pytest.mark.libuv
 @pytest.mark.parametrize("what", WHAT)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_narrow_circumstances(loop: str, spawn: Spawn, what: str) -> None:

@@ -24,7 +24,7 @@ NET = conf_list_from_bytes(b'{"cniVersion":"1.0.0","name":"net","plugins":[{"typ
 RT = RuntimeConf("container", "/run/netns/blue", "eth0")
 LOOPS = ["asyncio", "uvloop"]
 
-pytestmark = pytest.mark.usefixtures("spawn")
+pytestmark = [pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 
 def run_and_leave(loop: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:

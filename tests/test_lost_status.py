@@ -25,7 +25,7 @@ from cni_async.invoke import pipes as pipes_module
 from tests.support import starts
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 ROOT = Path(__file__).parents[1]
 LOST = (

@@ -24,7 +24,7 @@ from cni_async.invoke import RawExec, Spawn, start_posix
 from tests.support import starts
 from tests.support.scripts import Scripts, children, has_children, open_fds, skip_on, wait_for_fds
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 NO_MESSAGE = "netplugin failed with no error message: "
 HANG = 60

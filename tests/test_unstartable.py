@@ -16,7 +16,7 @@ from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from tests.support.scripts import Scripts, skip_on
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 MISSING = "no such file or directory"
 DENIED = "permission denied"

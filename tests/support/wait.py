@@ -10,7 +10,7 @@ import os
 import shlex
 from collections.abc import Callable
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic, process_time, sleep
 from typing import Final, TypeVar
 
 import anyio
@@ -126,6 +126,20 @@ class Stopwatch:
         before = self._stalled
         busy = BUSY_SLACK if stalled is None or before is None else stalled - before
         return self.seconds < bound + SLACK + min(busy, BUSY_SLACK)
+
+
+def takes_little(call: Callable[[], object], seconds: float) -> bool:
+    """Tell whether one call of five takes less than so many seconds of a processor.
+
+    Not each of them: a processor that another program or another virtual machine shares does less
+    in a second.
+    """
+    for _ in range(5):
+        before = process_time()
+        call()
+        if process_time() - before < seconds:
+            return True
+    return False
 
 
 def _stalled() -> float | None:
