@@ -128,18 +128,18 @@ class Stopwatch:
         return self.seconds < bound + SLACK + min(busy, BUSY_SLACK)
 
 
-def takes_little(call: Callable[[], object], seconds: float) -> bool:
-    """Tell whether one call of five takes less than so many seconds of a processor.
+def processor_seconds(call: Callable[[], object]) -> float:
+    """Return the time of a processor that a call takes: the least of three.
 
-    Not each of them: a processor that another program or another virtual machine shares does less
-    in a second.
+    A processor that another program or another virtual machine shares does less in a second, and
+    machines differ: compare with another call, or leave much room.
     """
-    for _ in range(5):
+    took: list[float] = []
+    for _ in range(3):
         before = process_time()
         call()
-        if process_time() - before < seconds:
-            return True
-    return False
+        took.append(process_time() - before)
+    return min(took)
 
 
 def _stalled() -> float | None:
