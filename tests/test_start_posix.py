@@ -9,6 +9,7 @@ import os
 import signal
 import warnings
 from contextlib import ExitStack, closing
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -26,7 +27,7 @@ from cni_async.invoke.start import Started
 from tests.support import starts
 from tests.support.processes import is_running
 from tests.support.scripts import Scripts, has_children, open_fds
-from tests.support.wait import eventually_blocking
+from tests.support.wait import eventually, eventually_blocking
 
 anyio_test = pytest.mark.anyio
 
@@ -235,8 +236,7 @@ async def test_task_cancelled_as_soon_as_it_is_there(
 
     monkeypatch.setattr(anyio.lowlevel, "checkpoint", when_it_runs)
     task = asyncio.create_task(RawExec(spawn="posix", grace=HANG).exec_plugin(path, b"", None))
-    while not scripts.lines("pid"):
-        await asyncio.sleep(0)
+    await eventually(lambda: scripts.lines("pid"))
     monkeypatch.undo()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -252,17 +252,17 @@ async def test_one_that_is_cancelled_keeps_no_other_from_starting(
     stubborn = scripts.sh(f"trap '' TERM; {scripts.note('pid')}; while :; do sleep 0.05; done")
     path = scripts.sh("exec cat", "cat")
     grace = 3.0
-    scopes: list[anyio.CancelScope] = []
+    own_scope = ContextVar[anyio.CancelScope]("own_scope")
 
     def cancel(pid: int) -> None:
         if len(pids) < 2:
             pids.append(pid)
             eventually_blocking(lambda: len(scripts.lines("pid")) == len(pids))
-            scopes[len(pids) - 1].cancel()
+            own_scope.get().cancel()  # the one of the task that has just started it
 
     async def call() -> None:
         with anyio.CancelScope() as scope:
-            scopes.append(scope)
+            own_scope.set(scope)
             await RawExec(spawn="posix", grace=grace).exec_plugin(stubborn, b"", None)
 
     pids: list[int] = []
@@ -270,8 +270,7 @@ async def test_one_that_is_cancelled_keeps_no_other_from_starting(
     async with anyio.create_task_group() as calls:
         calls.start_soon(call)
         calls.start_soon(call)
-        while len(pids) < 2:
-            await anyio.sleep(0.001)
+        await eventually(lambda: len(pids), lambda count: count == 2)
         assert await run(path) == "{}"
         assert all(map(is_running, pids))
 
