@@ -109,8 +109,6 @@ def _present_pythons() -> list[str]:
 
 
 PYTHONS = _present_pythons()
-# `-s tests` has them all.
-SOME_PYTHONS = dict.fromkeys((PYTHONS[0], PYTHONS[len(PYTHONS) // 2], PYTHONS[-1]))
 # Tests wait for processes more than they compute. Each file stays in one worker.
 AT_ONCE = ("-n", "4", "--dist", "loadfile")
 SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
@@ -125,7 +123,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = [
     "lint",
     "types",
-    *(f"tests-{each}" for each in SOME_PYTHONS),
+    "tests",
     "interop",
     "e2e",
     "soak-short",
