@@ -14,6 +14,8 @@ from pathlib import Path
 
 import namespaces
 
+from .go_programs import HOST_NETWORK
+
 
 def leave_host_network() -> None:
     """Give a test run started by root a "host" network of its own, if the kernel lets it.
@@ -26,6 +28,8 @@ def leave_host_network() -> None:
         return
     if os.geteuid() == 0 and namespaces.why_no_private_network() is None:
         assert threading.active_count() == 1
+        # The parent's, which stays there for as long as there are tests.
+        os.environ[HOST_NETWORK] = f"/proc/{os.getppid()}/ns/net"
         namespaces.enter_private_network()
 
 
