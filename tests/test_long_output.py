@@ -129,7 +129,7 @@ LONG = "x" * 4 * MIB
     "stdout",
     [
         pytest.param(LONG.encode(), id="garbage"),
-        pytest.param(b"\xff" * MIB, id="no-utf-8"),
+        pytest.param(b"\xff" * 4 * MIB, id="no-utf-8"),
         pytest.param(json.dumps({"cniVersion": LONG}).encode(), id="version"),
         pytest.param(
             json.dumps({"cniVersion": "1.0.0", "ips": [{"address": LONG}]}).encode(), id="address"
@@ -174,7 +174,7 @@ def test_errors_about_versions() -> None:
 
 @pytest.mark.anyio
 async def test_a_failure_with_much_stderr(scripts: Scripts) -> None:
-    path = printing(scripts, b"", 1, b"\xff" * MIB)
+    path = printing(scripts, b"", 1, b"\xff" * 4 * MIB)
     with pytest.raises(PluginError) as caught:
         await RawExec().exec_plugin(path, b"", None)
     assert len(str(caught.value)) <= MOST
