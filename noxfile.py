@@ -278,7 +278,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[-1])
 def bench(session: nox.Session) -> None:
-    """Measure Go's libcni and cni_async side by side; takes more than an hour."""
+    """Measure Go's libcni and cni_async side by side; takes long."""
     _bench(session, *session.posargs)
 
 

@@ -40,7 +40,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out uvloop's own way to start plugins where a test says nothing of it.
 
-    It copies the memory of this process for each plugin, and is nobody's default.
+    It copies the memory of this process for each plugin, and no event loop uses it by default.
     """
     left_out = [each for each in items if _is_of_libuv(each)]
     config.hook.pytest_deselected(items=left_out)

@@ -266,7 +266,6 @@ def test_looking_for_it_takes_no_time() -> None:
     def look() -> None:
         assert failure_module._last_error_object(b'{"":' * 10**6) is None
 
-    # A hundredth of what it takes without a limit to the attempts.
     assert processor_seconds(look) < 3
 
 

@@ -106,6 +106,17 @@ def test_is_available(number: int | None, available: bool, monkeypatch: pytest.M
     assert start_posix.is_available.__wrapped__() == available
 
 
+def test_is_not_available_where_no_session_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CPython says so if it was built with the headers of an old C library."""
+
+    def spawn(*args: object, setsid: bool) -> int:
+        assert setsid
+        raise NotImplementedError("posix_spawn: setsid unavailable on this platform")
+
+    monkeypatch.setattr(os, "posix_spawn", spawn)
+    assert not start_posix.is_available.__wrapped__()
+
+
 def test_is_not_available_on_other_systems(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(os, "pidfd_open")
     assert not start_posix.is_available.__wrapped__()
@@ -388,7 +399,7 @@ async def test_what_is_given_up_and_reaped_by_others(
 async def test_a_forked_child_does_not_keep_its_parents_plugin(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Not even if the call comes to its end there, too."""
+    """A call that also ends in the forked child leaves the plugin to the parent."""
     begun = child.Child(start_posix._Unwatched(os.getppid()))
     monkeypatch.setattr(os, "getpid", lambda: -1)
     begun.close()

@@ -1,4 +1,4 @@
-"""Run one process to its end, or end it; `start_anyio` and `start_posix` start it.
+"""Run one process until it exits, or end it; `start_anyio` and `start_posix` start it.
 
 What it promises, whatever the child does:
 

@@ -1,8 +1,7 @@
-"""Start a process with `os.posix_spawn`, on every event loop alike; nothing but us reaps it.
+"""Start a process with `os.posix_spawn`, on every event loop alike; `child` reaps it.
 
-The kernel suspends the calling thread until the child executes the plugin (vfork). There is no copy
-of this process's memory, no thread and no pipe for errors, and no await during which a cancellation
-could arrive.
+The kernel suspends the calling thread until the child executes the plugin (vfork). Nothing copies
+this process's memory, and a cancellation cannot arrive during the start.
 """
 
 import errno
@@ -34,10 +33,9 @@ def is_available() -> bool:
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError) as error:
+        # With too few descriptors it is not known, and nearly every Linux has pidfds.
         if isinstance(error, AttributeError) or error.errno not in _TOO_MUCH_OPEN:
-            return (
-                False  # with too few descriptors it is not known, and nearly every Linux has them
-            )
+            return False
     try:
         os.posix_spawn("/", ["/"], {}, setsid=True)
     except NotImplementedError:  # built with the headers of an old C library
