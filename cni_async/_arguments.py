@@ -81,6 +81,8 @@ def paths(value: object, name: str) -> tuple[str, ...]:
     Raises:
         TypeError: it is one path, or not all of it are strings or paths.
     """
+    if type(value) is tuple and _types(value) == {str}:
+        return cast("tuple[str, ...]", value)
     is_one = _is_one(value, str, bytes, os.PathLike)
     if is_one or not isinstance(value, Iterable):
         found = f"one {_kind(value)}" if is_one else _kind(value)
@@ -126,6 +128,10 @@ def pairs(value: object, name: str) -> Pairs:
             case _:
                 raise TypeError(f"{name} must be {wanted}, and {pair!r} is no pair of strings")
     return tuple(found)
+
+
+def _types(values: tuple[object, ...]) -> set[type]:
+    return {*map(type, values)}
 
 
 def _is_one(value: object, *kinds: type) -> bool:

@@ -1,7 +1,7 @@
 """Do things at once whose order does not matter, or to the end whatever happens meanwhile."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Final, TypeVar
+from typing import TypeVar
 
 import anyio
 
@@ -9,10 +9,6 @@ from ._uncut import uncut
 from .errors import CNIError
 
 _T = TypeVar("_T")
-
-
-# Plugins at a time: they mostly wait for the kernel and for each other's locks.
-AT_ONCE: Final = 8
 
 
 async def run_all(

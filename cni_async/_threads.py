@@ -167,6 +167,8 @@ class Threads:
 
     def longest(self) -> float:
         """Return for how many seconds the oldest of the calls has been in its thread."""
+        if not _RUNNING:
+            return 0.0
         began = [visit.since for visit in tuple(_RUNNING) if visit.threads is self]
         return time.monotonic() - min(began) if began else 0.0
 

@@ -13,7 +13,7 @@ from typing import Final
 import anyio
 
 from . import _arguments
-from ._concurrently import AT_ONCE, run_all
+from ._concurrently import run_all
 from ._text import quote
 from .attachment import add_or_undo, added_with, attached, for_each, network_of, runtime_of
 from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
@@ -35,6 +35,7 @@ from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
 from .locks import Locks
 from .orphans import wait_for_orphans
+from .pacing import AT_ONCE
 from .runtime import GCArgs, RuntimeConf
 from .types import Result
 from .version import PluginInfo

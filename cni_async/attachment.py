@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 import anyio
 
 from . import _arguments
-from ._concurrently import AT_ONCE, run_all, to_the_end
+from ._concurrently import run_all, to_the_end
 from ._text import quote
 from .cache import NetworkAttachment
 from .chains import Chain, Chains, Progress
@@ -25,6 +25,7 @@ from .conf import (
     conf_list_from_conf,
 )
 from .errors import CacheWriteError, CNIError, ConfigError, PluginTimeoutError
+from .pacing import AT_ONCE
 from .runtime import RuntimeConf
 from .types import Result
 

@@ -1,8 +1,7 @@
 """The plugins of a network, run one after the other for an attachment."""
 
 import logging
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from types import UnionType
 from typing import Self
 
@@ -12,6 +11,7 @@ from . import _arguments
 from ._text import quote
 from .cache import AttachmentKey, attachment_key
 from .cache.attachments import Attachments, Before
+from .cache.record import new_record
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import (
     CacheError,
@@ -24,7 +24,7 @@ from .errors import (
 from .invoke import Args
 from .invoke.args import BuiltArgs, validate_args, validate_environ
 from .invoke.caller import PluginCaller
-from .runtime import RuntimeConf, request_config
+from .runtime import RuntimeConf, as_raw, request_config
 from .types import Result, create_result
 from .validate import validate_container_id, validate_interface_name, validate_network_name
 from .version import ALL, greater_than_or_equal_to
@@ -112,53 +112,74 @@ class Chains:
             progress: is told how far it has come; the attachment is then recorded before the
                 first plugin runs, too.
         """
-        key: AttachmentKey | None = None
-        result: Result | None = None
-        args: BuiltArgs | None = None
-        for plugin in chain.plugins:
-            with in_context(_failed(chain, plugin, "add")):
-                # libcni looks for the plugin first, so a missing one hides a bad ID.
-                executable = await self._plugins.find(plugin.network.type)
-                if key is None:
-                    key = _validate_add(chain, rt)
-                if args is None:
-                    args = self._args("ADD", rt)
-                    validate_environ(args.environ)
-            if result is None:
-                # Before the first plugin, as nothing can be undone after it.
-                await self._prepare(key, chain, rt, progress)
-            with in_context(_failed(chain, plugin, "add")):
-                if result is not None:
-                    result = _as_understood(result, chain)
-                request = request_config(
-                    plugin,
-                    chain.name,
-                    chain.cni_version,
-                    prev_result=result,
-                    capability_args=rt.capability_args,
-                )
-                with _noted(plugin, progress):
-                    result = await self._plugins.add(plugin.network.type, executable, request, args)
-                if progress is not None:
-                    progress.result = result
-        if key is None:
+        if not chain.plugins:
             key = _validate_add(chain, rt)
-        await self._attachments.remember(key, chain.raw, rt, result)
-        # A list without plugins has no result; this is what the cache answers for its record.
-        if result is None:
+            await self._attachments.remember(key, new_record(key, chain.raw, rt), rt, None)
+            # There is no result; this is what the cache answers for its record.
             return create_result("", b"{}").get_as_version(chain.cni_version)
-        return result
-
-    async def _prepare(
-        self, key: AttachmentKey, chain: Chain, rt: RuntimeConf, progress: Progress | None
-    ) -> None:
+        plugin = chain.plugins[0]
+        try:
+            # libcni looks for the plugin first, so a missing one hides a bad ID.
+            executable = await self._plugins.find(plugin.network.type)
+            key = _validate_add(chain, rt)
+            args = self._args("ADD", rt)
+            validate_environ(args.environ)
+        except CNIError as error:
+            error.in_context(_failed(chain, plugin, "add"))
+            raise
+        record = new_record(key, chain.raw, rt)
+        # Before the first plugin, as nothing can be undone after it.
         if progress is None:
-            await self._attachments.prepare(key, chain.raw, rt)
+            await self._attachments.prepare(key, rt)
         else:
-            progress.before = await self._attachments.before(key, chain.raw, rt)
+            progress.before = await self._attachments.before(key, rt)
             if progress.before is not Before.COMPLETED:
                 progress.key = key
-                await self._attachments.begin(key, chain.raw, rt)
+                await self._attachments.begin(key, record, rt)
+        result = await self._add(chain, plugin, executable, None, args, rt, progress)
+        for plugin in chain.plugins[1:]:
+            result = await self._add(chain, plugin, None, result, args, rt, progress)
+        await self._attachments.remember(key, record, rt, result)
+        return result
+
+    async def _add(
+        self,
+        chain: Chain,
+        plugin: NetworkConfig,
+        executable: str | None,
+        prev_result: Result | None,
+        args: BuiltArgs,
+        rt: RuntimeConf,
+        progress: Progress | None,
+    ) -> Result:
+        begun = False
+        try:
+            if executable is None:
+                executable = await self._plugins.find(plugin.network.type)
+            previous = None
+            if prev_result is not None:
+                previous = as_raw(_as_understood(prev_result, chain))
+            request = request_config(
+                plugin,
+                chain.name,
+                chain.cni_version,
+                prev_result=previous,
+                capability_args=rt.capability_args,
+            )
+            if progress is not None:
+                progress.begun.append(plugin)
+                begun = True
+            result = await self._plugins.add(
+                plugin.network.type, executable, request, args, chain.cni_version
+            )
+        except CNIError as error:
+            if begun and progress and isinstance(error, PluginError) and not error.started:
+                progress.begun.pop()  # it did nothing, and its DEL could not be started either
+            error.in_context(_failed(chain, plugin, "add"))
+            raise
+        if progress is not None:
+            progress.result = result
+        return result
 
     async def undo(self, chain: Chain, rt: RuntimeConf, progress: Progress) -> None:
         """Take back an ADD that did not come to its end: DEL in reverse order, forget.
@@ -185,16 +206,20 @@ class Chains:
         if not greater_than_or_equal_to(chain.cni_version, "0.4.0"):
             raise CheckNotSupportedError(chain.cni_version)
         validate_args(rt.args)
-        with in_context(f"failed to get network {quote(chain.name)} cached result: "):
+        try:
             result = await self._attachments.result(chain.name, chain.cni_version, rt)
+        except CNIError as error:
+            error.in_context(f"failed to get network {quote(chain.name)} cached result: ")
+            raise
         if result is None and self._strict:
             raise CacheError(
                 f"failed to get network {quote(chain.name)} cached result: no record of "
                 f"{rt.container_id} {rt.ifname}"
             )
         args = self._args("CHECK", rt)
+        previous = None if result is None else as_raw(result)
         for plugin in chain.plugins:
-            await self._run(args, plugin, chain, result, rt)
+            await self._run(args, plugin, chain, previous, rt)
 
     async def delete(self, chain: Chain, rt: RuntimeConf) -> None:
         """Detach a container, with what ADD was given where the caller leaves it out."""
@@ -220,16 +245,22 @@ class Chains:
         rt: RuntimeConf,
     ) -> None:
         args = self._args("DEL", rt, netns=await self._plugins.namespace_for_del(rt.netns))
+        previous: msgspec.Raw | None = None
         for plugin in reversed(plugins):
-            with in_context(_failed(chain, plugin, "delete")):
-                await self._run(args, plugin, chain, prev_result, rt)
+            try:
+                if prev_result is not None and previous is None:
+                    previous = as_raw(prev_result)
+                await self._run(args, plugin, chain, previous, rt)
+            except CNIError as error:
+                error.in_context(_failed(chain, plugin, "delete"))
+                raise
 
     async def _run(
         self,
         args: BuiltArgs,
         plugin: NetworkConfig,
         chain: Chain,
-        prev_result: Result | None,
+        prev_result: msgspec.Raw | None,
         rt: RuntimeConf,
     ) -> None:
         executable = await self._plugins.find(plugin.network.type)
@@ -259,9 +290,12 @@ class Chains:
         if not at_least_1_1(net.cni_version):
             return
         for plugin in net.plugins:
-            type = plugin.network.type
-            with in_context(f"failed to generate configuration to get plugin STATUS {type}: "):
+            try:
                 request = request_config(plugin, net.name, net.cni_version)
+            except CNIError as error:
+                type = plugin.network.type
+                error.in_context(f"failed to generate configuration to get plugin STATUS {type}: ")
+                raise
             await self.run_networkwide("STATUS", plugin, request)
 
     async def run_networkwide(self, command: str, plugin: NetworkConfig, request: bytes) -> None:
@@ -280,19 +314,6 @@ def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
     if chain.cni_version and chain.cni_version not in ALL.supported_versions:
         raise ResultError(f"unsupported CNI result version {quote(chain.cni_version)}")
     return AttachmentKey(chain.name, rt.container_id, rt.ifname)
-
-
-@contextmanager
-def _noted(plugin: NetworkConfig, progress: Progress | None) -> Generator[None]:
-    """Note that a plugin is called, so that the ADD can be undone."""
-    if progress is not None:
-        progress.begun.append(plugin)
-    try:
-        yield
-    except PluginError as error:
-        if progress is not None and not error.started:
-            progress.begun.pop()  # it did nothing, and its DEL could not be started either
-        raise
 
 
 def _as_understood(result: Result, chain: Chain) -> Result:
@@ -316,16 +337,6 @@ def _failed(chain: Chain, plugin: NetworkConfig, what: str) -> str:
     if plugin.network.name:
         description += f" name={quote(plugin.network.name)}"
     return f"plugin {description} failed ({what}): "
-
-
-@contextmanager
-def in_context(words: str) -> Generator[None]:
-    """Put words before the text of an error in a block, as libcni does when it wraps one."""
-    try:
-        yield
-    except CNIError as error:
-        error.in_context(words)
-        raise
 
 
 def at_least_1_1(cni_version: str) -> bool:

@@ -12,13 +12,15 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import deque
-from collections.abc import AsyncGenerator, Hashable
-from contextlib import asynccontextmanager
-from typing import Final
+from collections.abc import Callable, Hashable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from typing import Final, NamedTuple
 
 import anyio
 import anyio.lowlevel
 
+from . import pacing
 from .lockfile import absolute, is_locked, lock
 
 
@@ -75,9 +77,6 @@ class _Gate:
 # Of the running event loop: its gates that somebody holds or waits for.
 _GATES: Final = anyio.lowlevel.RunVar[dict[Hashable, _Gate]]("cni_async.locks")
 
-_QUEUE: Final = anyio.lowlevel.RunVar[anyio.Semaphore]("cni_async.queue")
-_IN_A_TURN: Final = 8
-
 
 class Locks:
     """Keeps the order for all that share an event loop and a cache, or a lock file."""
@@ -95,10 +94,9 @@ class Locks:
         """
         self._file = None if file is None else absolute(os.fspath(file))
 
-    @asynccontextmanager
-    async def attachment(
+    def attachment(
         self, scope: Hashable, network: str, container_id: str
-    ) -> AsyncGenerator[None]:
+    ) -> AbstractAsyncContextManager[None]:
         """Hold the order for an operation on an attachment.
 
         Args:
@@ -109,26 +107,21 @@ class Locks:
         Raises:
             CacheError: the lock file cannot be used.
         """
-        await _queue()
         # Always in this order, or two could wait for each other.
-        async with (
-            self._hold(scope, "network", network, alone=False),
-            self._hold(scope, "container", container_id, alone=True),
-        ):
-            yield
+        return _Held(
+            self._file,
+            _Wanted(scope, "network", network, alone=False),
+            _Wanted(scope, "container", container_id, alone=True),
+            begins=True,
+        )
 
-    @asynccontextmanager
-    async def collection(self, scope: Hashable, network: str) -> AsyncGenerator[None]:
+    def collection(self, scope: Hashable, network: str) -> AbstractAsyncContextManager[None]:
         """Hold the order for the garbage collection of a network; see `attachment`."""
-        async with self._hold(scope, "network", network, alone=True):
-            yield
+        return _Held(self._file, _Wanted(scope, "network", network, alone=True), begins=False)
 
-    @asynccontextmanager
-    async def container(self, scope: Hashable, container_id: str) -> AsyncGenerator[None]:
+    def container(self, scope: Hashable, container_id: str) -> AbstractAsyncContextManager[None]:
         """Hold the order for a CHECK, or for a DEL within a collection; see `attachment`."""
-        await _queue()
-        async with self._hold(scope, "container", container_id, alone=True):
-            yield
+        return _Held(self._file, _Wanted(scope, "container", container_id, alone=True), begins=True)
 
     def is_busy(self, scope: Hashable, container_id: str) -> bool:
         """Tell whether something happens to a container just now, here or in another process."""
@@ -140,59 +133,85 @@ class Locks:
         place = _place("container", container_id)
         return (self._file, place) in gates or is_locked(self._file, place)
 
-    @asynccontextmanager
-    async def _hold(
-        self, scope: Hashable, kind: str, name: str, *, alone: bool
-    ) -> AsyncGenerator[None]:
-        async with _passed((scope, kind, name), alone=alone):
-            if self._file is None:
-                yield
-            else:
-                async with _held_in_file(self._file, _place(kind, name), alone=alone):
-                    yield
 
+class _Wanted(NamedTuple):
+    """What an operation needs for itself, or shares with others that are no GC.
 
-@asynccontextmanager
-async def _held_in_file(path: str, place: int, *, alone: bool) -> AsyncGenerator[None]:
-    # Another gate: caches of any number may have one lock file, and two names one byte of it.
-    async with _passed((path, place), alone=alone):
-        # Of those who share it only the first in line looks at the file, or a thousand would do.
-        async with _passed((path, place, "door"), alone=True):
-            held = await lock(path, place, alone=alone)
-        with held:
-            yield
-
-
-@asynccontextmanager
-async def _passed(key: Hashable, *, alone: bool) -> AsyncGenerator[None]:
-    """Hold the gate of that key."""
-    gates = _gates()
-    gate = gates.get(key)
-    if gate is None:
-        gate = gates[key] = _Gate()
-    try:
-        await gate.acquire(alone=alone)
-        try:
-            yield
-        finally:
-            gate.release()
-    finally:
-        if gate.idle:
-            gates.pop(key, None)
-
-
-async def _queue() -> None:
-    """Let no more than a few operations begin in one turn of the event loop.
-
-    What they do before they first wait takes a tenth of a bare spawn, and an application may well
-    ask for hundreds of attachments at once.
+    Attributes:
+        scope: the cache that it is in.
+        kind: "network" or "container".
+        name: of the network or of the container.
+        alone: share it with nobody.
     """
-    try:
-        queue = _QUEUE.get()
-    except LookupError:
-        _QUEUE.set(queue := anyio.Semaphore(_IN_A_TURN, fast_acquire=True))
-    async with queue:
-        await anyio.lowlevel.checkpoint()
+
+    scope: Hashable
+    kind: str
+    name: str
+    alone: bool
+
+
+class _Held:
+    """A block in which an operation has what it wants; taken one after the other."""
+
+    def __init__(self, file: str | None, *wanted: _Wanted, begins: bool) -> None:
+        self._file = file
+        self._wanted = wanted
+        self._begins = begins
+        self._taken: list[Callable[[], object]] = []
+
+    async def __aenter__(self) -> None:
+        if self._begins:
+            # No more than a few in one turn of the event loop.
+            async with pacing.of_loop().operations:
+                await anyio.lowlevel.checkpoint()
+        try:
+            for wanted in self._wanted:
+                await self._pass(wanted[:3], wanted.alone)
+                if self._file is not None:
+                    await self._lock(self._file, _place(wanted.kind, wanted.name), wanted.alone)
+        except BaseException:
+            self._let_go()
+            raise
+
+    async def __aexit__(self, *_: object) -> None:
+        self._let_go()
+
+    async def _pass(self, key: Hashable, alone: bool) -> None:
+        """Take the gate of that key."""
+        gates = _gates()
+        gate = gates.get(key)
+        if gate is None:
+            gate = gates[key] = _Gate()
+        try:
+            await gate.acquire(alone=alone)
+        except BaseException:
+            if gate.idle:
+                gates.pop(key, None)
+            raise
+        self._taken.append(partial(_leave, gates, key, gate))
+
+    async def _lock(self, path: str, place: int, alone: bool) -> None:
+        # Another gate: caches of any number may have one lock file, and two names one byte of it.
+        await self._pass((path, place), alone)
+        # Of those who share it only the first in line looks at the file, or a thousand would do.
+        await self._pass((path, place, "door"), True)
+        held = await lock(path, place, alone=alone)
+        self._taken.pop()()
+        self._taken.append(partial(held.__exit__, None, None, None))
+
+    def _let_go(self) -> None:
+        try:
+            while self._taken:
+                self._taken.pop()()
+        finally:
+            if self._taken:
+                self._let_go()
+
+
+def _leave(gates: dict[Hashable, _Gate], key: Hashable, gate: _Gate) -> None:
+    gate.release()
+    if gate.idle:
+        gates.pop(key, None)
 
 
 def _gates() -> dict[Hashable, _Gate]:

@@ -3,6 +3,7 @@
 import logging
 import os
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -12,11 +13,13 @@ from . import _arguments, _json
 from .conf import NetworkConfig
 from .conf.inject import existing, give_way, network_from, to_plain
 from .errors import ArgsError, ConfigError
-from .types import GCAttachment, Result
+from .types import GCAttachment, NetConf, Result
 
 _log = logging.getLogger(__name__)
 
 _RESERVED_PREFIX: Final = "cni.dev/"
+# Bytes of a configuration. Longer ones are rare, and would be kept in memory.
+_REMEMBERED: Final = 64 * 1024
 
 
 class _Attachment(msgspec.Struct, frozen=True):
@@ -108,7 +111,7 @@ def request_config(
     name: str,
     cni_version: str,
     *,
-    prev_result: Result | None = None,
+    prev_result: msgspec.Raw | None = None,
     capability_args: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> bytes:
@@ -118,7 +121,8 @@ def request_config(
         plugin: its configuration.
         name: the network's name, which replaces the plugin's own.
         cni_version: likewise.
-        prev_result: the result of the plugin before it, or of the whole chain on CHECK and DEL.
+        prev_result: the result of the plugin before it, or of the whole chain on CHECK and DEL
+            (see `as_raw`).
         capability_args: those that the plugin declares as capabilities become its runtimeConfig;
             None on GC and STATUS, which have none.
         extra: further keys (GC's valid attachments).
@@ -127,18 +131,13 @@ def request_config(
         ConfigError: the plugin's configuration is malformed.
         ArgsError: a capability arg is no JSON value.
     """
-    extra = extra or {}
-    # What libcni makes of InjectConf twice, but read and written once: a third of the time.
-    document = existing(plugin.raw)
-    values: dict[str, Any] = {"name": name, "cniVersion": cni_version}
-    values.update((key, to_plain(value, key)) for key, value in extra.items())
-    give_way(document, values if prev_result is None else {**values, "prevResult": None})
-    _drop_reserved(document)
-    document.update(values)
-    # Of the bytes, which are what the plugin gets, and not of the decoded view.
-    network = network_from(document)
+    make = _common if len(plugin.raw) <= _REMEMBERED else _common.__wrapped__
+    document, network = make(plugin.raw, name, cni_version, prev_result is not None)
+    document = dict(document)
+    if extra:
+        document.update((key, to_plain(value, key)) for key, value in extra.items())
     if prev_result is not None:
-        document["prevResult"] = msgspec.Raw(prev_result.to_json().encode())
+        document["prevResult"] = prev_result
     elif network.raw_prev_result is not None:
         _log.warning(
             "plugin %s of network %s: the configuration itself holds a prevResult, "
@@ -161,6 +160,32 @@ def request_config(
         return _json.dumps(document)
     except _json.JSONError as error:
         raise ConfigError(str(error)) from None
+
+
+@lru_cache(maxsize=256)
+def _common(
+    raw: bytes, name: str, cni_version: str, has_prev_result: bool
+) -> tuple[_json.Object, NetConf]:
+    """Build what all requests of a plugin have in common, and its decoded view; for reading only.
+
+    It is what libcni makes of InjectConf twice for each call.
+    """
+    document = existing(raw)
+    values = {"name": name, "cniVersion": cni_version}
+    give_way(document, {*values, "prevResult"} if has_prev_result else values)
+    _drop_reserved(document)
+    document.update(values)
+    # Of the bytes, which are what the plugin gets, and not of the decoded view.
+    return document, network_from(document)
+
+
+def as_raw(result: Result) -> msgspec.Raw:
+    """Write a result for `request_config`.
+
+    Raises:
+        ResultError: it holds what JSON or plugins could not read.
+    """
+    return msgspec.Raw(result.to_json().encode())
 
 
 def _drop_reserved(document: _json.Object) -> None:

@@ -10,8 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import AttachmentKey, FileCache
+from cni_async import _disk as disk
 from cni_async._concurrently import to_the_end
-from cni_async.cache import disk
+from cni_async.pacing import DISK_CALLS
 from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -50,7 +51,7 @@ async def test_a_loop_over_records_starves_nothing(cache: FileCache) -> None:
             await cache.load(KEY)
         seen = turns
         group.cancel_scope.cancel()
-    assert seen >= 1000 // disk._MOST_IN_TURN - 1
+    assert seen >= 1000 // DISK_CALLS - 1
 
 
 async def test_a_loop_over_records_ends_when_its_time_is_up(cache: FileCache) -> None:
@@ -66,7 +67,7 @@ async def test_a_loop_over_records_ends_when_its_time_is_up(cache: FileCache) ->
 
 @pytest.mark.parametrize("what", ["store", "remove"])
 async def test_what_is_cancelled_before_has_not_happened(cache: FileCache, what: str) -> None:
-    for _ in range(2 * disk._MOST_IN_TURN):
+    for _ in range(2 * DISK_CALLS):
         with anyio.CancelScope() as scope:
             scope.cancel()
             await (cache.remove(KEY) if what == "remove" else cache.store(KEY, b"new"))
@@ -76,7 +77,7 @@ async def test_what_is_cancelled_before_has_not_happened(cache: FileCache, what:
 
 async def test_what_has_happened_is_told(cache: FileCache) -> None:
     """A cancellation does not come between a change and its caller's knowledge of it."""
-    for number in range(2 * disk._MOST_IN_TURN):
+    for number in range(2 * DISK_CALLS):
         told = None
         with anyio.CancelScope() as scope:
 
@@ -97,7 +98,7 @@ async def test_what_must_not_be_cut_short_is_not(cache: FileCache) -> None:
 
     async def work() -> None:
         nonlocal done
-        for number in range(2 * disk._MOST_IN_TURN):
+        for number in range(2 * DISK_CALLS):
             await cache.store(KEY, b"%d" % number)
         done = True
 

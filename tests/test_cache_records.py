@@ -31,7 +31,7 @@ from cni_async import (
     RuntimeConf,
     conf_list_from_bytes,
 )
-from cni_async.cache.record import decode_record, encode_record, read_result
+from cni_async.cache.record import decode_record, encode_record, new_record, read_result
 from cni_async.capabilities import Bandwidth, PortMapping, capability_args
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, as_dict, network, runtime, single
@@ -162,7 +162,7 @@ async def test_item_46_integral_floats_lose_their_point_in_records_too() -> None
 @pytest.mark.parametrize("netns", ["\ud800", "/run/\udfff"])
 def test_what_is_no_text_cannot_be_written(netns: str) -> None:
     with pytest.raises(ArgsError, match=r"surrogates"):
-        encode_record(KEY, b"{}", RuntimeConf("c1", netns, "eth0"), None)
+        encode_record(new_record(KEY, b"{}", RuntimeConf("c1", netns, "eth0")), None)
 
 
 # -- reading what ADD gave and got

@@ -25,9 +25,11 @@ from cni_async import (
     FileCache,
     RuntimeConf,
     conf_list_from_file,
+    pacing,
 )
+from cni_async._disk import BusyError, Disk
 from cni_async._threads import Threads, Visit
-from cni_async.cache import disk, turns
+from cni_async.cache import files, turns
 from cni_async.conf import load
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, address, as_dict, network
@@ -92,7 +94,7 @@ def impatience() -> Iterator[None]:
     Only where the disk is stuck: the machine's own may well take its time under load.
     """
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(disk, "_WAIT", 1.0)
+        patch.setattr(files, "_WAIT", 1.0)
         yield
 
 
@@ -263,7 +265,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parents() -> None:
     inside = threading.Event()
 
     def stay() -> None:
-        with turns.alone(place, "a", Visit(Threads(at_once=1, most_stuck=1))):
+        with turns.Alone(place, "a", Visit(Threads(at_once=1, most_stuck=1))):
             inside.set()
             done.wait(20)
 
@@ -271,11 +273,11 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parents() -> None:
     thread.start()
     try:
         assert inside.wait(20)
-        with pytest.raises(turns.BusyError), turns.alone(place, "a", Visit(None)):
+        with pytest.raises(BusyError), turns.Alone(place, "a", Visit(None)):
             pass
         child = os.fork()
         if not child:
-            with turns.alone(place, "a", Visit(None)):
+            with turns.Alone(place, "a", Visit(None)):
                 os._exit(0)
         assert os.waitpid(child, 0)[1] == 0
     finally:
@@ -350,7 +352,7 @@ async def test_a_disk_that_is_not_seen_blocks_no_del(
 async def test_no_more_threads_than_a_few_get_stuck(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(disk, "_MOST_STUCK", 2)
+    monkeypatch.setattr(pacing, "STUCK_THREADS", 2)
     cache = FileCache(tmp_path)
     await cache.store(KEY, b"{}")
     before = threading.active_count()
@@ -466,19 +468,19 @@ async def test_a_removal_that_has_had_its_turn_takes_nothing_back(
     await cache.store(ONE, b"{}")
     removing = Stuck(monkeypatch, "unlink", times=1)
     rename = Stuck(monkeypatch, "replace")
-    real = disk.Disk.ask
+    real = Disk.ask
 
-    async def ask_late(self: disk.Disk, *args: Any, **options: Any) -> Any:
+    async def ask_late(self: Disk, *args: Any, **options: Any) -> Any:
         try:
             return await real(self, *args, **options)
-        except CacheError:
+        except TimeoutError:
             if not rename.hangs.is_set():
                 # The disk answers the removal, and has then no answer for what is stored.
                 await removing.let_go()
                 await unanswered(cache.store(ONE, b'{"later": 1}'))
             raise
 
-    monkeypatch.setattr(disk.Disk, "ask", ask_late)
+    monkeypatch.setattr(Disk, "ask", ask_late)
     await unanswered(cache.remove(ONE))
     await rename.let_go()
     assert await cache.load(ONE) == b'{"later": 1}'

@@ -16,7 +16,7 @@ import pytest
 
 import cni_async
 from cni_async import AttachmentKey, RuntimeConf, create_result
-from cni_async.cache.record import encode_record
+from cni_async.cache.record import encode_record, new_record
 from tests.support.go_names import GO_NAMES
 from tests.support.recorder import Answer, Recorder
 
@@ -105,7 +105,7 @@ def test_readme_programs_run(recorder: Recorder, tmp_path: Path, name: str, call
         key = AttachmentKey("mynet", container, "eth0")
         end = None if container == "begun" else create_result("1.1.0", json.dumps(result).encode())
         rt = RuntimeConf(container, str(netns), "eth0")
-        record = encode_record(key, network.encode(), rt, end)
+        record = encode_record(new_record(key, network.encode(), rt), end)
         (tmp_path / "cache" / "results").mkdir(parents=True, exist_ok=True)
         (tmp_path / "cache" / "results" / key.file_name).write_bytes(record)
     program = BLOCKS[name]

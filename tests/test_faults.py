@@ -30,7 +30,7 @@ from cni_async import (
     RecoveryError,
     create_result,
 )
-from cni_async.cache.record import encode_record
+from cni_async.cache.record import encode_record, new_record
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, Runtime, address, network, runtime
 from tests.support.faulty import ENDLESS, FAULTS, ODDITIES, FaultyExec, FaultyPlugins
@@ -215,8 +215,8 @@ DISKS: Final = [
 DONE: Final = create_result("1.1.0", b'{"cniVersion":"1.1.0","ips":[{"address":"10.0.0.9/24"}]}')
 OLDER: Final = {
     "none": None,
-    "completed": encode_record(KEY, NET.raw, RT, DONE),
-    "unfinished": encode_record(KEY, NET.raw, RT, None),
+    "completed": encode_record(new_record(KEY, NET.raw, RT), DONE),
+    "unfinished": encode_record(new_record(KEY, NET.raw, RT), None),
 }
 
 
@@ -391,7 +391,7 @@ async def test_gc_with_a_damaged_record(kind: str) -> None:
 async def test_recovery_and_listing_with_a_damaged_record(kind: str) -> None:
     """Another container's attachment is found beside it, and recovered."""
     key = AttachmentKey("net", "c0", "eth0")
-    beside = encode_record(key, NET.raw, RT, None)
+    beside = encode_record(new_record(key, NET.raw, RT), None)
     for what, record in DAMAGED[kind]:
         fake = with_record(record)
         fake.cache.records[key] = beside

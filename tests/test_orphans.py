@@ -25,7 +25,7 @@ from cni_async import (
     create_result,
     orphans,
 )
-from cni_async.cache.record import encode_record
+from cni_async.cache.record import encode_record, new_record
 from tests.support.adding import adding
 from tests.support.chains import Runtime, network, runtime
 from tests.support.processes import is_running
@@ -124,7 +124,9 @@ def record(
 ) -> tuple[AttachmentKey, bytes]:
     """Return what an ADD leaves that was killed."""
     key = AttachmentKey(net.name, container_id, ifname)
-    return key, encode_record(key, net.raw, RuntimeConf(container_id, NETNS, ifname), result)
+    return key, encode_record(
+        new_record(key, net.raw, RuntimeConf(container_id, NETNS, ifname)), result
+    )
 
 
 def killed(*records: tuple[AttachmentKey, bytes], within: float = LONG) -> Runtime:

@@ -318,7 +318,7 @@ async def test_caller(recorder: Recorder) -> None:
     path = await caller.find("bridge")
     assert path == str(recorder.folder / "bridge")
     config = b'{"cniVersion": "1.0.0"}'
-    assert (await caller.add("bridge", path, config, BuiltArgs.of(ARGS))).version == "1.0.0"
+    assert (await caller.add("bridge", path, config, BuiltArgs.of(ARGS), "")).version == "1.0.0"
     await caller.run("bridge", path, config, BuiltArgs.of(Args(command="DEL")))
     assert (await caller.version("bridge")).cni_version == "1.1.0"
     assert recorder.order() == ["bridge ADD", "bridge DEL", "bridge VERSION"]
@@ -342,7 +342,7 @@ async def test_caller_tells_who_failed() -> None:
     )
     caller = PluginCaller(["/bin"], exec, timeout=None)
     with pytest.raises(PluginError) as caught:
-        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS))
+        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS), "")
     assert (caught.value.plugin, caught.value.command) == ("bridge", "ADD")
     with pytest.raises(PluginError) as caught:
         await caller.run("bridge", "/bin/bridge", b"{}", BuiltArgs.of(Args(command="DEL")))
@@ -361,7 +361,7 @@ async def test_caller_s_deadline(command: str) -> None:
 
     caller = PluginCaller(["/bin"], FakeExec({("bridge", command): hang}), timeout=0.05)
     calls: dict[str, Callable[[], Awaitable[object]]] = {
-        "ADD": lambda: caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS)),
+        "ADD": lambda: caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS), ""),
         "DEL": lambda: caller.run(
             "bridge", "/bin/bridge", b"{}", BuiltArgs.of(Args(command="DEL"))
         ),
@@ -383,7 +383,7 @@ async def test_somebody_else_s_deadline() -> None:
 
     caller = PluginCaller(["/bin"], FakeExec({("bridge", "ADD"): fail}), timeout=20)
     with pytest.raises(TimeoutError, match="theirs"):
-        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS))
+        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS), "")
 
 
 async def test_environment_of_a_call(recorder: Recorder) -> None:

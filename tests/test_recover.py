@@ -26,7 +26,7 @@ from cni_async import (
     RuntimeConf,
     create_result,
 )
-from cni_async.cache.record import encode_record
+from cni_async.cache.record import encode_record, new_record
 from cni_async.testing import FakeCache, FakeCall, FakeExec
 from tests.support.adding import adding
 from tests.support.chains import KEY, RT, Blocker, Runtime, failure, network, runtime, single
@@ -50,7 +50,7 @@ def record(
     rt = RuntimeConf(
         container_id, f"/run/{container_id}", ifname, args=[("K", "v")], capability_args={"p": 1}
     )
-    return key, encode_record(key, net.raw, rt, result)
+    return key, encode_record(new_record(key, net.raw, rt), result)
 
 
 COMPLETED = create_result("1.1.0", b'{"cniVersion": "1.1.0"}')

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cni_async import CNIConfig, MemoryCache, RuntimeConf
+from cni_async import CNIConfig, MemoryCache, RuntimeConf, pacing
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec
 from cni_async.invoke import exec as exec_module
@@ -81,15 +81,15 @@ async def test_the_usual_limit_is_the_event_loops(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whoever makes an executor shares it; its descriptors fit the usual 1024."""
-    assert exec_module._PLUGINS_AT_ONCE * 9 < 1024
-    monkeypatch.setattr(exec_module, "_LIMITER", anyio.lowlevel.RunVar("test"))
-    monkeypatch.setattr(exec_module, "_PLUGINS_AT_ONCE", 1)
+    assert pacing.PLUGINS * 9 < 1024
+    monkeypatch.setattr(pacing, "_OF_LOOP", anyio.lowlevel.RunVar("test"))
+    monkeypatch.setattr(pacing, "PLUGINS", 1)
     one, other = Crowd(scripts, RawExec()), Crowd(scripts, exec_module.default_exec())
     async with anyio.create_task_group() as group:
         group.start_soon(one.call)
         await until_ran(one, 1)
         group.start_soon(other.call)
-        await until_waiting(exec_module._usual_limiter(), 1)
+        await until_waiting(pacing.of_loop().plugins, 1)
         assert other.ran == 1
         other.end()
     assert other.ran == 2

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Generator, Hashable
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Hashable
 from enum import Enum
 from functools import partial
 from typing import Final
@@ -97,30 +96,33 @@ class Attachments:
         cache = self.cache(rt)
         return await cache.identity() if isinstance(cache, FileCache) else id(cache)
 
-    async def prepare(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
+    async def prepare(self, key: AttachmentKey, rt: RuntimeConf) -> None:
         """See, before any plugin runs, that nothing is in the way of `remember`.
 
         Raises:
-            ArgsError: a capability arg is no JSON value.
             CacheWriteError: the cache is in the way.
         """
-        encode_record(key, config, rt, None)
-        with _unrecorded(key, None):
+        try:
             await self.cache(rt).prepare(key)
+        except CacheError as error:
+            raise _unrecorded(error, key, None) from error
 
-    async def before(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Before:
+    async def before(self, key: AttachmentKey, rt: RuntimeConf) -> Before:
         """Tell, before any plugin runs, how far an earlier ADD of the attachment came.
 
         Raises:
-            ArgsError: a capability arg is no JSON value.
             CacheWriteError: the cache is in the way.
         """
-        await self.prepare(key, config, rt)
+        await self.prepare(key, rt)
         try:
-            with _unrecorded(key, None, but=CorruptRecordError):
-                data = await self.cache(rt).load(key)
-            if data is None:
-                return Before.NOTHING
+            data = await self.cache(rt).load(key)
+        except CorruptRecordError:
+            return Before.UNFINISHED
+        except CacheError as error:
+            raise _unrecorded(error, key, None) from error
+        if data is None:
+            return Before.NOTHING
+        try:
             record = decode_record(data)
             record.check_owner(key)
             # A record of another kind is at least somebody's; the oldest are bare results.
@@ -139,7 +141,7 @@ class Attachments:
         data = await self.cache(rt).load(attachment_key(network, rt))
         return data is not None and _is_unfinished(decode_record(data))
 
-    async def begin(self, key: AttachmentKey, config: bytes, rt: RuntimeConf) -> None:
+    async def begin(self, key: AttachmentKey, record: Record, rt: RuntimeConf) -> None:
         """Record that an ADD begins; if this process is killed, `recover` finds the attachment.
 
         To libcni it is the record of an ADD that gave no result: its GC deletes such a one too.
@@ -147,19 +149,24 @@ class Attachments:
         Raises:
             CacheWriteError: it could not be done.
         """
-        await self.remember(key, config, rt, None)
+        await self.remember(key, record, rt, None)
 
     async def remember(
-        self, key: AttachmentKey, config: bytes, rt: RuntimeConf, result: Result | None
+        self, key: AttachmentKey, record: Record, rt: RuntimeConf, result: Result | None
     ) -> None:
         """Record an attachment, whether or not the caller is cancelled meanwhile.
 
         Raises:
             CacheWriteError: it could not be done; the error has the result.
         """
-        record = encode_record(key, config, rt, result)
-        with _unrecorded(key, result):
-            await _at_last(partial(self.cache(rt).store, key, record))
+        data = encode_record(record, result)
+        cache = self.cache(rt)
+        try:
+            # What is done at once needs no shield, and takes as long as one.
+            if not (isinstance(cache, FileCache) and cache.store_at_once(key, data)):
+                await _at_last(partial(cache.store, key, data))
+        except CacheError as error:
+            raise _unrecorded(error, key, result) from error
 
     async def forget(self, key: AttachmentKey, rt: RuntimeConf) -> None:
         """Remove an attachment's record, whether or not the caller is cancelled meanwhile.
@@ -167,7 +174,9 @@ class Attachments:
         Raises:
             CacheError: it could not be removed, or is another attachment's.
         """
-        await _at_last(partial(self.cache(rt).remove, key))
+        cache = self.cache(rt)
+        if not (isinstance(cache, FileCache) and cache.remove_at_once(key)):
+            await _at_last(partial(cache.remove, key))
 
     async def result(self, network: str, cni_version: str, rt: RuntimeConf) -> Result | None:
         """Return what ADD gave, in the version of the configuration; None if there is no record.
@@ -252,15 +261,7 @@ async def _at_last(call: Callable[[], Awaitable[None]]) -> None:
         raise CacheError(f"no answer in {_CACHE_WAIT:g} s") from error
 
 
-@contextmanager
-def _unrecorded(
-    key: AttachmentKey, result: Result | None, *, but: type[CacheError] | tuple[()] = ()
-) -> Generator[None]:
-    try:
-        yield
-    except but:
-        raise
-    except CacheError as error:
-        raise CacheWriteError(str(error), path=error.path, result=result).in_context(
-            f"failed to set network {quote(key.network)} cached result: "
-        ) from error
+def _unrecorded(error: CacheError, key: AttachmentKey, result: Result | None) -> CacheWriteError:
+    return CacheWriteError(str(error), path=error.path, result=result).in_context(
+        f"failed to set network {quote(key.network)} cached result: "
+    )

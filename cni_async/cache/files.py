@@ -14,26 +14,29 @@ import os
 import secrets
 import stat
 import time
-from collections.abc import Callable, Generator, Hashable
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Hashable
+from contextlib import suppress
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 import anyio
 
 from cni_async._arguments import path as path_of
+from cni_async._disk import Later, disk_of
 from cni_async._threads import PerLoop, Visit
 from cni_async.errors import CacheError, CorruptRecordError
 
-from .disk import disk_of
-from .reading import MAX_SIZE, UNFINISHED, Listing, as_cache_error, read_record
+from .reading import MAX_SIZE, UNFINISHED, AboutFile, Listing, read_record
 from .record import AttachmentKey, NetworkAttachment, decode_record
 from .store import CACHE_DIR
-from .turns import Place, alone, disown, place_named, place_of
+from .turns import Alone, Place, disown, place_named, place_of
 
+_T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _MAX_NAME: Final = 255  # bytes; NAME_MAX of every file system that holds a cache
+# Seconds after which a caller goes on without an answer of the disk.
+_WAIT: Final = 10.0
 # The time between making such a file and locking it is far shorter.
 _UNFINISHED_AGE: Final = 5.0
 _BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
@@ -70,26 +73,31 @@ class FileCache:
         self._disk = disk_of(results)
         self._place: Place | None = None
         self._looking = PerLoop(anyio.Lock)
+        self._lookers = 0
 
     async def identity(self) -> Hashable:
         """Return what this directory has in common with itself under another name.
 
         Where the disk does not answer, that is what stands for the name.
         """
-        looking = self._looking.get()
-        if self._place is None or looking.locked():
+        place = self._place
+        if place is None or self._lookers:
             # One looks and the others wait: whoever came first goes on first.
-            async with looking:
-                if self._place is None:
-                    await self._look()
-        return self._place
+            self._lookers += 1
+            try:
+                async with self._looking.get():
+                    place = self._place or await self._look()
+            finally:
+                self._lookers -= 1
+        return place
 
-    async def _look(self) -> None:
+    async def _look(self) -> Place:
         try:
-            await self._disk.ask(self.directory, lambda visit: self._find_place())
+            return await self._ask(self.directory, lambda visit: self._find_place())
         except CacheError as error:
             _log.warning("cannot see which directory the cache is: %s", error)
-            self._place = place_named(self.directory)
+            self._place = place = place_named(self.directory)
+            return place
 
     async def prepare(self, key: AttachmentKey) -> None:
         """See that the directory can be written and the record's name is free or our own.
@@ -97,7 +105,7 @@ class FileCache:
         Raises:
             CacheError: not so, or the disk did not answer.
         """
-        await self._disk.ask(self._path(key), partial(self._prepare, key))
+        await self._ask(self._path(key), partial(self._prepare, key))
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
         """Write a record, mode 0600, atomically and durably.
@@ -107,7 +115,11 @@ class FileCache:
                 record is as it was. Where the disk did not answer, the new one may be there.
         """
         store = partial(self._store, key, record)
-        await self._disk.ask(self._path(key), store, waits=self._durable)
+        await self._ask(self._path(key), store, waits=self._durable)
+
+    def store_at_once(self, key: AttachmentKey, record: bytes) -> bool:
+        """Do `store` without waiting for anything; tell whether that was possible."""
+        return self._done_at_once(partial(self._store, key, record))
 
     async def load(self, key: AttachmentKey) -> bytes | None:
         """Read a record; None if there is none.
@@ -116,7 +128,7 @@ class FileCache:
             CacheError: it is there and cannot be read, or the disk did not answer.
             CorruptRecordError: it is larger than any record is.
         """
-        return await self._disk.ask(self._path(key), partial(self._load, key))
+        return await self._ask(self._path(key), partial(self._load, key))
 
     async def remove(self, key: AttachmentKey) -> None:
         """Remove a record, a corrupt one too; without one, do nothing.
@@ -133,13 +145,17 @@ class FileCache:
 
         try:
             remove = partial(self._remove, key, begun)
-            await self._disk.ask(self._path(key), remove, waits=self._durable)
+            await self._ask(self._path(key), remove, waits=self._durable)
         finally:
             # What an earlier `store` is still about must not come after this. Once this one has had
             # its turn there is none: what has begun since is a later one, or another attachment's.
             if not has_begun:
                 # Where the directory has not been seen yet, its name has to do.
                 disown(self._place or place_named(self.directory), key.file_name, key)
+
+    def remove_at_once(self, key: AttachmentKey) -> bool:
+        """Do `remove` without waiting for anything; tell whether that was possible."""
+        return self._done_at_once(partial(self._remove, key, _nothing))
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
         """List the attachments of a container, or all, in the order of their file names.
@@ -149,8 +165,17 @@ class FileCache:
         """
         listing = Listing(self.directory, container_id)
         while not listing.is_over:
-            await self._disk.ask(self.directory, listing.go_on, waits=True)
+            await self._ask(self.directory, listing.go_on, waits=True)
         return listing.found
+
+    async def _ask(self, path: str, function: Callable[[Visit], _T], *, waits: bool = False) -> _T:
+        try:
+            return await self._disk.ask(function, within=_WAIT, waits=waits)
+        except OSError as error:
+            raise CacheError(f"{path}: {error.strerror}", path=path) from error
+
+    def _done_at_once(self, function: Callable[[Visit], object]) -> bool:
+        return not self._durable and self._disk.at_once(function) is not Later.LATER
 
     # What follows runs in a worker thread, or is quick.
 
@@ -158,14 +183,15 @@ class FileCache:
         return f"{self.directory}/{key.file_name}"  # `join` takes longer than some system calls
 
     def _prepare(self, key: AttachmentKey, visit: Visit) -> None:
-        with self._turn(key, visit):
+        with AboutFile(self._path(key)), self._turn(key, visit):
             # Both are there after the first time, and mostly there is no record.
             if not (self._is_writable() and self._is_free(key)):
                 self._make_ready(key)
 
     def _is_writable(self) -> bool:
-        return os.path.isdir(self._unfinished) and os.access(
-            self.directory, os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS
+        # By way of the other directory, which only who may write in it may pass through.
+        return os.access(
+            f"{self._unfinished}/..", os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS
         )
 
     def _is_free(self, key: AttachmentKey) -> bool:
@@ -200,14 +226,17 @@ class FileCache:
                     os.unlink(path)
                     self._sync_directory(self.directory)
 
-        with self._turn(key, visit, undo):
+        with AboutFile(path), self._turn(key, visit, undo):
             if len(record) > MAX_SIZE:
                 raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
-            self._make_directories()
             self._clean()
             self._check_owner(key)
-            unfinished = os.path.join(self._unfinished, secrets.token_hex(16))
-            file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            unfinished = f"{self._unfinished}/{secrets.token_hex(16)}"
+            try:
+                file = _create(unfinished)
+            except (FileNotFoundError, NotADirectoryError):
+                self._make_directories()
+                file = _create(unfinished)
             try:
                 # Locked as long as its writer lives, which is how `_clean` knows. A file system
                 # without locks is never cleaned.
@@ -216,7 +245,8 @@ class FileCache:
                 _write_all(file, record)
                 if self._durable:
                     os.fsync(file)
-                written = os.fstat(file)
+                if visit.threads is not None:  # or it cannot be given up
+                    written = os.fstat(file)
                 visit.go_on()
                 os.replace(unfinished, path)
             except BaseException:
@@ -230,7 +260,7 @@ class FileCache:
     def _load(self, key: AttachmentKey, visit: Visit) -> bytes | None:
         # Beside those who change it: whoever looks sees the old one, the new one or none.
         path = self._path(key)
-        with as_cache_error(path):
+        with AboutFile(path):
             try:
                 return read_record(path)
             except FileNotFoundError:
@@ -238,7 +268,7 @@ class FileCache:
 
     def _remove(self, key: AttachmentKey, begun: Callable[[], None], visit: Visit) -> None:
         path = self._path(key)
-        with self._turn(key, visit):
+        with AboutFile(path), self._turn(key, visit):
             begun()
             self._check_owner(key)
             visit.go_on()
@@ -250,19 +280,16 @@ class FileCache:
                 os.rmdir(path)  # as libcni does; it would be in the way of the next ADD
             self._sync_directory(self.directory)
 
-    @contextmanager
     def _turn(
         self, key: AttachmentKey, visit: Visit, undo: Callable[[], None] | None = None
-    ) -> Generator[None]:
-        with (
-            as_cache_error(self._path(key)),
-            alone(self._find_place(), key.file_name, visit, undo, owner=key),
-        ):
-            yield
+    ) -> Alone:
+        return Alone(self._find_place(), key.file_name, visit, undo, owner=key)
 
     def _find_place(self) -> Place:
-        self._place = place_of(self.directory)
-        return self._place
+        place = self._place
+        if place is None or not place.is_seen:
+            self._place = place = place_of(self.directory)
+        return place
 
     def _check_owner(self, key: AttachmentKey) -> None:
         """Refuse to overwrite or remove what is known to be another attachment's."""
@@ -312,6 +339,14 @@ def _remove_if_abandoned(path: str) -> None:
                 os.unlink(path)
         finally:
             os.close(file)
+
+
+def _create(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+
+
+def _nothing() -> None:
+    pass
 
 
 def _write_all(file: int, data: bytes) -> None:

@@ -7,8 +7,7 @@ import logging
 import os
 import stat
 import time
-from collections.abc import Generator, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from typing import Final
 
 from cni_async._threads import Visit
@@ -29,19 +28,25 @@ MAX_SIZE: Final = 64 * 1024 * 1024
 _SLICE: Final = 1.0
 
 
-@contextmanager
-def as_cache_error(path: str) -> Generator[None]:
+class AboutFile:
     """Have what goes wrong in a block say which file it was about."""
-    try:
-        yield
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        raise CacheError(f"{path}: {reason}", path=path) from error
-    except CacheError as error:
-        error.path = path
-        raise
-    except ValueError as error:  # a NUL, or half a character
-        raise CacheError(f"{path!a}: {error}", path=path) from error
+
+    def __init__(self, path: str) -> None:
+        """Say which."""
+        self._path = path
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        path = self._path
+        if isinstance(error, OSError):
+            reason = (error.strerror or str(error)).lower()
+            raise CacheError(f"{path}: {reason}", path=path) from error
+        if isinstance(error, CacheError):
+            error.path = path
+        elif isinstance(error, ValueError):  # a NUL, or half a character
+            raise CacheError(f"{path!a}: {error}", path=path) from error
 
 
 class Listing:
@@ -62,7 +67,7 @@ class Listing:
 
     def go_on(self, visit: Visit) -> None:
         """Read on for a while."""
-        with as_cache_error(self._path):
+        with AboutFile(self._path):
             try:
                 directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
             except FileNotFoundError:

@@ -188,6 +188,7 @@ _DECODER: Final = msgspec.json.Decoder(Record)
 _SANDBOXES: Final = msgspec.json.Decoder(_Sandboxes)
 # Go sorts the keys of maps, and of maps only.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
+_NO_JSON: Final = (TypeError, ValueError, OverflowError, RecursionError)
 _TOO_DEEP: Final = "exceeded max depth"
 # What null takes away; anything else stays as an earlier key of the same name said.
 _NILABLE: Final = frozenset({"config", "cni_args", "capability_args", "result"})
@@ -204,19 +205,16 @@ _FIELDS: Final = {
 }
 
 
-def encode_record(
-    key: AttachmentKey, config: bytes, rt: RuntimeConf, result: Result | None
-) -> bytes:
-    """Write the record of an attachment.
+def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
+    """Make the record of an attachment, still without a result.
 
     Args:
         key: which attachment.
         config: the bytes of its network configuration.
         rt: what it was added with.
-        result: what the last plugin gave; None for an ADD that ran no plugin.
 
     Raises:
-        ArgsError: a capability arg is no JSON value, or a string no text.
+        ArgsError: a capability arg is no JSON value.
     """
     record = Record(
         kind=CNI_CACHE_V1,
@@ -228,17 +226,37 @@ def encode_record(
         cni_args=[(as_written(name), as_written(value)) for name, value in rt.args]
         or msgspec.UNSET,
     )
-    if result is not None:
-        # To libcni it is a map here, so all of its keys are sorted.
-        record.result = msgspec.Raw(sorted_json(result))
+    if rt.capability_args:
+        try:
+            capability_args = dict(rt.capability_args)
+            _json.reject_non_finite(capability_args)
+            # There and back: integral floats lose their point, as in what plugins read.
+            record.capability_args = _json.loads(_ENCODER.encode(capability_args))
+        except _NO_JSON as error:
+            raise _no_json(error) from error
+    return record
+
+
+def encode_record(record: Record, result: Result | None) -> bytes:
+    """Write a record.
+
+    Args:
+        record: what `new_record` gave.
+        result: what the last plugin gave; None for an ADD that ran no plugin.
+
+    Raises:
+        ArgsError: a string of the record is no text.
+    """
+    # To libcni it is a map here, so all of its keys are sorted.
+    record.result = msgspec.UNSET if result is None else msgspec.Raw(sorted_json(result))
     try:
-        capability_args = dict(rt.capability_args)
-        _json.reject_non_finite(capability_args)
-        # There and back: integral floats lose their point, as in what plugins read.
-        record.capability_args = _json.loads(_ENCODER.encode(capability_args))
         return _ENCODER.encode(record)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise ArgsError(f"no JSON can be made of the runtime configuration: {error}") from error
+    except _NO_JSON as error:
+        raise _no_json(error) from error
+
+
+def _no_json(error: Exception) -> ArgsError:
+    return ArgsError(f"no JSON can be made of the runtime configuration: {error}")
 
 
 def decode_record(data: bytes) -> Record:

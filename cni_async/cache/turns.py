@@ -11,16 +11,22 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Generator, Hashable
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable
 from typing import Final
 from weakref import WeakValueDictionary
 
+from cni_async._disk import BusyError
 from cni_async._threads import Visit
 
 
 class Place:
-    """A directory, under whatever name; equal to itself alone."""
+    """A directory, under whatever name; equal to itself alone.
+
+    Attributes:
+        is_seen: it was there, and so has its place under every other name.
+    """
+
+    is_seen: bool = False
 
 
 # By device and inode, and by path without symbolic links. A place that a path stood for before the
@@ -52,11 +58,11 @@ def place_named(path: str) -> Place:
 def _known(path: str, inode: Hashable = None) -> Place:
     with _placing:
         place = _PLACES.setdefault(path, Place())
-        return place if inode is None else _PLACES.setdefault(inode, place)
-
-
-class BusyError(Exception):
-    """A record is being changed in a thread, for which an event loop must not wait."""
+        if inode is None:
+            return place
+        place = _PLACES.setdefault(inode, place)
+        place.is_seen = True
+        return place
 
 
 class _Turns:
@@ -70,10 +76,11 @@ class _Turns:
 
     def enter(self, key: Hashable, visit: Visit, owner: Hashable) -> None:
         with self.changed:
-            if key in self.holders and visit.threads is None:
-                raise BusyError
-            visit.wake = self.wake
-            self.changed.wait_for(lambda: visit.given_up or key not in self.holders)
+            if key in self.holders:
+                if visit.threads is None:
+                    raise BusyError
+                visit.wake = self.wake
+                self.changed.wait_for(lambda: visit.given_up or key not in self.holders)
             visit.go_on()
             self.holders[key] = visit, owner
 
@@ -91,37 +98,45 @@ class _Turns:
 _turns = _Turns()
 
 
-@contextmanager
-def alone(
-    place: Place,
-    name: str,
-    visit: Visit,
-    undo: Callable[[], None] | None = None,
-    *,
-    owner: Hashable = None,
-) -> Generator[None]:
-    """Change a record while nothing else in this process does.
-
-    Args:
-        place: the directory.
-        name: the record's file name.
-        visit: on whose behalf; it waits in its thread until it is given up.
-        owner: the attachment, as the name may be another one's, too.
-        undo: takes back what was done, should it have come too late (`disown`).
+class Alone:
+    """A block in which nothing else in this process changes a record.
 
     Raises:
         InterruptedError: it was given up before its turn.
         BusyError: it is not in a thread, and would have to wait.
     """
-    turns = _turns
-    key = (place, name)
-    turns.enter(key, visit, owner)
-    try:
-        yield
-    finally:
-        while not turns.leave(key, visit):
-            if undo is not None:
-                undo()
+
+    def __init__(
+        self,
+        place: Place,
+        name: str,
+        visit: Visit,
+        undo: Callable[[], None] | None = None,
+        *,
+        owner: Hashable = None,
+    ) -> None:
+        """Say which record.
+
+        Args:
+            place: the directory.
+            name: the record's file name.
+            visit: on whose behalf; it waits in its thread until it is given up.
+            undo: takes back what was done, should it have come too late (`disown`).
+            owner: the attachment, as the name may be another one's, too.
+        """
+        self._key = (place, name)
+        self._visit = visit
+        self._undo = undo
+        self._owner = owner
+        self._turns = _turns
+
+    def __enter__(self) -> None:
+        self._turns.enter(self._key, self._visit, self._owner)
+
+    def __exit__(self, *_: object) -> None:
+        while not self._turns.leave(self._key, self._visit):
+            if self._undo is not None:
+                self._undo()
 
 
 def disown(place: Place, name: str, owner: Hashable = None) -> None:

@@ -11,7 +11,7 @@ import os
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar, TypeVarTuple
 
-from cni_async import _arguments
+from cni_async import _arguments, pacing
 from cni_async._threads import Threads
 from cni_async.errors import ConfigError
 
@@ -21,7 +21,7 @@ from .model import NetworkConfig, NetworkConfigList
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
 
-_THREADS: Final = Threads(at_once=16, most_stuck=16)
+_THREADS: Final = Threads(at_once=pacing.DISK_THREADS, most_stuck=pacing.STUCK_THREADS)
 
 
 async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:

@@ -46,12 +46,27 @@ async def exec_plugin_with_result(
     """
     environ = _environ(args)
     stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, environ)
-    config_version = version.decode_config_version(netconf)
     try:
-        return await read(partial(result_from_plugin, config_version), stdout)
+        return await read_result(stdout, version.decode_config_version(netconf))
     except ResultError as error:
         error.plugin = os.path.basename(plugin_path)
         error.command = (os.environ if environ is None else environ).get("CNI_COMMAND", "")
+        raise
+
+
+async def read_result(stdout: bytes, config_version: str) -> Result:
+    """Read what a plugin that succeeded has printed on ADD.
+
+    Args:
+        stdout: what it printed.
+        config_version: of its configuration; a result that says no version is in this one's.
+
+    Raises:
+        ResultError: it is no result; the error has it.
+    """
+    try:
+        return await read(partial(result_from_plugin, config_version), stdout)
+    except ResultError as error:
         error.exit_code = 0
         error.stdout = stdout[:_STDOUT_HEAD].decode("utf-8", "replace")
         error.stderr = stdout.stderr if isinstance(stdout, Answer) else ""

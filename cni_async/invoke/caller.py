@@ -1,8 +1,8 @@
 """Call the plugins of one path with one `Exec` and one deadline."""
 
-from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TypeVar
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Final
 
 import anyio
 
@@ -12,11 +12,11 @@ from cni_async.types import Result
 from cni_async.version import PluginInfo
 
 from .args import BuiltArgs
-from .call import exec_plugin_with_result, exec_plugin_without_result, get_version_info
+from .call import get_version_info, read_result
 from .exec import Exec, RawExec
 from .namespace import namespace_for_del
 
-_T = TypeVar("_T")
+_FOR_EVER: Final = nullcontext()
 
 
 class PluginCaller:
@@ -51,38 +51,54 @@ class PluginCaller:
         """
         return await namespace_for_del(path) if isinstance(self._exec, RawExec) else path
 
-    async def add(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> Result:
-        """Call a plugin for its result."""
-        call = partial(exec_plugin_with_result, executable, request, args, self._exec)
-        return await self._within_time(plugin, args.command, call)
+    async def add(
+        self, plugin: str, executable: str, request: bytes, args: BuiltArgs, version: str
+    ) -> Result:
+        """Call a plugin for its result; one that says no version is in this one."""
+        try:
+            with self._deadline():
+                stdout = await self._exec.exec_plugin(executable, request, args.environ)
+                return await read_result(stdout, version)
+        except (PluginError, ResultError) as error:
+            _tell(error, plugin, args.command)
+            raise
+        raise self._timed_out(plugin, args.command)
 
     async def run(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> None:
         """Call a plugin with a command that has no result."""
-        call = partial(exec_plugin_without_result, executable, request, args, self._exec)
-        await self._within_time(plugin, args.command, call)
+        try:
+            with self._deadline():
+                await self._exec.exec_plugin(executable, request, args.environ)
+                return
+        except PluginError as error:
+            _tell(error, plugin, args.command)
+            raise
+        raise self._timed_out(plugin, args.command)
 
     async def version(self, plugin: str) -> PluginInfo:
         """Find a plugin and ask it for the versions it supports."""
         executable = await self.find(plugin)
-        call = partial(get_version_info, executable, self._exec)
-        return await self._within_time(plugin, "VERSION", call)
-
-    async def _within_time(
-        self, plugin: str, command: str, call: Callable[[], Awaitable[_T]]
-    ) -> _T:
         try:
-            if self._timeout is None:
-                return await call()
-            with anyio.move_on_after(self._timeout):
-                return await call()
-        except (PluginError, ResultError) as error:
-            # Somebody else's Exec need not know.
-            error.plugin = error.plugin or plugin
-            error.command = error.command or command
+            with self._deadline():
+                return await get_version_info(executable, self._exec)
+        except PluginError as error:
+            _tell(error, plugin, "VERSION")
             raise
-        raise PluginTimeoutError(
+        raise self._timed_out(plugin, "VERSION")
+
+    def _deadline(self) -> AbstractContextManager[object]:
+        return _FOR_EVER if self._timeout is None else anyio.move_on_after(self._timeout)
+
+    def _timed_out(self, plugin: str, command: str) -> PluginTimeoutError:
+        return PluginTimeoutError(
             f"netplugin failed with no error message: timed out after {self._timeout:g} s",
             plugin=plugin,
             command=command,
             retryable=True,
         )
+
+
+def _tell(error: PluginError | ResultError, plugin: str, command: str) -> None:
+    # Somebody else's Exec need not know.
+    error.plugin = error.plugin or plugin
+    error.command = error.command or command

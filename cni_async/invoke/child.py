@@ -104,13 +104,15 @@ class Child:
     def _look(self) -> None:
         # Before the event loop is asked, which may reap it.
         if self._told is None and not self._gone:
+            keep = self._may_hear()
             try:
-                self._told = _peek(self.pid, self.pidfd)
+                self._told = _status(self.pid, self.pidfd, keep=keep)
             except ChildProcessError:
                 self._gone = True
             else:
                 if self._told is None:
                     return
+                self._gone = not keep
         if self._over_since is None:
             self._over_since = time.monotonic()
         final = True
@@ -163,11 +165,9 @@ def reap_left() -> None:
         except IndexError:  # another thread does the same
             return
         try:
-            status = _peek(*left)
-            if status is None:
+            if _status(*left, keep=False) is None:
                 _LEFT.append(left)
                 continue
-            _waitid(*left, os.WEXITED | os.WNOHANG)
         except ChildProcessError:
             pass  # something else has reaped it
         if left.pidfd is not None:
@@ -185,13 +185,19 @@ def _forget_left() -> None:
 os.register_at_fork(after_in_child=_forget_left)
 
 
-def _peek(pid: int, pidfd: int | None) -> int | None:
-    """Return how a child ended, without reaping it; None as long as it runs.
+def _status(pid: int, pidfd: int | None, *, keep: bool) -> int | None:
+    """Return how a child ended, and reap it then; None as long as it runs.
+
+    Args:
+        pid: its process ID.
+        pidfd: refers to it, where one could be had.
+        keep: do not reap it.
 
     Raises:
         ChildProcessError: it has been reaped.
     """
-    found = _waitid(pid, pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    how = os.WEXITED | os.WNOHANG
+    found = _waitid(pid, pidfd, how | os.WNOWAIT if keep else how)
     if found is None:
         return None
     return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status

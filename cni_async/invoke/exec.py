@@ -7,7 +7,6 @@ from functools import partial
 from typing import Final, Protocol, get_args
 
 import anyio
-import anyio.lowlevel
 
 from cni_async import version
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
@@ -27,10 +26,6 @@ _BUSY_BUDGET: Final = 5.0
 _BUSY_FIRST_PAUSE: Final = 0.01
 _BUSY_LAST_PAUSE: Final = 1.0
 _STDERR_TAIL: Final = 64 * 1024
-# Each takes up to nine file descriptors, and a process usually has 1024.
-_PLUGINS_AT_ONCE: Final = 100
-# Of the running event loop.
-_LIMITER: Final = anyio.lowlevel.RunVar[anyio.CapacityLimiter]("cni_async.plugins")
 
 
 class Exec(Protocol):
@@ -128,11 +123,11 @@ class RawExec:
             raise _told(start_error(plugin_path, error), plugin_path, environ) from error
         if self._stderr is not None and outcome.stderr:
             await self._stderr.forward(outcome.stderr)
-        failure = await self._error(outcome)
+        failure = None if outcome.succeeded else await self._error(outcome)
+        if failure is None and not outcome.stderr:
+            return outcome.stdout
         stderr = outcome.stderr[-_STDERR_TAIL:].decode("utf-8", "replace")
         if failure is None:
-            if not stderr:
-                return outcome.stdout
             answer = Answer(outcome.stdout)
             answer.stderr = stderr  # for the error, if the answer cannot be read
             return answer
@@ -152,7 +147,7 @@ class RawExec:
     async def _run(
         self, path: str, stdin_data: bytes, environ: Mapping[str, str] | None
     ) -> Outcome:
-        deadline = anyio.current_time() + _BUSY_BUDGET
+        deadline: float | None = None
         pause = _BUSY_FIRST_PAUSE
         while True:
             try:
@@ -163,16 +158,20 @@ class RawExec:
                     timeout=self._timeout,
                     grace=self._grace,
                     max_output=self._max_output,
-                    limiter=self._limiter or _usual_limiter(),
+                    limiter=self._limiter,
                     spawn=self._spawn,
                 )
             except OSError as error:
-                if error.errno != errno.ETXTBSY or anyio.current_time() >= deadline:
+                if error.errno != errno.ETXTBSY:
+                    raise
+                now = anyio.current_time()
+                deadline = deadline or now + _BUSY_BUDGET
+                if now >= deadline:
                     raise
             await anyio.sleep(pause)
             pause = min(2 * pause, _BUSY_LAST_PAUSE)
 
-    async def _error(self, outcome: Outcome) -> PluginError | None:
+    async def _error(self, outcome: Outcome) -> PluginError:
         how = describe_status(outcome.returncode)
         if outcome.survived:
             how = "it is still running, SIGKILL did not end it"
@@ -191,11 +190,9 @@ class RawExec:
             )
         elif outcome.lost:
             return await read(lost_error, outcome.stdout)
-        elif outcome.returncode:
+        else:
             explain = partial(exit_error, outcome.returncode, stderr=outcome.stderr)
             return await read(explain, outcome.stdout)
-        else:
-            return None
         if outcome.survived or outcome.lost:
             return error
         if outcome.returncode < 0:
@@ -235,14 +232,6 @@ def default_exec(
     return DefaultExec(
         stderr=ProcessStderr(), timeout=timeout, grace=grace, limiter=limiter, spawn=spawn
     )
-
-
-def _usual_limiter() -> anyio.CapacityLimiter:
-    try:
-        return _LIMITER.get()
-    except LookupError:
-        _LIMITER.set(limiter := anyio.CapacityLimiter(_PLUGINS_AT_ONCE))
-        return limiter
 
 
 def _told(error: PluginError, path: str, environ: Mapping[str, str] | None) -> PluginError:

@@ -9,12 +9,10 @@ mounted on a disk, and so does an unmount that is not followed by a removal.
 import errno
 import logging
 import os
-from contextlib import suppress
+from functools import lru_cache
 from typing import Final
 
-import anyio
-
-from cni_async._threads import Threads
+from cni_async._disk import Disk
 
 _log = logging.getLogger(__name__)
 
@@ -23,7 +21,7 @@ _OWN: Final = "/proc/self/ns/net"
 _PATIENCE: Final = 1.0
 # Nothing can be at such a path. ENOENT is not among them: plugins know what a missing file means.
 _NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-_THREADS: Final = Threads(at_once=8, most_stuck=16)
+_PROC: Final = "/proc/"
 
 
 async def namespace_for_del(path: str) -> str:
@@ -33,14 +31,21 @@ async def namespace_for_del(path: str) -> str:
     """
     if not path:
         return path
-    wrong = False
-    with anyio.move_on_after(_PATIENCE):
-        with suppress(OSError):  # there is no thread for it, or too many are stuck
-            wrong = await _THREADS.visit(lambda _: is_something_else(path))
+    directory = _PROC if path.startswith(_PROC) else os.path.dirname(path)
+    try:
+        wrong = await _disk(directory).ask(lambda _: is_something_else(path), within=_PATIENCE)
+    except OSError:  # no answer, there is no thread for it, or too many are stuck
+        return path
     if not wrong:
         return path
     _log.warning("%s is no network namespace; DEL goes on without it", path)
     return ""
+
+
+# Namespaces are all in one directory, or in a few.
+@lru_cache(maxsize=64)
+def _disk(directory: str) -> Disk:
+    return Disk()
 
 
 def is_something_else(path: str) -> bool:

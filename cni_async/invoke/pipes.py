@@ -162,6 +162,11 @@ class Pipes:
             self._epoll = epoll
         return self._pidfd
 
+    @property
+    def notices_exit(self) -> bool:
+        """Whether `wait` itself tells that the child has exited."""
+        return self._over or self._epoll is not None
+
     async def wait(self) -> bool:
         """Wait until something could be moved, and was, or the child has exited; tell if it has.
 
@@ -178,15 +183,15 @@ class Pipes:
             await anyio.sleep(_TICK)
             return False
         await anyio.wait_readable(self._epoll.fileno())
-        has_exited = False
-        for end, _ in self._epoll.poll(0):
-            if end == self._pidfd:
-                has_exited = True
-            elif end == self._stdin_end:
+        events = dict(self._epoll.poll(0))
+        if self._pidfd in events:
+            return True  # `drain` reads the rest
+        for end in events:
+            if end == self._stdin_end:
                 self._write()
             else:
                 self._read(end, _CHUNK)
-        return has_exited
+        return False
 
     def pump(self) -> None:
         """Write and read what is possible now.
@@ -204,7 +209,9 @@ class Pipes:
         Raises:
             OutputLimit: the child printed too much.
         """
-        for end in self._output:
+        for end in tuple(self._to_read):
+            if self._read(end, _CHUNK) < _CHUNK:
+                continue  # nearly always: what was there, and not what has been written since
             waiting = fcntl.ioctl(end, termios.FIONREAD, b"\0" * 4)
             remaining: int = struct.unpack("i", waiting)[0]
             while remaining > 0:

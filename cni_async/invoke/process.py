@@ -9,18 +9,21 @@ What it promises, whatever the child does:
 - no child is lost: a cancellation in the middle of the start is acted upon after it.
 """
 
+from __future__ import annotations
+
 import errno
 import logging
 import os
 import signal
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, closing, suppress
+from contextlib import closing, suppress
 from typing import Final
 
 import anyio
 import anyio.lowlevel
 import msgspec
 
+from cni_async import pacing
 from cni_async._threads import in_thread
 from cni_async._uncut import on_uvloop
 
@@ -39,8 +42,6 @@ _KILL_WAIT: Final = 0.5
 # How often task.cancel() may disturb the wait for that.
 _KILLS: Final = 5
 _TOO_MUCH_OPEN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-# Of the running event loop.
-_TURN: Final = anyio.lowlevel.RunVar[anyio.Semaphore]("cni_async.turn")
 
 
 class Outcome(msgspec.Struct, frozen=True):
@@ -63,9 +64,32 @@ class Outcome(msgspec.Struct, frozen=True):
     survived: bool = False
     lost: bool = False
 
+    @property
+    def succeeded(self) -> bool:
+        """Whether it exited with 0, by itself."""
+        return not (self.returncode or self.timed_out or self.flooded or self.survived or self.lost)
+
 
 class LostTrack(OSError):
     """A process was started, and ended again because it could not be looked after."""
+
+
+class _Turn:
+    """A start's place in a turn of the event loop."""
+
+    def __init__(self, starts: anyio.Semaphore) -> None:
+        self._starts = starts
+        self._is_ours = False
+
+    async def begin(self) -> None:
+        await self._starts.acquire()
+        self._is_ours = True
+
+    def end(self) -> None:
+        """Let the next start begin, if that has not happened yet."""
+        if self._is_ours:
+            self._is_ours = False
+            self._starts.release()
 
 
 async def run_process(
@@ -76,7 +100,7 @@ async def run_process(
     timeout: float | None,
     grace: float,
     max_output: int,
-    limiter: anyio.CapacityLimiter,
+    limiter: anyio.CapacityLimiter | None = None,
     spawn: Spawn | None = None,
 ) -> Outcome:
     """Run an executable, without arguments and without a shell, to its end.
@@ -88,24 +112,34 @@ async def run_process(
         timeout: seconds after which it is ended.
         grace: seconds between SIGTERM and SIGKILL.
         max_output: bytes it may print on stdout, and on stderr, before it is ended.
-        limiter: how many may run at once; its time begins when it may.
+        limiter: how many may run at once, by default the event loop's usual one; the child's time
+            begins when it may.
         spawn: the way to start it; by default the event loop's usual one.
 
     Raises:
         OSError, ValueError: it could not be started.
         LostTrack: it was, and could not be looked after.
     """
-    # A checkpoint, too: asyncio.timeout(0) and the like want to act before anything starts.
-    async with limiter:
+    throttles = pacing.of_loop()
+    limiter = limiter or throttles.plugins
+    # asyncio.timeout(0) and the like want to act before anything starts.
+    await anyio.lowlevel.checkpoint()
+    try:
+        limiter.acquire_nowait()
+    except anyio.WouldBlock:
+        await limiter.acquire()
+    try:
         # Before the pipes are made: that counts in a turn, too.
-        turn = _turn()
-        await turn.acquire()
-        with ExitStack() as starting:
-            starting.callback(turn.release)
+        turn = _Turn(throttles.starts)
+        await turn.begin()
+        try:
             reap_left()
-            return await _run(
-                _way(spawn), path, stdin_data, environ, timeout, grace, max_output, starting.close
-            )
+            start = _way(spawn)
+            return await _run(start, path, stdin_data, environ, timeout, grace, max_output, turn)
+        finally:
+            turn.end()
+    finally:
+        limiter.release()
 
 
 async def _run(
@@ -116,11 +150,11 @@ async def _run(
     timeout: float | None,
     grace: float,
     max_output: int,
-    begun: Callable[[], None],
+    turn: _Turn,
 ) -> Outcome:
-    with ExitStack() as resources:
-        pipes = resources.enter_context(closing(Pipes(stdin_data, max_output)))
-        process = await _start(start, path, environ, pipes, grace, begun)
+    pipes = Pipes(stdin_data, max_output)
+    try:
+        process = await _start(start, path, environ, pipes, grace, turn.end)
         if process is None:
             flooded = False
             try:
@@ -128,37 +162,47 @@ async def _run(
             except OutputLimit:
                 flooded = True
             return Outcome(0, pipes.stdout_data, pipes.stderr_data, flooded=flooded, lost=True)
-        resources.enter_context(closing(process))
-        timed_out = flooded = survived = False
         try:
-            if timeout is None:
+            return await _outcome(process, pipes, timeout, grace)
+        finally:
+            process.close()
+    finally:
+        pipes.close()
+
+
+async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: float) -> Outcome:
+    """Wait until the child has exited, or end it."""
+    timed_out = flooded = survived = False
+    try:
+        if timeout is None:
+            await _look_after(process, pipes)
+        else:
+            with anyio.move_on_after(timeout):
                 await _look_after(process, pipes)
-            else:
-                with anyio.move_on_after(timeout):
-                    await _look_after(process, pipes)
             timed_out = not _has_exited(process)
             if not timed_out:  # perhaps just in time
                 await process.wait()
-                pipes.drain()
-        except OutputLimit:
-            flooded = True
-        except OSError as error:
-            await _terminate(process, pipes, grace)
-            raise LostTrack(*error.args) from error
-        except BaseException:
-            await _terminate(process, pipes, grace)
-            raise
-        if process.returncode is None:
-            survived = not await _terminate(process, pipes, grace)
-        return Outcome(
-            process.returncode or 0,
-            pipes.stdout_data,
-            pipes.stderr_data,
-            timed_out,
-            flooded,
-            survived,
-            process.lost or (process.returncode is None and not survived),
-        )
+        if not timed_out:
+            pipes.drain()
+    except OutputLimit:
+        flooded = True
+    except OSError as error:
+        await _terminate(process, pipes, grace)
+        raise LostTrack(*error.args) from error
+    except BaseException:
+        await _terminate(process, pipes, grace)
+        raise
+    if process.returncode is None:
+        survived = not await _terminate(process, pipes, grace)
+    return Outcome(
+        process.returncode or 0,
+        pipes.stdout_data,
+        pipes.stderr_data,
+        timed_out,
+        flooded,
+        survived,
+        process.lost or (process.returncode is None and not survived),
+    )
 
 
 async def _start(
@@ -208,25 +252,16 @@ def _usual_spawn() -> Spawn:
     return "posix" if on_uvloop() else "anyio"
 
 
-def _turn() -> anyio.Semaphore:
-    """Return what keeps starts apart: no more than two in a turn of the event loop.
-
-    Each stalls it until the kernel has got around to the child, and a hundred in a row do so for a
-    third of a second on two cores. Keeping to one makes the longest stall no shorter.
-    """
-    try:
-        return _TURN.get()
-    except LookupError:
-        _TURN.set(turn := anyio.Semaphore(2, fast_acquire=True))
-        return turn
-
-
 async def _look_after(process: Child, pipes: Pipes) -> None:
     """Wait for the child to exit, fill and empty its pipes meanwhile."""
-    while process.returncode is None:
-        if process.is_over or await pipes.wait():
-            # The event loop, or its watcher's thread, is about to reap it.
-            await process.wait()
+    # If something else has reaped the child at once, the pidfd may be another process's.
+    if not _has_exited(process):
+        while not await pipes.wait():
+            # Where its exit cannot be waited for, it is looked for.
+            if not pipes.notices_exit and _has_exited(process):
+                break
+    # The event loop, or its watcher's thread, may be about to reap it.
+    await process.wait()
 
 
 def _has_exited(process: Child) -> bool:

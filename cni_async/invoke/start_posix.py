@@ -8,8 +8,7 @@ import errno
 import fcntl
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 from typing import Any, Final
 
@@ -88,10 +87,11 @@ def _spawn(
         raise ValueError("embedded null byte")  # in subprocess's words
     pids: list[int] = []
     failure: OSError | None = None
-    with ExitStack() as spare:
+    spare: list[int] = []
+    try:
         spawn = partial(
             os.posix_spawn,
-            file_actions=list(_file_actions(pipes, spare)),
+            file_actions=_file_actions(pipes, spare),
             setsid=True,
             setsigmask=(),
             setsigdef=_SIGNALS,
@@ -115,22 +115,28 @@ def _spawn(
                     # The call above may not have happened, or only in part.
                     started(_Unwatched(pids[0]))
                 raise
+    finally:
+        for end in spare:
+            os.close(end)
     if failure is None:
         failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
     raise failure
 
 
-def _file_actions(pipes: Pipes, spare: ExitStack) -> Iterator[tuple[Any, ...]]:
+def _file_actions(pipes: Pipes, spare: list[int]) -> list[tuple[Any, ...]]:
+    """Say what becomes stdin, stdout and stderr; further descriptors for that go into `spare`."""
+    actions: list[tuple[Any, ...]] = []
     for number, end in enumerate((pipes.stdin, pipes.stdout, pipes.stderr)):
         source = end
         # This process has closed its own stdin, stdout or stderr. What is on a smaller number is
         # overwritten by now, and what is on the same one may be close-on-exec (glibc before 2.29).
         if end <= number:
             source = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
-            spare.callback(os.close, source)
-        yield os.POSIX_SPAWN_DUP2, source, number
+            spare.append(source)
+        actions.append((os.POSIX_SPAWN_DUP2, source, number))
     if _CLOSEFROM is not None:
-        yield _CLOSEFROM, 3
+        actions.append((_CLOSEFROM, 3))
+    return actions
 
 
 def _executables(path: str, environ: Mapping[str, str]) -> list[str]:

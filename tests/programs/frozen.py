@@ -18,7 +18,7 @@ from typing import Any
 import anyio
 
 from cni_async import CacheWriteError, CNIConfig, FileCache
-from cni_async.cache import disk
+from cni_async.cache import files
 from cni_async.testing import FakeExec
 from tests.programs.interrupted import LOOPS
 from tests.support.chains import KEY, RT, address, as_dict, network
@@ -147,7 +147,7 @@ async def run(node: Node) -> None:
 def main() -> None:
     """Do it in the event loop that the command line names."""
     backend, options = LOOPS[sys.argv[1]]
-    setattr(disk, "_WAIT", WAIT)  # noqa: B010 - it is Final to type checkers
+    setattr(files, "_WAIT", WAIT)  # noqa: B010 - it is Final to type checkers
     with (
         tempfile.TemporaryDirectory() as name,
         mounted(Path(name, "image"), Path(name, "mount")) as problem,

@@ -48,14 +48,14 @@ async def undead() -> AsyncIterator[list[int]]:
     def pidfd_open(pid: int) -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    def still_runs(pid: int, pidfd: int | None) -> None:
+    def still_runs(pid: int, pidfd: int | None, *, keep: bool) -> None:
         pass
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(anyio, "open_process", open_undead)
         patch.setattr(os, "posix_spawn", spawn_undead)
         patch.setattr(pipes, "_pidfd_open", pidfd_open)
-        patch.setattr(child, "_peek", still_runs)
+        patch.setattr(child, "_status", still_runs)
         try:
             yield pids
         finally:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cni_async import conf_list_from_bytes, create_result_from_bytes
-from cni_async.runtime import request_config
+from cni_async.runtime import as_raw, request_config
 
 from .meter import repeat
 from .task import Rows, Task, port_mapping
@@ -25,7 +25,7 @@ async def request(task: Task) -> Rows:
             plugin,
             net.name,
             net.cni_version,
-            prev_result=result,
+            prev_result=as_raw(result),
             capability_args=capability_args,
         )
 

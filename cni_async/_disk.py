@@ -1,4 +1,4 @@
-"""How the disk below a cache is asked: at once, or in a thread; and for how long.
+"""How a file system is asked: at once, or in a thread; and for how long.
 
 A thread's visit costs more than a local disk takes to read or write a record, and under load the
 two wait for each other: of an ADD with 16 in flight it was a tenth. But an event loop that waits
@@ -8,24 +8,22 @@ only a disk that has just been fast.
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 from collections.abc import Callable
-from typing import Final, TypeVar
+from enum import Enum
+from typing import Final, Literal, TypeVar
 from weakref import WeakValueDictionary
 
 import anyio
 import anyio.lowlevel
 
-from cni_async._threads import Threads, Visit
-from cni_async.errors import CacheError
-
-from .turns import BusyError
+from . import pacing
+from ._threads import Threads, Visit
 
 _T = TypeVar("_T")
 
-# Seconds after which a caller goes on without an answer.
-_WAIT: Final = 10.0
 # Seconds that no operation on one record takes. A thread may have to wait for other threads, too.
 _SLOW: Final = 0.005
 _SLOW_IN_THREAD: Final = 0.05
@@ -35,11 +33,6 @@ _SLOW_IN_THREAD: Final = 0.05
 _REMEMBERED: Final = 100
 _REMEMBERED_AT_MOST: Final = 10.0
 _FAST_FOR: Final = 1.0
-# Seconds, and calls, in which an event loop's own thread asks before others have their turn.
-_TURN: Final = 0.001
-_MOST_IN_TURN: Final = 50
-_AT_ONCE: Final = 16
-_MOST_STUCK: Final = 16
 
 
 class _Turn(threading.local):
@@ -48,12 +41,14 @@ class _Turn(threading.local):
     calls: int = 0
     seconds: float = 0.0
 
-    async def checkpoint(self) -> None:
-        """Be cancelled if the caller is; now and then let others have their turn.
+    @property
+    def is_over(self) -> bool:
+        """Whether it is time to let others have their turn."""
+        return self.calls >= pacing.DISK_CALLS or self.seconds >= pacing.DISK_SECONDS
 
-        A turn of the event loop for each call would cost more than the call.
-        """
-        if self.calls < _MOST_IN_TURN and self.seconds < _TURN:
+    async def checkpoint(self) -> None:
+        """Be cancelled if the caller is; now and then let others have their turn."""
+        if not self.is_over:
             await anyio.lowlevel.checkpoint_if_cancelled()
             return
         self.calls, self.seconds = 0, 0.0
@@ -63,53 +58,66 @@ class _Turn(threading.local):
 _turn: Final = _Turn()
 
 
+class Later(Enum):
+    """What `Disk.at_once` answers where the disk has to be asked in a thread."""
+
+    LATER = "later"
+
+
+class BusyError(Exception):
+    """What is asked for waits for a thread, for which an event loop must not wait."""
+
+
 class Disk:
-    """What is known of the disk under one path, by all caches that use it."""
+    """What is known of the disk under one path, by all that use it."""
 
     def __init__(self) -> None:
         """Know nothing."""
-        self._threads = Threads(at_once=_AT_ONCE, most_stuck=_MOST_STUCK)
+        self._threads = Threads(at_once=pacing.DISK_THREADS, most_stuck=pacing.STUCK_THREADS)
         self._fast_until = 0.0
         self._slow_until = 0.0
 
     async def ask(
-        self,
-        path: str,
-        function: Callable[[Visit], _T],
-        *,
-        waits: bool = False,
+        self, function: Callable[[Visit], _T], *, within: float, waits: bool = False
     ) -> _T:
         """Call a function that asks the disk.
 
         A cancellation comes before the function is called, or gives it up in its thread.
 
         Args:
-            path: what it is about, for errors.
-            function: is called in a thread if the disk is not known to be fast.
+            function: is called in a thread if the disk is not known to be fast. It may raise
+                `BusyError` where it is not in one.
+            within: seconds after which the caller goes on without an answer.
             waits: it takes long even on a fast disk.
 
         Raises:
-            CacheError: the disk does not answer, or there is no thread.
+            TimeoutError: the disk does not answer.
+            OSError: there is no thread.
         """
         if not waits and self._is_fast():
             await _turn.checkpoint()
             # Others may have found it slow meanwhile.
-            if self._is_fast():
-                try:
-                    return self._timed(function, Visit(None), _SLOW)
-                except BusyError:
-                    pass
+            answer = self.at_once(function)
+            if answer is not Later.LATER:
+                return answer
 
         def call(visit: Visit) -> _T:
             return function(visit) if waits else self._timed(function, visit, _SLOW_IN_THREAD)
 
         try:
-            with anyio.fail_after(_WAIT):
+            with anyio.fail_after(within):
                 return await self._threads.visit(call)
         except TimeoutError:
-            raise CacheError(f"{path}: no answer in {_WAIT:g} s", path=path) from None
-        except OSError as error:
-            raise CacheError(f"{path}: {error.strerror}", path=path) from error
+            raise TimeoutError(errno.ETIMEDOUT, f"no answer in {within:g} s") from None
+
+    def at_once(self, function: Callable[[Visit], _T]) -> _T | Literal[Later.LATER]:
+        """Call a function in this thread, if the disk is known to be fast and it is our turn."""
+        if not _turn.is_over and self._is_fast():
+            try:
+                return self._timed(function, Visit(None), _SLOW)
+            except BusyError:
+                pass
+        return Later.LATER
 
     def _is_fast(self) -> bool:
         return time.monotonic() < self._fast_until and self._threads.longest() < _SLOW_IN_THREAD
