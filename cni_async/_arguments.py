@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterable, Mapping
 from types import NoneType, UnionType
-from typing import NoReturn, TypeVar, cast
+from typing import NoReturn, TypeGuard, TypeVar, cast
 
 Pairs = tuple[tuple[str, str], ...]
 
@@ -81,8 +81,8 @@ def paths(value: object, name: str) -> tuple[str, ...]:
     Raises:
         TypeError: it is one path, or not all of it are strings or paths.
     """
-    if type(value) is tuple and _types(value) == {str}:
-        return cast("tuple[str, ...]", value)
+    if _are_plain(value):  # as they mostly are, for they have been through here before
+        return value
     is_one = _is_one(value, str, bytes, os.PathLike)
     if is_one or not isinstance(value, Iterable):
         found = f"one {_kind(value)}" if is_one else _kind(value)
@@ -130,8 +130,8 @@ def pairs(value: object, name: str) -> Pairs:
     return tuple(found)
 
 
-def _types(values: tuple[object, ...]) -> set[type]:
-    return {*map(type, values)}
+def _are_plain(value: object) -> TypeGuard[tuple[str, ...]]:
+    return type(value) is tuple and {*map(type, cast("tuple[object, ...]", value))} == {str}
 
 
 def _is_one(value: object, *kinds: type) -> bool:
