@@ -162,13 +162,19 @@ class _Held:
     async def __aenter__(self) -> None:
         if self._begins:
             # No more than a few in one turn of the event loop.
-            async with pacing.of_loop().operations:
+            operations = pacing.of_loop().operations
+            await pacing.acquire(operations)
+            try:
                 await anyio.lowlevel.checkpoint()
+            finally:
+                operations.release()
+        gates = _gates()
         try:
             for wanted in self._wanted:
-                await self._pass(wanted[:3], wanted.alone)
+                await self._pass(gates, wanted[:3], wanted.alone)
                 if self._file is not None:
-                    await self._lock(self._file, _place(wanted.kind, wanted.name), wanted.alone)
+                    place = _place(wanted.kind, wanted.name)
+                    await self._lock(gates, self._file, place, wanted.alone)
         except BaseException:
             self._let_go()
             raise
@@ -176,9 +182,8 @@ class _Held:
     async def __aexit__(self, *_: object) -> None:
         self._let_go()
 
-    async def _pass(self, key: Hashable, alone: bool) -> None:
+    async def _pass(self, gates: dict[Hashable, _Gate], key: Hashable, alone: bool) -> None:
         """Take the gate of that key."""
-        gates = _gates()
         gate = gates.get(key)
         if gate is None:
             gate = gates[key] = _Gate()
@@ -190,11 +195,11 @@ class _Held:
             raise
         self._taken.append(partial(_leave, gates, key, gate))
 
-    async def _lock(self, path: str, place: int, alone: bool) -> None:
+    async def _lock(self, gates: dict[Hashable, _Gate], path: str, place: int, alone: bool) -> None:
         # Another gate: caches of any number may have one lock file, and two names one byte of it.
-        await self._pass((path, place), alone)
+        await self._pass(gates, (path, place), alone)
         # Of those who share it only the first in line looks at the file, or a thousand would do.
-        await self._pass((path, place, "door"), True)
+        await self._pass(gates, (path, place, "door"), True)
         held = await lock(path, place, alone=alone)
         self._taken.pop()()
         self._taken.append(partial(held.__exit__, None, None, None))

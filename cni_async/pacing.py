@@ -57,3 +57,11 @@ def of_loop() -> Pacing:
     except LookupError:
         _OF_LOOP.set(found := Pacing())
         return found
+
+
+async def acquire(throttle: anyio.Semaphore | anyio.CapacityLimiter) -> None:
+    """Take a place. It is no checkpoint where one is free, so that should be beside one."""
+    try:
+        throttle.acquire_nowait()
+    except anyio.WouldBlock:
+        await throttle.acquire()

@@ -103,12 +103,13 @@ class Pipes:
     def close_child_ends(self) -> None:
         """Close the child's ends here: only then does a reader see the end of a pipe."""
         for end in (self.stdin, self.stdout, self.stderr):
-            self._close(end)
+            self._open.remove(end)
+            os.close(end)
 
     def close(self) -> None:
         """Close whatever is open still."""
-        for end in tuple(self._open):
-            self._close(end)
+        while self._open:
+            os.close(self._open.pop())
         if self._epoll is not None:
             self._epoll.close()
         _OPEN.discard(self)
@@ -232,10 +233,6 @@ class Pipes:
         self._open.update(ends)
         return ends
 
-    def _close(self, end: int) -> None:
-        self._open.remove(end)
-        os.close(end)
-
     def _unwatch(self, end: int) -> None:
         # Not left to closing it: a process that the application has forked may have it, too.
         if self._epoll is not None:
@@ -257,7 +254,8 @@ class Pipes:
         self._unwatch(end)
         # Its number is forgotten: the kernel gives it to what is opened next, the pidfd perhaps.
         self._stdin_end = None
-        self._close(end)
+        self._open.remove(end)
+        os.close(end)
 
     def _read(self, end: int, size: int) -> int:
         if end not in self._to_read:

@@ -82,7 +82,7 @@ class _Turn:
         self._is_ours = False
 
     async def begin(self) -> None:
-        await self._starts.acquire()
+        await pacing.acquire(self._starts)
         self._is_ours = True
 
     def end(self) -> None:
@@ -124,10 +124,7 @@ async def run_process(
     limiter = limiter or throttles.plugins
     # asyncio.timeout(0) and the like want to act before anything starts.
     await anyio.lowlevel.checkpoint()
-    try:
-        limiter.acquire_nowait()
-    except anyio.WouldBlock:
-        await limiter.acquire()
+    await pacing.acquire(limiter)
     try:
         # Before the pipes are made: that counts in a turn, too.
         turn = _Turn(throttles.starts)
