@@ -109,6 +109,8 @@ def _present_pythons() -> list[str]:
 
 
 PYTHONS = _present_pythons()
+# `-s tests` has them all.
+SOME_PYTHONS = dict.fromkeys((PYTHONS[0], PYTHONS[len(PYTHONS) // 2], PYTHONS[-1]))
 # Tests wait for processes more than they compute. Each file stays in one worker.
 AT_ONCE = ("-n", "4", "--dist", "loadfile")
 SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
@@ -123,7 +125,7 @@ nox.options.reuse_venv = "yes"
 nox.options.sessions = [
     "lint",
     "types",
-    "tests",
+    *(f"tests-{each}" for each in SOME_PYTHONS),
     "interop",
     "e2e",
     "soak-short",
@@ -278,7 +280,7 @@ def lowest(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[-1])
 def bench(session: nox.Session) -> None:
-    """Measure Go's libcni and cni_async side by side; takes long."""
+    """Measure Go's libcni and cni_async side by side; takes more than an hour."""
     _bench(session, *session.posargs)
 
 

@@ -11,15 +11,20 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
+from itertools import accumulate
 from typing import Any, Final, NoReturn, TypeGuard, cast
 
 import msgspec
 
-from ._json_errors import MAX_DEPTH, first_error
+from ._json_errors import MAX_DEPTH, MOST_LEVELS, first_error
 
 Object = dict[str, Any]
 
 _EXACT_FLOATS: Final = 2**53
+# Possessive, as a group that may give back takes memory for each repetition.
+_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
+_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(_STEPS))
 _MAX_INTEGER: Final = int(1.7976931348623157e308)
 # Escapes of half a character, whose other half is not beside them.
 _HALF: Final = re.compile(
@@ -30,6 +35,10 @@ _HALF: Final = re.compile(
 
 class JSONError(ValueError):
     """A document is not JSON, or not the JSON that was expected; the text is the reason alone."""
+
+
+class _TooDeepError(JSONError):
+    """A document nests deeper than Go reads."""
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -61,6 +70,7 @@ def loads_document(data: bytes) -> Any:
     # standard library takes to hand out pairs.
     try:
         value = _TYPED.decode(data)
+        _refuse_too_deep(data)
         if _ENCODE_AS_IS(value) == msgspec.json.format(data, indent=-1):
             return value
     except (msgspec.MsgspecError, UnicodeError, RecursionError, JSONError):
@@ -75,8 +85,10 @@ def dumps(value: Any) -> bytes:
         JSONError: the value cannot be JSON: a NaN, a lone surrogate, an object of ours.
     """
     try:
-        return _ENCODE(value)
-    except RecursionError:
+        data = _ENCODE(value)
+        _refuse_too_deep(data)
+        return data
+    except (RecursionError, _TooDeepError):
         raise JSONError(f"json: unsupported value: {MAX_DEPTH}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise JSONError(f"json: unsupported value: {error}") from None
@@ -225,9 +237,11 @@ def _load(
     normalise: bool,
 ) -> Any:
     try:
-        return decoder.decode(data)
+        value = decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, JSONError):
         return _load_slowly(data, pairs_hook, normalise=normalise)
+    _refuse_too_deep(data)
+    return value
 
 
 def _load_slowly(
@@ -244,7 +258,7 @@ def _load_slowly(
         parse_constant=_constant,
     )
     try:
-        return decoder.decode(_without_halves(text) if "\\u" in text else text)
+        value = decoder.decode(_without_halves(text) if "\\u" in text else text)
     except json.JSONDecodeError:
         raise JSONError(first_error(data) or "malformed JSON") from None
     except JSONError as error:
@@ -252,6 +266,16 @@ def _load_slowly(
         raise JSONError(first_error(data) or str(error)) from None
     except RecursionError:
         raise JSONError(first_error(data) or MAX_DEPTH) from None
+    _refuse_too_deep(data)
+    return value
+
+
+def _refuse_too_deep(data: bytes) -> None:
+    """Refuse what Go does not read. Since Python 3.14 no recursion of C code ends before that."""
+    if data.count(b"[") + data.count(b"{") > MOST_LEVELS:
+        brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
+        if max(accumulate(map(_STEPS.__getitem__, brackets))) > MOST_LEVELS:
+            raise _TooDeepError(MAX_DEPTH)
 
 
 def _without_halves(text: str) -> str:

@@ -13,7 +13,7 @@ from ._text import quote
 MAX_DEPTH: Final = "exceeded max depth"
 _END_OF_INPUT: Final = "unexpected end of JSON input"
 # Levels; Go's limit.
-_MOST_LEVELS: Final = 10_000
+MOST_LEVELS: Final = 10_000
 # A document of megabytes must not hold an event loop: so much takes a few tenths of a second.
 _MOST_BYTES: Final = 2 * 1024 * 1024
 _MOST_STEPS: Final = 100_000
@@ -82,7 +82,7 @@ class _Scanner:
         byte = self._next()
         if byte in _CLOSING:
             self._open.append(byte)
-            if len(self._open) > _MOST_LEVELS:
+            if len(self._open) > MOST_LEVELS:
                 raise self._unexpected(MAX_DEPTH)
             self.at += 1
             return self._first_key if byte == _IN_OBJECT else self._first_value

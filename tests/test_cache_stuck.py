@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -275,7 +276,9 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parents() -> None:
         assert inside.wait(20)
         with pytest.raises(BusyError), turns.Alone(place, "a", Visit(None)):
             pass
-        child = os.fork()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # of the thread
+            child = os.fork()
         if not child:
             with turns.Alone(place, "a", Visit(None)):
                 os._exit(0)

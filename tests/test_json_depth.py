@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import islice
@@ -130,6 +131,18 @@ def documents(depth: int) -> Iterator[str]:
     for brackets in BRACKETS:
         for middle in MIDDLES:
             yield nested(depth, brackets, middle)
+
+
+@pytest.mark.parametrize("brackets", BRACKETS)
+def test_no_deeper_than_go(brackets: tuple[str, str]) -> None:
+    """Python's own limit is lower, or since 3.14 the stack's; those in strings are no brackets."""
+    innocent = '["\\"' + "[{" * 20_000 + '\\\\","]"]'
+    assert _json.loads(f"[{innocent},{nested(100, brackets, '1')}]".encode())
+    for load in (_json.loads, _json.loads_typed, _json.loads_pairs, _json.loads_document):
+        with pytest.raises(_json.JSONError, match="exceeded max depth"):
+            load(nested(10_001, brackets, "1").encode())
+    if sys.version_info >= (3, 14):
+        assert _json.loads(nested(10_000, BRACKETS[0], "1").encode())
 
 
 def test_the_error_object_of_a_plugin() -> None:

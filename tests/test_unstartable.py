@@ -111,6 +111,18 @@ def program() -> bytearray:
     return bytearray(Path(os.path.realpath(sys.executable)).read_bytes())
 
 
+def loader(content: bytearray) -> tuple[int, int]:
+    """Return where a program names its dynamic loader, and in how many bytes."""
+    (headers,) = struct.unpack_from("<Q", content, 32)
+    size, count = struct.unpack_from("<HH", content, 54)
+    for header in range(headers, headers + count * size, size):
+        if struct.unpack_from("<I", content, header)[0] == 3:  # PT_INTERP
+            return struct.unpack_from("<Q", content, header + 8)[0], struct.unpack_from(
+                "<Q", content, header + 32
+            )[0]
+    pytest.fail("Python is linked statically")
+
+
 async def test_another_machine(scripts: Scripts) -> None:
     skip_on("uvloop", "uvloop has /bin/sh try programs of other machines", "anyio")
     content = program()
@@ -127,10 +139,9 @@ async def test_another_machine(scripts: Scripts) -> None:
 
 async def test_no_dynamic_loader(scripts: Scripts) -> None:
     content = program()
-    start = content.index(b"/ld-linux")
-    start = content.rindex(b"\0", 0, start) + 1
+    start, length = loader(content)
     content[start : start + 4] = b"/xyz"
-    name = bytes(content[start : content.index(b"\0", start)]).decode()
+    name = bytes(content[start : start + length]).rstrip(b"\0").decode()
     path = executable(scripts, bytes(content))
     assert await notes(path, MISSING) == [
         f'its dynamic loader "{name}" is not there: it was built for another system'
