@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import textwrap
-from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.support import program
 from tests.support.scripts import Scripts
 
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
-ROOT = Path(__file__).parents[1]
 HANG = 60
 
 
@@ -23,7 +20,7 @@ def scripts(tmp_path: Path) -> Scripts:
     return Scripts(tmp_path)
 
 
-def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: str) -> str:
+def words(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: str) -> str:
     """Call a plugin in a program of its own, which does something once it runs; return its words.
 
     Args:
@@ -67,17 +64,9 @@ def program(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: st
                 os.kill(child, signal.SIGKILL)
                 os.waitpid(child, 0)
     """
-    done = subprocess.run(
-        [
-            *(sys.executable, "-W", "ignore", "-c"),
-            textwrap.dedent(code).replace("{body}", textwrap.dedent(body)),
-        ],
-        stdout=subprocess.PIPE,
-        text=True,
-        timeout=50,
-        check=True,
-        cwd=ROOT,
-    )
+    code = textwrap.dedent(code).replace("{body}", textwrap.dedent(body))
+    done = program.run(code=code, warnings="ignore")
+    assert done.returncode == 0, done.stderr
     return done.stdout
 
 
@@ -130,7 +119,7 @@ async def test_stdin_ends_though_a_forked_child_lives(
     path = scripts.sh(
         f"touch {plugin}.runs; until [ -e {plugin}.go ]; do sleep 0.01; done; exec cat"
     )
-    assert program(anyio_backend, path, 200000, body) == "200000\n"
+    assert words(anyio_backend, path, 200000, body) == "200000\n"
 
 
 async def test_a_forked_child_ends_no_plugin(
@@ -141,7 +130,7 @@ async def test_a_forked_child_ends_no_plugin(
     path = scripts.sh(
         f"touch {plugin}.runs; until [ -e {plugin}.go ]; do sleep 0.01; done; echo done"
     )
-    assert program(anyio_backend, path, 2, CLOSE_IN_CHILD) == "5\n"
+    assert words(anyio_backend, path, 2, CLOSE_IN_CHILD) == "5\n"
 
 
 def test_nothing_is_kept() -> None:

@@ -7,10 +7,7 @@ where its main task waits, and no shield is in its way.
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import anyio
@@ -19,6 +16,7 @@ import pytest
 
 from tests.support.node import Node
 from tests.support.processes import comes_to_rest, wait_until_gone
+from tests.support.program import PIPE, Program
 
 # What these are about has an event loop of its own.
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
@@ -26,24 +24,15 @@ pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spa
 on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 on_each_loop = pytest.mark.parametrize("loop", ["asyncio", "uvloop", "trio"])
 
-ROOT = Path(__file__).parents[1]
 PATIENCE = 40
 
 
-@contextmanager
-def program(*args: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-W", "error", "-m", "tests.programs.interrupted", *args]
-    process = subprocess.Popen(
-        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.communicate()
+program = partial(
+    Program, module="tests.programs.interrupted", warnings="error", stdout=PIPE, stderr=PIPE
+)
 
 
-async def interrupt(process: subprocess.Popen[str]) -> None:
+async def interrupt(process: Program) -> None:
     """Send SIGINT once a program waits.
 
     Whose code it hits in the middle, that of a start for example, nobody can say.
@@ -52,7 +41,7 @@ async def interrupt(process: subprocess.Popen[str]) -> None:
     process.send_signal(signal.SIGINT)
 
 
-async def is_interrupted(process: subprocess.Popen[str]) -> None:
+async def is_interrupted(process: Program) -> None:
     """See that a program ends as it should."""
     _, errors = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=PATIENCE))
     assert errors.splitlines()[-1].strip(" |") == "KeyboardInterrupt"

@@ -5,10 +5,7 @@ In programs of their own, as the limits are a process's, and that on processes d
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import anyio
 import anyio.to_thread
@@ -18,8 +15,7 @@ from cni_async._threads import in_thread
 from cni_async.invoke import Spawn
 from tests.programs.interrupted import LOOPS
 from tests.programs.limited import WHAT
-
-ROOT = Path(__file__).parents[1]
+from tests.support.program import run
 
 
 @pytest.mark.libuv
@@ -28,18 +24,11 @@ ROOT = Path(__file__).parents[1]
 def test_narrow_circumstances(loop: str, spawn: Spawn, what: str) -> None:
     if (loop, spawn, what) == ("uvloop", "anyio", "few_fds"):
         pytest.skip("uvloop itself leaks descriptors when there are too few")
-    program = subprocess.run(
-        [sys.executable, "-W", "error", "-m", "tests.programs.limited", loop, what],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=55,
-        check=False,
-    )
-    assert program.returncode == 0, program.stderr
-    assert "Warning" not in program.stderr
-    if program.stdout:
-        pytest.skip(f"cannot become another user: {program.stdout}")
+    done = run(loop, what, module="tests.programs.limited", warnings="error")
+    assert done.returncode == 0, done.stderr
+    assert "Warning" not in done.stderr
+    if done.stdout:
+        pytest.skip(f"cannot become another user: {done.stdout}")
 
 
 @pytest.mark.anyio

@@ -22,12 +22,11 @@ from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from cni_async.invoke import child as child_module
 from cni_async.invoke import pipes as pipes_module
-from tests.support import starts
+from tests.support import program, starts
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
-ROOT = Path(__file__).parents[1]
 LOST = (
     "netplugin failed with no error message: its exit status is lost, as SIGCHLD is ignored "
     "or something else in this process waits for its children"
@@ -100,7 +99,6 @@ def answers(
     code = f"""
         import errno, os, signal, threading, time
         import anyio
-        from pytest import MonkeyPatch
         from cni_async.invoke import RawExec
         from cni_async.invoke.pipes import Pipes
         from tests.support import starts
@@ -111,7 +109,8 @@ def answers(
             open({folder!r} + str(pid), "w").close()
             return pidfd
         Pipes.watch = watch_and_tell
-        patch = MonkeyPatch()
+        class patch:  # of nothing that has to be undone
+            setattr = setattr
         {{prepare}}
         async def call(path):
             try:
@@ -135,15 +134,13 @@ def answers(
         anyio.run(main, backend=backend, backend_options=options)
     """
     code = textwrap.dedent(code).replace("{prepare}", textwrap.dedent(prepare))
-    shell = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh"] if ignored else []
-    done = subprocess.run(
-        [*shell, sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-        cwd=ROOT,
-    )
+    if ignored:
+        command = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh", sys.executable, "-c", code]
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=50, check=False, cwd=program.ROOT
+        )
+    else:
+        done = program.run(code=code)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(paths)

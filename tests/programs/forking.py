@@ -1,0 +1,105 @@
+"""Be many programs: a fork of this process, which has imported all that they need, is one.
+
+``python -m tests.programs.forking <socket> <pid>``; `tests.support.program` asks for programs at
+that socket. A Python needs a tenth of a second to import the library, and trio as much again; a
+test run has some hundred programs. Nothing but importing happens before a fork: no event loop has
+run, no thread and no process was started, no signal is handled.
+
+Returns once it can be asked. The process that is asked is nobody's child, as tests look for
+children of theirs, and ends with the process of this ID.
+"""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import json
+import os
+import select
+import socket
+import sys
+import types
+import warnings
+from contextlib import suppress
+from importlib.util import find_spec
+from typing import Any
+
+import anyio.from_thread
+import anyio.to_thread
+
+import cni_async.cli.commands
+import cni_async.testing
+import tests.programs.interrupted
+import tests.programs.limited
+import tests.support.scripts
+import tests.support.starts
+
+# What an event loop of each kind imports when it is first run.
+for _name in ("anyio._backends._asyncio", "anyio._backends._trio", "uvloop"):
+    if find_spec(_name) is not None:
+        importlib.import_module(_name)
+
+
+def serve(path: str, client: int) -> tuple[dict[str, Any], list[int]]:
+    """Fork what is asked for; returns in the forks only, with what each is and its streams."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen(64)
+    gone = os.pidfd_open(client)
+    if os.fork():
+        os._exit(0)
+    gc.freeze()  # so that forks share the memory
+    poll = select.poll()
+    poll.register(gone, select.POLLIN)
+    poll.register(listener, select.POLLIN)
+    running: dict[int, tuple[int, socket.socket]] = {}
+    while True:
+        for fd, _ in poll.poll():
+            if fd == gone:
+                os.unlink(path)
+                sys.exit()
+            if fd in running:
+                pid, who = running.pop(fd)
+                poll.unregister(fd)
+                os.close(fd)
+                with who, suppress(OSError):
+                    who.send(b"%d" % os.waitpid(pid, 0)[1])
+                continue
+            who, _ = listener.accept()
+            asked, streams, _, _ = socket.recv_fds(who, 2**20, 3)
+            pid = os.fork()
+            if not pid:
+                for each in (listener, who, *(who for _, who in running.values())):
+                    each.close()
+                for fd in (gone, *running):
+                    os.close(fd)
+                return json.loads(asked), streams
+            for fd in streams:
+                os.close(fd)
+            pidfd = os.pidfd_open(pid)
+            running[pidfd] = pid, who
+            poll.register(pidfd, select.POLLIN)
+            with suppress(OSError):
+                who.send(b"%d" % pid)
+
+
+def become(asked: dict[str, Any], streams: list[int]) -> None:
+    """Do what a Python does that is started for this program."""
+    for number, fd in enumerate(streams):
+        os.dup2(fd, number)
+        os.close(fd)
+    os.environ.clear()
+    os.environ.update(asked["environ"])
+    os.chdir(asked["folder"])
+    if asked["warnings"]:
+        warnings.simplefilter(asked["warnings"])
+    sys.argv = [asked["module"] or "-c", *asked["args"]]
+    if asked["module"]:
+        importlib.import_module(asked["module"]).main()
+    else:
+        main = sys.modules["__main__"] = types.ModuleType("__main__")
+        exec(compile(asked["code"], "<string>", "exec"), main.__dict__)
+
+
+if __name__ == "__main__":
+    become(*serve(sys.argv[1], int(sys.argv[2])))
