@@ -11,8 +11,6 @@ import errno
 import os
 import shlex
 import signal
-import subprocess
-import sys
 import textwrap
 import time
 from collections.abc import AsyncIterator
@@ -28,6 +26,7 @@ from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import DefaultExec, RawExec
 from tests.support import starts
 from tests.support.processes import comes_to_rest, is_running, wait_until_gone
+from tests.support.program import PIPE, Program
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 from tests.support.wait import LIMITS, Stopwatch, eventually
 
@@ -469,23 +468,20 @@ async def test_eager_tasks(plugins: Plugins) -> None:
 # The end of the event loop
 
 
-def program(plugins: Plugins, body: str) -> subprocess.Popen[str]:
+def program(plugins: Plugins, body: str) -> Program:
     """Start a program of its own that uses asyncio.run; signals can be sent to it."""
-    code = f"""
-        import asyncio, sys
-        sys.path.insert(0, {str(ROOT)!r})
+    code = """
+        import asyncio
         from cni_async.invoke import RawExec
         from tests.support import starts
         starts.inherit()
-        {{body}}
+        {body}
     """
     code = textwrap.dedent(code).replace("{body}", textwrap.dedent(body))
-    return subprocess.Popen(
-        [sys.executable, "-W", "default", "-c", code], stderr=subprocess.PIPE, text=True
-    )
+    return Program(code=code, warnings="default", stderr=PIPE)
 
 
-async def finish(process: subprocess.Popen[str]) -> str:
+async def finish(process: Program) -> str:
     """Wait for a program to end; return what it said."""
     try:
         _, stderr = await asyncio.to_thread(process.communicate, timeout=HANG / 2)

@@ -11,7 +11,6 @@ import json
 import os
 import stat
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -40,6 +39,7 @@ from cni_async._threads import Threads, Visit
 from cni_async.cache.reading import Listing
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, Operation, address, as_dict, network, operations
+from tests.support.program import run_program
 from tests.support.require import require
 from tests.support.wait import PATIENCE, Stopwatch
 
@@ -446,7 +446,7 @@ anyio.run(FileCache(sys.argv[1]).store, AttachmentKey("net", "c1", "eth0"), b"ha
 async def test_what_a_writer_that_died_leaves_is_invisible_and_cleaned(tmp_path: Path) -> None:
     cache = Cache(tmp_path)
     await cache.store(KEY, record())
-    died = subprocess.run([sys.executable, "-c", CRASH, tmp_path], check=False)
+    died = run_program(str(tmp_path), code=CRASH)
     assert died.returncode == -9
     [leftover] = cache.unfinished
     assert cache.records == {KEY.file_name: record()}

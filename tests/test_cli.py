@@ -219,10 +219,10 @@ def test_add_prints_the_result_as_cnitool_does(cli: Cli) -> None:  # 346
 def test_json_is_utf8_whatever_the_locale(cli: Cli) -> None:
     cli.plugins.plugin("one", {"ADD": Answer(stdout={"dns": {"domain": "bücher.example"}})})
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    process = cli.start("add", "net", NETNS, env=env, encoding="utf-8")
-    out, err = process.communicate(timeout=20)
-    assert "bücher.example" in out
-    assert err == ""
+    words = cli.words("add", "net", NETNS)
+    done = subprocess.run(words, env=env, capture_output=True, timeout=20, check=False)
+    assert "bücher.example" in done.stdout.decode()
+    assert done.stderr == b""
 
 
 def test_life_of_an_attachment(cli: Cli) -> None:

@@ -41,7 +41,7 @@ def interrupt(cli: Cli, *options: str, number: signal.Signals = signal.SIGINT) -
     process.send_signal(number)
     out, err = process.communicate(timeout=50)
     assert out == ""
-    return process.returncode, err
+    return process.wait(), err
 
 
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import textwrap
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support import program
+from tests.support.program import run_program
 from tests.support.scripts import Scripts
 
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
@@ -65,7 +66,7 @@ def words(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: str)
                 os.waitpid(child, 0)
     """
     code = textwrap.dedent(code).replace("{body}", textwrap.dedent(body))
-    done = program.run(code=code, warnings="ignore")
+    done = run_program(code=code, warnings="ignore")
     assert done.returncode == 0, done.stderr
     return done.stdout
 

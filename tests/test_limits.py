@@ -15,7 +15,7 @@ from cni_async._threads import in_thread
 from cni_async.invoke import Spawn
 from tests.programs.interrupted import LOOPS
 from tests.programs.limited import WHAT
-from tests.support.program import run
+from tests.support.program import run_program
 
 
 @pytest.mark.libuv
@@ -24,7 +24,7 @@ from tests.support.program import run
 def test_narrow_circumstances(loop: str, spawn: Spawn, what: str) -> None:
     if (loop, spawn, what) == ("uvloop", "anyio", "few_fds"):
         pytest.skip("uvloop itself leaks descriptors when there are too few")
-    done = run(loop, what, module="tests.programs.limited", warnings="error")
+    done = run_program(loop, what, module="tests.programs.limited", warnings="error")
     assert done.returncode == 0, done.stderr
     assert "Warning" not in done.stderr
     if done.stdout:

@@ -22,7 +22,8 @@ from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from cni_async.invoke import child as child_module
 from cni_async.invoke import pipes as pipes_module
-from tests.support import program, starts
+from tests.support import starts
+from tests.support.program import ROOT, run_program
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
@@ -137,10 +138,10 @@ def answers(
     if ignored:
         command = ["sh", "-c", "trap '' CHLD; exec \"$@\"", "sh", sys.executable, "-c", code]
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=50, check=False, cwd=program.ROOT
+            command, capture_output=True, text=True, timeout=50, check=False, cwd=ROOT
         )
     else:
-        done = program.run(code=code)
+        done = run_program(code=code)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
     assert len(lines) == len(paths)

@@ -8,7 +8,6 @@ import io
 import os
 import select
 import signal
-import subprocess
 import sys
 import termios
 import threading
@@ -26,6 +25,7 @@ from cni_async.invoke import pipes as pipes_module
 from cni_async.invoke.exec import default_exec
 from cni_async.invoke.process import run_process
 from tests.support.processes import is_running, is_stopped, wait_until_gone
+from tests.support.program import run_program
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds
 from tests.support.wait import LIMITS, PATIENCE, eventually, eventually_blocking
 
@@ -393,8 +393,8 @@ def test_stderr_in_a_forked_child() -> None:
                 os._exit(0)
             os.waitpid(pid, 0)
     """
-    program = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
-    assert (program.returncode, program.stderr) == (0, b"warn")
+    done = run_program(code=code, warnings="ignore")
+    assert (done.returncode, done.stderr) == (0, "warn")
 
 
 # Grandchildren that hold on to the pipes

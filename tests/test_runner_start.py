@@ -7,8 +7,6 @@ import errno
 import os
 import resource
 import signal
-import subprocess
-import sys
 import textwrap
 import threading
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -22,6 +20,7 @@ import pytest
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec, Spawn, start_posix
 from tests.support import starts
+from tests.support.program import run_program
 from tests.support.scripts import Scripts, children, has_children, open_fds, skip_on, wait_for_fds
 
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
@@ -277,8 +276,7 @@ async def test_no_standard_streams(
     """In a daemon that has closed 0, 1 and 2 our pipes get these numbers, and it still works."""
     path = scripts.sh("echo warn >&2; exec cat")
     code = f"""
-        import os, sys
-        sys.path.insert(0, {str(ROOT)!r})
+        import os
         import anyio
         from cni_async.invoke.exec import default_exec
         from tests.support import starts
@@ -293,12 +291,8 @@ async def test_no_standard_streams(
         backend, options = {anyio_backend!r}
         anyio.run(main, backend=backend, backend_options=options)
     """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    # Where it is set, Python keeps nothing back that it could fail to write at its end.
-    environ = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
-    process = subprocess.run(command, env=environ, timeout=30, check=False)
+    assert run_program(code=textwrap.dedent(code)).returncode == 0
     assert scripts.read("log") == "done\n" * 2
-    assert process.returncode == 0
 
 
 async def test_starts_in_many_threads(

@@ -6,7 +6,6 @@ import gc
 import io
 import logging
 import os
-import subprocess
 import sys
 import textwrap
 import threading
@@ -23,6 +22,7 @@ from cni_async.errors import PluginError
 from cni_async.invoke import RawExec
 from cni_async.invoke import stderr as stderr_module
 from cni_async.invoke.exec import default_exec
+from tests.support.program import run_program
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 
 pytestmark = pytest.mark.anyio
@@ -214,18 +214,11 @@ async def test_the_log_goes_there_too(
     """
     pipe = Full(blocking=True)
     try:
-        done = subprocess.run(
-            [sys.executable, "-c", textwrap.dedent(code)],
-            stdout=subprocess.PIPE,
-            stderr=pipe.end,
-            timeout=40,
-            check=False,
-            cwd=ROOT,
-        )
+        done = run_program(code=textwrap.dedent(code), stderr=pipe.end)
     finally:
         os.close(pipe.end)
         os.close(pipe.ours)
-    assert (done.returncode, done.stdout) == (0, b"b'done\\n'\n" * 3)
+    assert (done.returncode, done.stdout) == (0, "b'done\\n'\n" * 3)
 
 
 async def test_no_thread_can_be_started(
@@ -273,16 +266,10 @@ def test_a_forked_child_begins_anew() -> None:
             os._exit(0)
         os.waitpid(pid, 0)
     """
-    program = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code],
-        capture_output=True,
-        timeout=30,
-        check=False,
-        cwd=ROOT,
-    )
-    assert program.returncode == 0
-    assert program.stderr.endswith(b"warn")
-    assert b"first" not in program.stderr
+    done = run_program(code=code, warnings="ignore")
+    assert done.returncode == 0
+    assert done.stderr.endswith("warn")
+    assert "first" not in done.stderr
 
 
 def test_where_the_log_goes(monkeypatch: pytest.MonkeyPatch) -> None:

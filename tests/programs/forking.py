@@ -22,22 +22,21 @@ import types
 import warnings
 from contextlib import suppress
 from importlib.util import find_spec
+from io import TextIOWrapper
 from typing import Any
 
-import anyio.from_thread
-import anyio.to_thread
-
-import cni_async.cli.commands
-import cni_async.testing
-import tests.programs.interrupted
-import tests.programs.limited
-import tests.support.scripts
-import tests.support.starts
-
-# What an event loop of each kind imports when it is first run.
-for _name in ("anyio._backends._asyncio", "anyio._backends._trio", "uvloop"):
-    if find_spec(_name) is not None:
-        importlib.import_module(_name)
+IMPORTED = [
+    # What anyio imports when there first is an event loop, a thread.
+    "anyio._backends._asyncio",
+    "anyio._backends._trio",
+    "anyio.to_thread",
+    "uvloop",
+    "cni_async.cli.commands",
+    "rich.console",
+    "tests.programs.interrupted",
+    "tests.programs.limited",
+    "tests.support.starts",
+]
 
 
 def serve(path: str, client: int) -> tuple[dict[str, Any], list[int]]:
@@ -88,6 +87,8 @@ def become(asked: dict[str, Any], streams: list[int]) -> None:
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
         os.close(fd)
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=os.isatty(1))
     os.environ.clear()
     os.environ.update(asked["environ"])
     os.chdir(asked["folder"])
@@ -102,4 +103,7 @@ def become(asked: dict[str, Any], streams: list[int]) -> None:
 
 
 if __name__ == "__main__":
+    for name in IMPORTED:
+        if name != "uvloop" or find_spec(name) is not None:
+            importlib.import_module(name)
     become(*serve(sys.argv[1], int(sys.argv[2])))

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from cni_async import NetworkConfigList
 
-_ROOT = Path(__file__).parents[2]
+from .program import Program
+
 _PROGRAM = """
 import sys
 import anyio
@@ -29,10 +28,10 @@ anyio.run(main)
 @contextmanager
 def adding(
     plugins: Path, cache: Path, lock_file: Path, net: NetworkConfigList, container_id: str
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Program]:
     """Start it with an ADD, with `rollback`; after the block it is gone."""
     arguments = [str(plugins), str(cache), str(lock_file), net.raw.decode(), container_id]
-    child = subprocess.Popen([sys.executable, "-c", _PROGRAM, *arguments], cwd=_ROOT)
+    child = Program(*arguments, code=_PROGRAM)
     try:
         yield child
     finally:

@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import struct
-import subprocess
 import sys
 import termios
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from cni_async.cli.commands import cli as command
+from tests.support.program import PIPE, Program
 from tests.support.recorder import Call, Recorder
 from tests.support.wait import eventually_blocking
 
@@ -78,17 +78,18 @@ class Cli:
         printed = self.capsys.readouterr()
         return Printed(code, printed.out, printed.err)
 
-    def start(self, *args: str, **options: Any) -> subprocess.Popen[str]:
+    def start(self, *args: str, **options: Any) -> Program:
         """Start the command as a process."""
-        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(self.words(*args), text=True, **{**pipes, **options})
+        pipes = {"stdout": PIPE, "stderr": PIPE}
+        words = self.arguments(*args)
+        return Program(*words, module="cni_async.cli", **{**pipes, **options})
 
     def on_terminal(self, *args: str, all: bool = False, **environ: str) -> Printed:
         """Run the command as a process whose stdout is a terminal, or all of its streams."""
         ours, its = pty.openpty()
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
         env = {**os.environ, "TERM": "dumb", "COLUMNS": "100", **environ}
-        stderr = its if all else subprocess.PIPE
+        stderr = its if all else PIPE
         process = self.start(*args, stdin=its, stdout=its, stderr=stderr, env=env)
         os.close(its)
         out = b""
@@ -99,7 +100,7 @@ class Cli:
             pass  # how Linux says that nobody has it open any more
         os.close(ours)
         _, err = process.communicate(timeout=20)
-        return Printed(process.returncode, out.decode().replace("\r\n", "\n"), err or "")
+        return Printed(process.wait(), out.decode().replace("\r\n", "\n"), err or "")
 
     def records(self) -> list[str]:
         """Return the names of the records in the cache."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,9 +11,8 @@ import anyio
 import anyio.to_thread
 
 from cni_async import lockfile, locks
+from tests.support.program import PIPE, Program
 from tests.support.wait import PATIENCE
-
-ROOT: Final = Path(__file__).parents[2]
 
 PROGRAM: Final = """
 import sys
@@ -38,13 +35,7 @@ class Holder:
     """Another process, which holds the order as soon as it is let in."""
 
     def __init__(self, kind: str, file: Path, program: str = PROGRAM) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", program, kind, str(file)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = Program(kind, str(file), code=program, stdin=PIPE, stdout=PIPE)
 
     async def says(self) -> str:
         assert self._process.stdout is not None

@@ -151,7 +151,9 @@ class Program:
         self.communicate()
 
 
-def run(*args: str, timeout: float = 55, **options: Any) -> subprocess.CompletedProcess[str]:
+def run_program(
+    *args: str, timeout: float = 55, **options: Any
+) -> subprocess.CompletedProcess[str]:
     """Run a program to its end, and return how it ended and what it printed.
 
     Args:
@@ -175,9 +177,12 @@ def _server() -> str:
     """Return the socket of the process to ask, which is started when it is first needed."""
     folder = tempfile.mkdtemp(prefix="programs-")
     path = f"{folder}/socket"
+    # With PYTHONUNBUFFERED Python keeps nothing back that it could fail to write at its end.
+    environ = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     subprocess.run(
         [sys.executable, "-m", "tests.programs.forking", path, str(os.getpid())],
         cwd=ROOT,
+        env=environ,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         check=True,
