@@ -53,7 +53,9 @@ from tests.support.processes import wait_until_gone
 from tests.support.recorder import Answer, Recorder
 from tests.support.wait import LIMITS, PATIENCE
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = pytest.mark.anyio
+
+starts_plugins = pytest.mark.usefixtures("spawn")
 
 asyncio_only = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
@@ -912,6 +914,7 @@ def records(tmp_path: Path) -> list[str]:
     return [file.name for file in (tmp_path / "cache/results").glob("*-*")]
 
 
+@starts_plugins
 @both_ways
 async def test_real_plugins_fail(recorder: Recorder, tmp_path: Path, way: Way) -> None:
     recorder.plugin("a", {"ADD": Answer(stdout=address(1))})
@@ -928,6 +931,7 @@ async def test_real_plugins_fail(recorder: Recorder, tmp_path: Path, way: Way) -
     assert records(tmp_path) == []
 
 
+@starts_plugins
 @both_ways
 async def test_a_real_plugin_is_killed_when_cancelled(
     recorder: Recorder, tmp_path: Path, way: Way
@@ -948,6 +952,7 @@ async def test_a_real_plugin_is_killed_when_cancelled(
     assert records(tmp_path) == []
 
 
+@starts_plugins
 async def test_a_real_plugins_time_is_up(recorder: Recorder, tmp_path: Path) -> None:
     recorder.plugin("a", {"ADD": Answer(sleep=60)})
     for limit in LIMITS:
@@ -964,6 +969,7 @@ async def test_a_real_plugins_time_is_up(recorder: Recorder, tmp_path: Path) -> 
     assert records(tmp_path) == []
 
 
+@starts_plugins
 async def test_a_real_plugins_del_hangs(recorder: Recorder, tmp_path: Path) -> None:
     recorder.plugin("a", {"DEL": Answer(sleep=60, ignore_sigterm=True)})
     for limit in LIMITS:

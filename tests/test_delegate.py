@@ -20,7 +20,9 @@ from cni_async.invoke import (
 from cni_async.testing import FakeExec
 from tests.support.recorder import Answer, Recorder
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = pytest.mark.anyio
+
+starts_plugins = pytest.mark.usefixtures("spawn")
 
 Delegate = Callable[..., Awaitable[Any]]
 DELEGATES: dict[str, Delegate] = {
@@ -51,6 +53,7 @@ def inherited(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
     return environ
 
 
+@starts_plugins
 @every_command
 async def test_item_243_what_the_other_gets(
     recorder: Recorder, inherited: dict[str, str], command: str
@@ -70,6 +73,7 @@ async def test_item_243_what_the_other_gets(
     assert dict(os.environ) == before
 
 
+@starts_plugins
 @every_command
 async def test_item_244_without_a_command_of_our_own(
     recorder: Recorder,
@@ -105,6 +109,7 @@ async def test_item_245_not_found(monkeypatch: pytest.MonkeyPatch, command: str)
     assert str(caught.value) == 'failed to find plugin "host-local" in path [/no/x /no/y]'
 
 
+@starts_plugins
 @every_command
 async def test_item_246_the_default_exec(
     recorder: Recorder, inherited: dict[str, str], command: str, capfd: pytest.CaptureFixture[str]
@@ -116,6 +121,7 @@ async def test_item_246_the_default_exec(
     assert capfd.readouterr().err == ""
 
 
+@starts_plugins
 @every_command
 async def test_failure(recorder: Recorder, inherited: dict[str, str], command: str) -> None:
     answer = Answer(stdout={"code": 11, "msg": "later"}, exit_code=1)
@@ -126,6 +132,7 @@ async def test_failure(recorder: Recorder, inherited: dict[str, str], command: s
     assert (error.plugin, error.command, error.retryable) == ("host-local", command, True)
 
 
+@starts_plugins
 async def test_item_247_no_del_of_its_own(recorder: Recorder, inherited: dict[str, str]) -> None:
     """After a failed ADD that is up to the caller, as it is with libcni."""
     recorder.plugin("host-local", {"ADD": Answer(exit_code=1)})
@@ -134,6 +141,7 @@ async def test_item_247_no_del_of_its_own(recorder: Recorder, inherited: dict[st
     assert recorder.order() == ["host-local ADD"]
 
 
+@starts_plugins
 async def test_malformed_result(recorder: Recorder, inherited: dict[str, str]) -> None:
     recorder.plugin("host-local", {"ADD": Answer(stdout="garbage")})
     with pytest.raises(ResultError, match="failed to unmarshal raw result"):

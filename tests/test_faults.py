@@ -39,13 +39,18 @@ from tests.support.scripts import Scripts
 from tests.support.undead import undead
 from tests.support.wait import PATIENCE, Stopwatch
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = pytest.mark.anyio
+
+starts_plugins = pytest.mark.usefixtures("spawn")
 
 NET = network("a")
 TIMEOUT = 0.4
 GRACE = 0.2
 # What every operation keeps to; `Stopwatch` adds what a machine may add.
 BOUND = TIMEOUT + GRACE + 1
+# Of a plugin that does nothing, and need not have got anywhere.
+SHORT: Final[dict[str, Any]] = {"timeout": 0.1, "grace": 0.05}
+SHORT_BOUND = sum(SHORT.values()) + 1
 
 Operation = Callable[[CNIConfig], Awaitable[object]]
 OPERATIONS: Final[dict[str, Operation]] = {
@@ -79,6 +84,7 @@ def faulty(folder: Path, fault: str, timeout: float = TIMEOUT) -> tuple[CNIConfi
     return CNIConfig(plugins.path, exec=exec, cache_dir=folder / "cache"), plugins
 
 
+@starts_plugins
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_plugin_outlasts_its_bounds(tmp_path: Path, fault: str) -> None:
     """Whether it goes wrong before it has done its work, or after it."""
@@ -94,6 +100,7 @@ async def test_no_plugin_outlasts_its_bounds(tmp_path: Path, fault: str) -> None
         assert await cni.get_cached_attachments() == []
 
 
+@starts_plugins
 @pytest.mark.parametrize("oddity", ODDITIES)
 async def test_no_oddity_is_a_failure(tmp_path: Path, oddity: str) -> None:
     cni, plugins = faulty(tmp_path, f"late:{oddity}", PATIENCE)
@@ -109,20 +116,22 @@ def test_faults_are_those_that_were_asked_for() -> None:
     assert {"hangs", "ignores SIGTERM", "stops itself", "floods stderr"} <= set(ENDLESS)
 
 
+@starts_plugins
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_uninterruptible_sleep(tmp_path: Path, name: str) -> None:
     """Not even SIGKILL ends it: the operation does not wait for that."""
     scripts = Scripts(tmp_path)
     scripts.sh("exec sleep 60", "a")
-    cni = CNIConfig([str(tmp_path)], timeout=TIMEOUT, grace=GRACE, cache_dir=tmp_path / "cache")
+    cni = CNIConfig([str(tmp_path)], **SHORT, cache_dir=tmp_path / "cache")
     async with undead() as pids:
         watch = Stopwatch()
         with pytest.raises(CNIError, match="it is still running, SIGKILL did not end it"):
             await OPERATIONS[name](cni)
-        assert watch.within(BOUND)
+        assert watch.within(SHORT_BOUND)
         assert len(pids) == 1
 
 
+@starts_plugins
 @pytest.mark.parametrize("way", ["rollback", "attachment"])
 async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str) -> None:
     """The DEL that is to take it back has bounds of its own."""
@@ -130,8 +139,7 @@ async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str)
     scripts.sh("exec sleep 60", "a")
     cni = CNIConfig(
         [str(tmp_path)],
-        timeout=TIMEOUT,
-        grace=GRACE,
+        **SHORT,
         cache_dir=tmp_path / "cache",
         rollback=True,
     )
@@ -148,7 +156,7 @@ async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str)
         watch = Stopwatch()
         with pytest.raises(PluginTimeoutError) as caught:
             await ways[way]()
-        assert watch.within(2 * BOUND)
+        assert watch.within(2 * SHORT_BOUND)
         assert len(pids) == 2
     assert isinstance(caught.value.rollback_error, PluginTimeoutError)
     # So it is not forgotten.

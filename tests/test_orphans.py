@@ -42,7 +42,7 @@ KEY = AttachmentKey("net", ME, "eth0")
 # What no test waits for; one that has to is over as soon as something has happened.
 LONG = 30.0
 # What a busy machine needs to look at its processes once.
-ENOUGH = 3.0
+ENOUGH = 1.5
 # Works on an attachment until it is let go.
 PLUGIN = """
 here=$(dirname "$0")

@@ -32,7 +32,9 @@ from tests.support.adding import adding
 from tests.support.chains import KEY, RT, Blocker, Runtime, failure, network, runtime, single
 from tests.support.recorder import Answer, Recorder
 
-pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+pytestmark = pytest.mark.anyio
+
+starts_plugins = pytest.mark.usefixtures("spawn")
 
 NET = network({"type": "a", "capabilities": {"p": True}}, "b")
 
@@ -297,6 +299,7 @@ async def test_an_add_that_comes_to_its_end_meanwhile(how: str, delete: bool) ->
     assert cache.records.get(key) == (completed if how == "completed" else None)
 
 
+@starts_plugins
 async def test_an_add_of_another_process(recorder: Recorder, tmp_path: Path) -> None:
     """It is left alone as long as that process lives; then it is found, and taken back."""
     cache, lock_file = tmp_path / "cache", tmp_path / "lock"

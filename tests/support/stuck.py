@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import anyio
 
@@ -22,7 +22,10 @@ class Stuck:
 
     Attributes:
         hangs: a call has come to hang.
+        told: what the thread of each call that comes to hang calls first.
     """
+
+    told: ClassVar[list[Callable[[], object]]] = []
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class Stuck:
         def call(*args: Any, **options: Any) -> Any:
             if not self._go.is_set() and when(*args, **options) and next(left, None) is not None:
                 self.hangs.set()
+                for tell in self.told:
+                    tell()
                 # Bounded, so that a test whose event loop hangs here fails, and does not hang.
                 self._go.wait(_PATIENCE)
             return real(*args, **options)
