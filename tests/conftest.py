@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -12,7 +13,7 @@ import hypothesis
 import pytest
 
 from cni_async.invoke import Spawn
-from tests.support import memory, starts
+from tests.support import starts
 from tests.support.netns import leave_host_network
 from tests.support.plugins import reference_plugins
 from tests.support.processes import command, ignore_no_signals, state
@@ -58,8 +59,9 @@ def _is_of_libuv(item: pytest.Item) -> bool:
 
 
 def pytest_collection_finish() -> None:
-    """Have the thousands of tests, which all stay, slow down none of them."""
-    memory.pack()
+    """Have garbage collections pass over the thousands of tests, which all stay."""
+    gc.collect()
+    gc.freeze()
 
 
 # Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.

@@ -31,6 +31,7 @@ from cni_async import (
     conf_list_from_file,
     pacing,
 )
+from cni_async import _disk as disk
 from cni_async._disk import BusyError, Disk
 from cni_async._threads import Threads, Visit
 from cni_async.cache import files, turns
