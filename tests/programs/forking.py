@@ -1,9 +1,9 @@
 """Be many programs: a fork of this process, which has imported all that they need, is one.
 
 ``python -m tests.programs.forking <socket> <pid>``; `tests.support.program` asks for programs at
-that socket. A Python needs a tenth of a second to import the library, and trio as much again; a
-test run has some hundred programs. Nothing but importing happens before a fork: no event loop has
-run, no thread and no process was started, no signal is handled.
+that socket, which is alone in its directory. A Python needs a tenth of a second to import the
+library, and trio as much again; a test run has some hundred programs. Nothing but importing happens
+before a fork: no event loop has run, no thread and no process was started, no signal is handled.
 
 Returns once it can be asked. The process that is asked is nobody's child, as tests look for
 children of theirs, and ends with the process of this ID.
@@ -56,6 +56,7 @@ def serve(path: str, client: int) -> tuple[dict[str, Any], list[int]]:
         for fd, _ in poll.poll():
             if fd == gone:
                 os.unlink(path)
+                os.rmdir(os.path.dirname(path))
                 sys.exit()
             if fd in running:
                 pid, who = running.pop(fd)
