@@ -1,0 +1,52 @@
+"""How often a cache in files asks the file system, which is what it costs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cni_async import CNIConfig, FileCache
+from cni_async import _disk as disk
+from cni_async.testing import FakeExec
+from tests.support.chains import RT, address, network
+from tests.support.system_calls import counted
+
+pytestmark = pytest.mark.anyio
+
+NET = network("a")
+
+
+@pytest.mark.parametrize("durable", [False, True])
+async def test_an_add_and_a_del(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, durable: bool
+) -> None:
+    for name in ("_SLOW", "_SLOW_IN_THREAD", "_FAST_FOR"):
+        monkeypatch.setattr(disk, name, 60)  # this machine may be slow
+    cache = FileCache(tmp_path, durable=durable)
+    exec = FakeExec({("a", "ADD"): address(2)})
+    cni = CNIConfig(["/bin"], exec=exec, cache=cache)
+    await cni.add_network_list(NET, RT)  # makes the directories
+    await cni.del_network_list(NET, RT)
+    written = ["fsync"] if durable else []
+    # Threads may be given up, and then have to know what they have written.
+    seen = ["fstat"] if durable else []
+    synced = ["open", "fsync", "close"] if durable else []
+    with counted() as calls:
+        await cni.add_network_list(NET, RT)
+    assert calls == [
+        # May a record be written, and is its name free?
+        *("access", "lstat"),
+        # Nobody's record is there meanwhile; a new one is written beside it, and renamed.
+        "open",
+        *("open", "flock", "write", *written, *seen, "replace", "close"),
+        *synced,
+    ]
+    with counted() as calls:
+        await cni.del_network_list(NET, RT)
+    assert calls == [
+        *("open", "read", "close"),  # what ADD gave
+        *("open", "read", "close"),  # whose record it is now
+        "unlink",
+        *synced,
+    ]
