@@ -1,8 +1,9 @@
 """Tell what an ADD of three plugins is made of, on asyncio: ``python -m tests.benchmarks.parts``.
 
-Each line is what it takes once, in time and in time of our own process on a CPU, and the last
-column compares that with a bare spawn's. Below it is the profile of ADDs, 16 in flight, by the
-time spent in a function itself; measuring makes calls dearer than they are.
+Each line is what it takes once, in time and in time of our own process on a CPU, and how many
+functions are called for it, Python's and C's; the next to last column compares the CPU time with a
+bare spawn's. Below it is the profile of ADDs, 16 in flight, by the time spent in a function
+itself; measuring makes calls dearer than they are.
 """
 
 from __future__ import annotations
@@ -20,13 +21,13 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import anyio
 
 from cni_async import CacheStore, CNIConfig, FileCache, MemoryCache, PluginInfo
 from cni_async.conf import conf_list_from_bytes
-from cni_async.invoke import RawExec
+from cni_async.invoke import RawExec, Spawn
 from cni_async.version import plugin_supports
 
 from . import document, documents
@@ -37,6 +38,7 @@ from .scratch import Scratch
 
 _CALLS: Final = 300
 _ROUNDS: Final = 5
+_COUNTED: Final = 20  # calls
 _PROFILED: Final = 30  # lines
 _PLACE: Final = re.compile(
     r"(?m)(\s)\S*/(?:lib/python[0-9.]+(?:/site-packages)?|main|[^/\s]*(?=/cni_async))/"
@@ -71,13 +73,13 @@ class Parts:
         self._request = self._net.plugins[0].raw
         self._env = {**os.environ, "CNI_COMMAND": "ADD"}
         self._folder = folder
-        self._exec = RawExec()
+        self._ways: dict[Spawn, RawExec] = {way: RawExec(spawn=way) for way in get_args(Spawn)}
 
     def cni(
-        self, exec: Instantly | None, cache: CacheStore | None
+        self, exec: Instantly | None, cache: CacheStore | None, way: Spawn = "posix"
     ) -> Callable[[int], Awaitable[object]]:
         """Return what adds a container."""
-        cni = CNIConfig(self._plugins, exec=exec, cache=cache or self._files())
+        cni = CNIConfig(self._plugins, exec=exec, cache=cache or self._files(), spawn=way)
         numbers = itertools.count()  # each container once
         return lambda _: cni.add_network_list(self._net, container(next(numbers)))
 
@@ -109,9 +111,10 @@ class Parts:
         )
         await process.wait()
 
-    async def plugin(self, _: int) -> None:
-        """Call a plugin."""
-        await self._exec.exec_plugin(self._plugin, self._request, self._env)
+    def plugin(self, way: Spawn) -> Callable[[int], Awaitable[object]]:
+        """Return what calls a plugin."""
+        exec = self._ways[way]
+        return lambda _: exec.exec_plugin(self._plugin, self._request, self._env)
 
 
 async def _measure(call: Callable[[int], Awaitable[object]], at_once: int) -> Row:
@@ -124,11 +127,20 @@ async def _measure(call: Callable[[int], Awaitable[object]], at_once: int) -> Ro
     return sorted(best, key=lambda row: row.cpu or 0)[len(best) // 2]
 
 
+async def _functions(call: Callable[[int], Awaitable[object]]) -> float:
+    await call(0)
+    profile = cProfile.Profile()
+    with profile:
+        for number in range(_COUNTED):
+            await call(number)
+    return sum(entry.callcount for entry in profile.getstats()) / _COUNTED
+
+
 async def _table(parts: Parts) -> list[str]:
     bare = await _measure(parts.bare, 1)
     lines = [
-        "|  | time | CPU of ours | CPU, bare spawns |",
-        "| --- | ---: | ---: | ---: |",
+        "|  | time | CPU of ours | CPU, bare spawns | function calls |",
+        "| --- | ---: | ---: | ---: | ---: |",
     ]
 
     async def line(title: str, call: Callable[[int], Awaitable[object]], at_once: int) -> None:
@@ -137,7 +149,7 @@ async def _table(parts: Parts) -> list[str]:
         assert bare.cpu is not None
         lines.append(
             f"| {title} | {row.value * 1e6:.0f} µs | {row.cpu * 1e6:.0f} µs "
-            f"| {row.cpu / bare.cpu:.1f} |"
+            f"| {row.cpu / bare.cpu:.1f} | {await _functions(call):.0f} |"
         )
 
     await line("`posix_spawn` and `waitpid`", parts.bare, 1)
@@ -146,7 +158,9 @@ async def _table(parts: Parts) -> list[str]:
         await line(
             f"`anyio.open_process` and `wait`, {at_once} at a time", parts.open_process, at_once
         )
-        await line(f"a plugin called by `RawExec`, {at_once} at a time", parts.plugin, at_once)
+        for way in get_args(Spawn):
+            title = f"a plugin called by `RawExec`, {way}, {at_once} at a time"
+            await line(title, parts.plugin(way), at_once)
     await line(
         "ADD, its 3 plugins answering at once, cache in memory",
         parts.cni(Instantly(), MemoryCache()),
@@ -154,7 +168,9 @@ async def _table(parts: Parts) -> list[str]:
     )
     await line("the same, cache in files", parts.cni(Instantly(), None), 16)
     for at_once in (1, 16):
-        await line(f"ADD, 3 plugins, {at_once} at a time", parts.cni(None, None), at_once)
+        for way in get_args(Spawn):
+            title = f"ADD, 3 plugins, {way}, {at_once} at a time"
+            await line(title, parts.cni(None, None, way), at_once)
     return lines
 
 
