@@ -71,7 +71,7 @@ def _default(command: str, stdin: bytes) -> bytes:
 
 def _loads(text: str) -> "dict[str, Any]":
     class Usual:
-        strict, object_hook, object_pairs_hook = True, None, None
+        strict, object_hook, object_pairs_hook, array_hook = True, None, None, None
         parse_float, parse_int, parse_constant = float, int, float
 
     usual: Any = Usual()
