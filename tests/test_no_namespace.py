@@ -13,6 +13,8 @@ import anyio
 import pytest
 
 from cni_async import CNIConfig, DefaultExec, GCArgs, RuntimeConf
+from cni_async import _disk as disk
+from cni_async._disk import Disk
 from cni_async._threads import Threads
 from cni_async.invoke import namespace
 from cni_async.invoke.namespace import is_something_else
@@ -203,6 +205,25 @@ async def test_a_file_system_that_does_not_answer(
         answer.set()
     assert asked.is_set()
     assert sent(recorder) == {str(tmp_path)}
+
+
+async def test_only_what_is_in_memory_is_asked_in_the_event_loop_s_thread(
+    monkeypatch: pytest.MonkeyPatch, cni: CNIConfig, recorder: Recorder, tmp_path: Path
+) -> None:
+    """And once it has been seen to be fast."""
+    threads: list[bool] = []
+
+    def look(path: str) -> bool:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return False
+
+    monkeypatch.setattr(namespace, "is_something_else", look)
+    monkeypatch.setattr(namespace, "_MEMORY", Disk())
+    for name in ("_SLOW", "_SLOW_IN_THREAD", "_FAST_FOR"):
+        monkeypatch.setattr(disk, name, 60)  # this machine may be slow
+    for path in (tmp_path, "/run/netns/a", "/proc/1/ns/net", "/var/run/netns/b", tmp_path):
+        await cni.del_network_list(NET, at(path))
+    assert threads == [False, False, True, True, False]
 
 
 async def test_no_thread_to_be_had(

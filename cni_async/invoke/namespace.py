@@ -9,7 +9,6 @@ mounted on a disk, and so does an unmount that is not followed by a removal.
 import errno
 import logging
 import os
-from functools import lru_cache
 from typing import Final
 
 from cni_async._disk import Disk
@@ -21,7 +20,10 @@ _OWN: Final = "/proc/self/ns/net"
 _PATIENCE: Final = 1.0
 # Nothing can be at such a path. ENOENT is not among them: plugins know what a missing file means.
 _NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-_PROC: Final = "/proc/"
+# Where namespaces mostly are: in memory, which answers at once.
+_IN_MEMORY: Final = ("/proc/", "/run/", "/var/run/")
+_MEMORY: Final = Disk()
+_ELSEWHERE: Final = Disk()
 
 
 async def namespace_for_del(path: str) -> str:
@@ -31,21 +33,17 @@ async def namespace_for_del(path: str) -> str:
     """
     if not path:
         return path
-    directory = _PROC if path.startswith(_PROC) else os.path.dirname(path)
+    elsewhere = not path.startswith(_IN_MEMORY)
     try:
-        wrong = await _disk(directory).ask(lambda _: is_something_else(path), within=_PATIENCE)
+        wrong = await (_ELSEWHERE if elsewhere else _MEMORY).ask(
+            lambda _: is_something_else(path), within=_PATIENCE, waits=elsewhere
+        )
     except OSError:  # no answer, there is no thread for it, or too many are stuck
         return path
     if not wrong:
         return path
     _log.warning("%s is no network namespace; DEL goes on without it", path)
     return ""
-
-
-# Namespaces are all in one directory, or in a few.
-@lru_cache(maxsize=64)
-def _disk(directory: str) -> Disk:
-    return Disk()
 
 
 def is_something_else(path: str) -> bool:
