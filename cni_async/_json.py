@@ -11,34 +11,27 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
-from itertools import accumulate
 from typing import Any, Final, NoReturn, TypeGuard, cast
 
 import msgspec
 
-from ._json_errors import MAX_DEPTH, MOST_LEVELS, first_error
+from ._json_errors import MAX_DEPTH, first_error, nests_too_deep
 
 Object = dict[str, Any]
 
 _EXACT_FLOATS: Final = 2**53
-# Possessive, as a group that may give back takes memory for each repetition.
-_STRING: Final = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
-_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-_NO_BRACKETS: Final = bytes(set(range(256)) - set(_STEPS))
 _MAX_INTEGER: Final = int(1.7976931348623157e308)
 # Escapes of half a character, whose other half is not beside them.
 _HALF: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
+# Characters of no meaning: from the private use area.
+_MARKS: Final = "".join(map(chr, range(0xE000, 0xE020)))
 
 
 class JSONError(ValueError):
     """A document is not JSON, or not the JSON that was expected; the text is the reason alone."""
-
-
-class _TooDeepError(JSONError):
-    """A document nests deeper than Go reads."""
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -86,12 +79,13 @@ def dumps(value: Any) -> bytes:
     """
     try:
         data = _ENCODE(value)
-        _refuse_too_deep(data)
-        return data
-    except (RecursionError, _TooDeepError):
+    except RecursionError:
         raise JSONError(f"json: unsupported value: {MAX_DEPTH}") from None
     except (TypeError, ValueError, OverflowError) as error:
         raise JSONError(f"json: unsupported value: {error}") from None
+    if nests_too_deep(data):  # no plugin could read it
+        raise JSONError(f"json: unsupported value: {MAX_DEPTH}")
+    return data
 
 
 def indent(data: bytes, spaces: int) -> bytes:
@@ -272,10 +266,8 @@ def _load_slowly(
 
 def _refuse_too_deep(data: bytes) -> None:
     """Refuse what Go does not read. Since Python 3.14 no recursion of C code ends before that."""
-    if data.count(b"[") + data.count(b"{") > MOST_LEVELS:
-        brackets = _STRING.sub(b"", data).translate(None, _NO_BRACKETS)
-        if max(accumulate(map(_STEPS.__getitem__, brackets))) > MOST_LEVELS:
-            raise _TooDeepError(MAX_DEPTH)
+    if nests_too_deep(data):
+        raise JSONError(first_error(data) or MAX_DEPTH)
 
 
 def _without_halves(text: str) -> str:
@@ -298,7 +290,12 @@ def _decode(data: bytes) -> str:
     except UnicodeDecodeError:
         pass
     escaped = data.decode("utf-8", "surrogateescape")
-    # What is to be replaced becomes "?" next; what is "?" already is something else meanwhile.
-    escaped = escaped.replace("\1", "\1a").replace("?", "\1b")
+    # What is to be replaced becomes "?" next; what is "?" already is something else meanwhile: a
+    # character that is nowhere, or where somebody has put them all, two.
+    mark = next((each for each in _MARKS if each not in escaped), "")
+    if not mark:
+        escaped, mark = escaped.replace("\1", "\1a"), "\1b"
+    escaped = escaped.replace("?", mark)
     replaced = escaped.encode("utf-8", "replace").replace(b"?", "\ufffd".encode())
-    return replaced.decode().replace("\1b", "?").replace("\1a", "\1")
+    decoded = replaced.decode().replace(mark, "?")
+    return decoded.replace("\1a", "\1") if mark == "\1b" else decoded

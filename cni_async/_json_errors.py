@@ -6,6 +6,7 @@ characters where Go names bytes. The states here are those of Go's scanner.
 
 import re
 from collections.abc import Callable
+from itertools import accumulate
 from typing import Final, TypeAlias
 
 from ._text import quote
@@ -13,7 +14,7 @@ from ._text import quote
 MAX_DEPTH: Final = "exceeded max depth"
 _END_OF_INPUT: Final = "unexpected end of JSON input"
 # Levels; Go's limit.
-MOST_LEVELS: Final = 10_000
+_MOST_LEVELS: Final = 10_000
 # A document of megabytes must not hold an event loop: so much takes a few tenths of a second.
 _MOST_BYTES: Final = 2 * 1024 * 1024
 _MOST_STEPS: Final = 100_000
@@ -31,6 +32,11 @@ _SCALAR: Final = (
 )
 _ELEMENTS: Final = re.compile(rb"(?:%b,){0,1000}" % _SCALAR)
 _MEMBERS: Final = re.compile(rb"(?:%b:%b,){0,1000}" % (_STRING, _SCALAR))
+
+_ANY_STRING: Final = re.compile(rb'"[^"]*"')
+# What an opening bracket adds to the depth, and a closing one, as signed bytes.
+_STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+_NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[{]}"))
 
 _CLOSING: Final = {ord("["): ord("]"), ord("{"): ord("}")}
 _LITERALS: Final = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
@@ -63,6 +69,18 @@ def first_error(data: bytes) -> str | None:
     return None
 
 
+def nests_too_deep(data: bytes) -> bool:
+    """Tell whether a document that is JSON has more levels than Go reads.
+
+    Of one that is no JSON this may tell either.
+    """
+    if data.count(b"[") + data.count(b"{") <= _MOST_LEVELS:
+        return False  # as nearly always, and at once
+    unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
+    steps = _ANY_STRING.sub(b"", unescaped).translate(_STEPS, _NO_BRACKETS)
+    return max(accumulate(memoryview(steps).cast("b")), default=0) > _MOST_LEVELS
+
+
 class _SyntaxError(Exception):
     """A mistake; the text is Go's."""
 
@@ -82,7 +100,7 @@ class _Scanner:
         byte = self._next()
         if byte in _CLOSING:
             self._open.append(byte)
-            if len(self._open) > MOST_LEVELS:
+            if len(self._open) > _MOST_LEVELS:
                 raise self._unexpected(MAX_DEPTH)
             self.at += 1
             return self._first_key if byte == _IN_OBJECT else self._first_value

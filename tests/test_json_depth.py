@@ -137,6 +137,7 @@ def documents(depth: int) -> Iterator[str]:
 def test_no_deeper_than_go(brackets: tuple[str, str]) -> None:
     """Python's own limit is lower, or since 3.14 the stack's; those in strings are no brackets."""
     innocent = '["\\"' + "[{" * 20_000 + '\\\\","]"]'
+    assert _json.loads(('"' + "[" * 20_000 + '"').encode())
     assert _json.loads(f"[{innocent},{nested(100, brackets, '1')}]".encode())
     for load in (_json.loads, _json.loads_typed, _json.loads_pairs, _json.loads_document):
         with pytest.raises(_json.JSONError, match="exceeded max depth"):
