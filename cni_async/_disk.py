@@ -96,8 +96,7 @@ class Disk:
         """
         if not waits and self._is_fast():
             await _turn.checkpoint()
-            # Others may have found it slow meanwhile.
-            answer = self.at_once(function)
+            answer = self._at_once(function)
             if answer is not Later.LATER:
                 return answer
 
@@ -112,7 +111,10 @@ class Disk:
 
     def at_once(self, function: Callable[[Visit], _T]) -> _T | Literal[Later.LATER]:
         """Call a function in this thread, if the disk is known to be fast and it is our turn."""
-        if not _turn.is_over and self._is_fast():
+        return Later.LATER if _turn.is_over else self._at_once(function)
+
+    def _at_once(self, function: Callable[[Visit], _T]) -> _T | Literal[Later.LATER]:
+        if self._is_fast():  # others may have found it slow meanwhile
             try:
                 return self._timed(function, Visit(None), _SLOW)
             except BusyError:

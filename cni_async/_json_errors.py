@@ -5,6 +5,7 @@ characters where Go names bytes. The states here are those of Go's scanner.
 """
 
 import re
+import sys
 from collections.abc import Callable
 from itertools import accumulate
 from typing import Final, TypeAlias
@@ -15,6 +16,8 @@ MAX_DEPTH: Final = "exceeded max depth"
 _END_OF_INPUT: Final = "unexpected end of JSON input"
 # Levels; Go's limit.
 _MOST_LEVELS: Final = 10_000
+# Before Python 3.14 the recursion of C code ends far earlier.
+_AS_DEEP_AS_THE_STACK: Final = sys.version_info >= (3, 14)
 # A document of megabytes must not hold an event loop: so much takes a few tenths of a second.
 _MOST_BYTES: Final = 2 * 1024 * 1024
 _MOST_STEPS: Final = 100_000
@@ -74,7 +77,7 @@ def nests_too_deep(data: bytes) -> bool:
 
     Of one that is no JSON this may tell either.
     """
-    if data.count(b"[") + data.count(b"{") <= _MOST_LEVELS:
+    if not _AS_DEEP_AS_THE_STACK or data.count(b"[") + data.count(b"{") <= _MOST_LEVELS:
         return False  # as nearly always, and at once
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     steps = _ANY_STRING.sub(b"", unescaped).translate(_STEPS, _NO_BRACKETS)

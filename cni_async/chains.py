@@ -45,7 +45,7 @@ class Chain(msgspec.Struct, frozen=True):
 
     name: str
     cni_version: str
-    plugins: Sequence[NetworkConfig]
+    plugins: tuple[NetworkConfig, ...]
     raw: bytes
     is_list: bool
 
@@ -53,8 +53,8 @@ class Chain(msgspec.Struct, frozen=True):
     def of(cls, net: NetworkConfigList | NetworkConfig) -> Self:
         """Look at a network as a chain."""
         if isinstance(net, NetworkConfigList):
-            return cls(net.name, net.cni_version, net.plugins, net.raw, True)
-        return cls(net.network.name, net.network.cni_version, [net], net.raw, False)
+            return cls(net.name, net.cni_version, tuple(net.plugins), net.raw, True)
+        return cls(net.network.name, net.network.cni_version, (net,), net.raw, False)
 
 
 def chain_for(

@@ -154,6 +154,13 @@ class _Held:
     """A block in which an operation has what it wants; taken one after the other."""
 
     def __init__(self, file: str | None, *wanted: _Wanted, begins: bool) -> None:
+        """Say what.
+
+        Args:
+            file: the lock file, if there is one.
+            wanted: in this order.
+            begins: an operation begins with it, of which only a few may in one turn of the loop.
+        """
         self._file = file
         self._wanted = wanted
         self._begins = begins

@@ -23,7 +23,7 @@ AT_ONCE: Final = 8
 
 # Threads, for each disk and each event loop, that wait for an answer; more gain nothing on an SSD.
 DISK_THREADS: Final = 16
-# Threads of the whole process that were given up, and that a dead disk keeps.
+# Threads, for each disk, that were given up and that it keeps as long as it is dead.
 STUCK_THREADS: Final = 16
 # How long, in seconds, and how often the event loop's own thread asks a fast disk before others
 # have their turn. A turn for each call would cost more than the call.
@@ -60,7 +60,10 @@ def of_loop() -> Pacing:
 
 
 async def acquire(throttle: anyio.Semaphore | anyio.CapacityLimiter) -> None:
-    """Take a place. It is no checkpoint where one is free, so that should be beside one."""
+    """Take a place.
+
+    Where one is free this does not yield; the caller needs a checkpoint of its own.
+    """
     try:
         throttle.acquire_nowait()
     except anyio.WouldBlock:

@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 _RESERVED_PREFIX: Final = "cni.dev/"
 # Bytes of a configuration. Longer ones are rare, and would be kept in memory.
-_REMEMBERED: Final = 64 * 1024
+_REMEMBERED: Final = 8 * 1024
 
 
 class _Attachment(msgspec.Struct, frozen=True):
@@ -131,8 +131,9 @@ def request_config(
         ConfigError: the plugin's configuration is malformed.
         ArgsError: a capability arg is no JSON value.
     """
-    make = _common if len(plugin.raw) <= _REMEMBERED else _common.__wrapped__
-    document, network = make(plugin.raw, name, cni_version, prev_result is not None)
+    raw = bytes(plugin.raw)  # a bytearray is no key
+    make = _common if len(raw) <= _REMEMBERED else _common.__wrapped__
+    document, network = make(raw, name, cni_version, prev_result is not None)
     document = dict(document)
     if extra:
         document.update((key, to_plain(value, key)) for key, value in extra.items())

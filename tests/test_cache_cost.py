@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from cni_async import CNIConfig, FileCache
+from cni_async import AttachmentKey, CNIConfig, FileCache
 from cni_async import _disk as disk
 from cni_async.testing import FakeExec
 from tests.support.chains import RT, address, network
@@ -36,8 +36,10 @@ async def test_an_add_and_a_del(
         await cni.add_network_list(NET, RT)
     assert calls == [
         # May a record be written, and is its name free?
+        "stat",  # which directory it is, for the order
         *("access", "lstat"),
         # Nobody's record is there meanwhile; a new one is written beside it, and renamed.
+        "stat",
         "open",
         *("open", "flock", "write", *written, *seen, "replace", "close"),
         *synced,
@@ -46,7 +48,32 @@ async def test_an_add_and_a_del(
         await cni.del_network_list(NET, RT)
     assert calls == [
         *("open", "read", "close"),  # what ADD gave
+        "stat",
         *("open", "read", "close"),  # whose record it is now
         "unlink",
         *synced,
     ]
+
+
+async def test_what_a_class_of_ones_own_does_is_always_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the cache would answer at once."""
+    done: list[str] = []
+
+    class Audited(FileCache):
+        async def store(self, key: AttachmentKey, record: bytes) -> None:
+            await super().store(key, record)
+            done.append("store")
+
+        async def remove(self, key: AttachmentKey) -> None:
+            await super().remove(key)
+            done.append("remove")
+
+    for name in ("_SLOW", "_SLOW_IN_THREAD", "_FAST_FOR"):
+        monkeypatch.setattr(disk, name, 60)  # this machine may be slow
+    cni = CNIConfig(["/bin"], exec=FakeExec(), cache=Audited(tmp_path, durable=False))
+    for _ in range(2):
+        await cni.add_network_list(NET, RT)
+        await cni.del_network_list(NET, RT)
+    assert done == ["store", "remove"] * 2

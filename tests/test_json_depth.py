@@ -140,10 +140,17 @@ def test_no_deeper_than_go(brackets: tuple[str, str]) -> None:
     assert _json.loads(('"' + "[" * 20_000 + '"').encode())
     assert _json.loads(f"[{innocent},{nested(100, brackets, '1')}]".encode())
     for load in (_json.loads, _json.loads_typed, _json.loads_pairs, _json.loads_document):
-        with pytest.raises(_json.JSONError, match="exceeded max depth"):
+        with pytest.raises(
+            _json.JSONError, match=r"^invalid character '[\[{]' exceeded max depth$"
+        ):
             load(nested(10_001, brackets, "1").encode())
     if sys.version_info >= (3, 14):
         assert _json.loads(nested(10_000, BRACKETS[0], "1").encode())
+
+
+def test_brackets_in_the_message_of_a_plugin() -> None:
+    words = "[" * 20_000
+    assert exit_error(1, f'{{"code":7,"msg":"{words}"}}'.encode(), b"").msg == words
 
 
 def test_the_error_object_of_a_plugin() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -100,3 +102,10 @@ def test_modules_are_short_and_say_what_they_are_for(path: Path) -> None:
 
 def test_every_layer_is_there() -> None:
     assert {unit(dotted(path)) for path in MODULES} == set(LEVEL)
+
+
+def test_no_module_warns_when_it_is_imported() -> None:
+    modules = [f"cni_async.{dotted(path)}" for path in MODULES if path.stem != "__main__"]
+    code = "import importlib, sys; [importlib.import_module(name) for name in sys.argv[1:]]"
+    names = [name.removesuffix(".__init__") for name in modules]
+    subprocess.run([sys.executable, "-W", "error", "-c", code, *names], check=True)

@@ -221,9 +221,19 @@ async def test_only_what_is_in_memory_is_asked_in_the_event_loop_s_thread(
     monkeypatch.setattr(namespace, "_MEMORY", Disk())
     for name in ("_SLOW", "_SLOW_IN_THREAD", "_FAST_FOR"):
         monkeypatch.setattr(disk, name, 60)  # this machine may be slow
-    for path in (tmp_path, "/run/netns/a", "/proc/1/ns/net", "/var/run/netns/b", tmp_path):
+    monkeypatch.setattr(os.path, "islink", lambda path: path == "/run/netns/link")
+    inline: dict[object, bool] = {
+        tmp_path: False,
+        "/run/netns/a": False,
+        "/proc/1/ns/net": True,
+        "/var/run/netns/b": True,
+        "/run/netns/link": False,
+        "/run/user/1/blue": False,
+        "/proc/1/root/mnt/blue": False,
+    }
+    for path in inline:
         await cni.del_network_list(NET, at(path))
-    assert threads == [False, False, True, True, False]
+    assert threads == list(inline.values())
 
 
 async def test_no_thread_to_be_had(

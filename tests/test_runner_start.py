@@ -283,16 +283,19 @@ async def test_no_standard_streams(
         starts.inherit()
         async def main():
             os.closerange(0, 3)
-            for stdin in b"{{}}", bytes(200000):
+            open_fds = []
+            for stdin in b"{{}}", bytes(200000), b"{{}}":
                 answer = await default_exec().exec_plugin({path!r}, stdin, None)
                 assert answer == stdin, answer
+                open_fds.append(os.listdir("/proc/self/fd"))
                 with open({str(scripts.folder / "log")!r}, "a") as log:
                     log.write("done\\n")
+            assert open_fds[1] == open_fds[2], open_fds
         backend, options = {anyio_backend!r}
         anyio.run(main, backend=backend, backend_options=options)
     """
     assert run_program(code=textwrap.dedent(code)).returncode == 0
-    assert scripts.read("log") == "done\n" * 2
+    assert scripts.read("log") == "done\n" * 3
 
 
 async def test_starts_in_many_threads(

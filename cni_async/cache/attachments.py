@@ -162,8 +162,9 @@ class Attachments:
         data = encode_record(record, result)
         cache = self.cache(rt)
         try:
-            # What is done at once needs no shield, and takes as long as one.
-            if not (isinstance(cache, FileCache) and cache.store_at_once(key, data)):
+            # What is done at once needs no shield, which would take as long again. A class of the
+            # caller's own may do more.
+            if not (type(cache) is FileCache and cache.store_at_once(key, data)):
                 await _at_last(partial(cache.store, key, data))
         except CacheError as error:
             raise _unrecorded(error, key, result) from error
@@ -175,7 +176,7 @@ class Attachments:
             CacheError: it could not be removed, or is another attachment's.
         """
         cache = self.cache(rt)
-        if not (isinstance(cache, FileCache) and cache.remove_at_once(key)):
+        if not (type(cache) is FileCache and cache.remove_at_once(key)):
             await _at_last(partial(cache.remove, key))
 
     async def result(self, network: str, cni_version: str, rt: RuntimeConf) -> Result | None:

@@ -73,6 +73,7 @@ class FileCache:
         self._disk = disk_of(results)
         self._place: Place | None = None
         self._looking = PerLoop(anyio.Lock)
+        # How many look or wait for one that does; more than there are would only be slower.
         self._lookers = 0
 
     async def identity(self) -> Hashable:
@@ -189,7 +190,8 @@ class FileCache:
                 self._make_ready(key)
 
     def _is_writable(self) -> bool:
-        # By way of the other directory, which only who may write in it may pass through.
+        # One call asks for both: the other directory is there and ours to enter, and this one can
+        # be written.
         return os.access(
             f"{self._unfinished}/..", os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS
         )
@@ -286,9 +288,8 @@ class FileCache:
         return Alone(self._find_place(), key.file_name, visit, undo, owner=key)
 
     def _find_place(self) -> Place:
-        place = self._place
-        if place is None or not place.is_seen:
-            self._place = place = place_of(self.directory)
+        # Each time: a link may lead elsewhere by now, or something be mounted over the directory.
+        self._place = place = place_of(self.directory)
         return place
 
     def _check_owner(self, key: AttachmentKey) -> None:

@@ -20,13 +20,7 @@ from cni_async._threads import Visit
 
 
 class Place:
-    """A directory, under whatever name; equal to itself alone.
-
-    Attributes:
-        is_seen: it was there, and so has its place under every other name.
-    """
-
-    is_seen: bool = False
+    """A directory, under whatever name; equal to itself alone."""
 
 
 # By device and inode, and by path without symbolic links. A place that a path stood for before the
@@ -58,11 +52,7 @@ def place_named(path: str) -> Place:
 def _known(path: str, inode: Hashable = None) -> Place:
     with _placing:
         place = _PLACES.setdefault(path, Place())
-        if inode is None:
-            return place
-        place = _PLACES.setdefault(inode, place)
-        place.is_seen = True
-        return place
+        return place if inode is None else _PLACES.setdefault(inode, place)
 
 
 class _Turns:

@@ -46,18 +46,16 @@ async def exec_plugin_with_result(
     """
     environ = _environ(args)
     stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, environ)
-    try:
-        return await read_result(stdout, version.decode_config_version(netconf))
-    except ResultError as error:
-        error.plugin = os.path.basename(plugin_path)
-        error.command = (os.environ if environ is None else environ).get("CNI_COMMAND", "")
-        raise
+    command = (os.environ if environ is None else environ).get("CNI_COMMAND", "")
+    return await read_answer(plugin_path, command, stdout, version.decode_config_version(netconf))
 
 
-async def read_result(stdout: bytes, config_version: str) -> Result:
+async def read_answer(plugin_path: str, command: str, stdout: bytes, config_version: str) -> Result:
     """Read what a plugin that succeeded has printed on ADD.
 
     Args:
+        plugin_path: its executable, for the error.
+        command: what it was called with, for the error.
         stdout: what it printed.
         config_version: of its configuration; a result that says no version is in this one's.
 
@@ -67,6 +65,8 @@ async def read_result(stdout: bytes, config_version: str) -> Result:
     try:
         return await read(partial(result_from_plugin, config_version), stdout)
     except ResultError as error:
+        error.plugin = os.path.basename(plugin_path)
+        error.command = command
         error.exit_code = 0
         error.stdout = stdout[:_STDOUT_HEAD].decode("utf-8", "replace")
         error.stderr = stdout.stderr if isinstance(stdout, Answer) else ""

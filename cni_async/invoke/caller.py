@@ -12,7 +12,7 @@ from cni_async.types import Result
 from cni_async.version import PluginInfo
 
 from .args import BuiltArgs
-from .call import get_version_info, read_result
+from .call import get_version_info, read_answer
 from .exec import Exec, RawExec
 from .namespace import namespace_for_del
 
@@ -58,7 +58,7 @@ class PluginCaller:
         try:
             with self._deadline():
                 stdout = await self._exec.exec_plugin(executable, request, args.environ)
-                return await read_result(stdout, version)
+                return await read_answer(executable, args.command, stdout, version)
         except (PluginError, ResultError) as error:
             _tell(error, plugin, args.command)
             raise
@@ -70,7 +70,7 @@ class PluginCaller:
             with self._deadline():
                 await self._exec.exec_plugin(executable, request, args.environ)
                 return
-        except PluginError as error:
+        except (PluginError, ResultError) as error:
             _tell(error, plugin, args.command)
             raise
         raise self._timed_out(plugin, args.command)
@@ -81,7 +81,7 @@ class PluginCaller:
         try:
             with self._deadline():
                 return await get_version_info(executable, self._exec)
-        except PluginError as error:
+        except (PluginError, ResultError) as error:
             _tell(error, plugin, "VERSION")
             raise
         raise self._timed_out(plugin, "VERSION")

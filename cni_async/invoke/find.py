@@ -36,7 +36,7 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     for directory in filter(None, paths):
         try:
             # abspath takes ".." by the letter, as Go's filepath.Join does: look where we point to.
-            candidate = os.path.abspath(f"{directory}/{plugin}")
+            candidate = os.path.abspath(os.path.join(directory, plugin))
             mode = os.stat(candidate).st_mode
         except (OSError, ValueError):  # OSError: no current directory; ValueError: a NUL
             continue

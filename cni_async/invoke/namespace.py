@@ -9,9 +9,11 @@ mounted on a disk, and so does an unmount that is not followed by a removal.
 import errno
 import logging
 import os
+import re
 from typing import Final
 
-from cni_async._disk import Disk
+from cni_async._disk import BusyError, Disk
+from cni_async._threads import Visit
 
 _log = logging.getLogger(__name__)
 
@@ -20,8 +22,10 @@ _OWN: Final = "/proc/self/ns/net"
 _PATIENCE: Final = 1.0
 # Nothing can be at such a path. ENOENT is not among them: plugins know what a missing file means.
 _NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-# Where namespaces mostly are: in memory, which answers at once.
-_IN_MEMORY: Final = ("/proc/", "/run/", "/var/run/")
+# Where namespaces mostly are: in memory, which answers at once. Not so what a link leads to.
+_IN_MEMORY: Final = re.compile(
+    r"/proc/(?:self|thread-self|\d+(?:/task/\d+)?)/ns/net|(?:/var)?/run/netns/[^/]+"
+)
 _MEMORY: Final = Disk()
 _ELSEWHERE: Final = Disk()
 
@@ -33,11 +37,16 @@ async def namespace_for_del(path: str) -> str:
     """
     if not path:
         return path
-    elsewhere = not path.startswith(_IN_MEMORY)
+    is_near = _IN_MEMORY.fullmatch(path) is not None
+
+    def look(visit: Visit) -> bool:
+        if visit.threads is None and not path.startswith("/proc/") and os.path.islink(path):
+            raise BusyError
+        return is_something_else(path)
+
     try:
-        wrong = await (_ELSEWHERE if elsewhere else _MEMORY).ask(
-            lambda _: is_something_else(path), within=_PATIENCE, waits=elsewhere
-        )
+        disk = _MEMORY if is_near else _ELSEWHERE
+        wrong = await disk.ask(look, within=_PATIENCE, waits=not is_near)
     except OSError:  # no answer, there is no thread for it, or too many are stuck
         return path
     if not wrong:

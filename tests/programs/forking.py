@@ -15,6 +15,7 @@ import gc
 import importlib
 import json
 import os
+import random
 import select
 import socket
 import sys
@@ -93,6 +94,10 @@ def become(asked: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(asked["environ"])
     os.chdir(asked["folder"])
+    # Each program has chances of its own, trio's order among tasks too.
+    random.seed()
+    trio: Any = sys.modules["trio._core._run"]
+    trio._r.seed()
     if asked["warnings"]:
         warnings.simplefilter(asked["warnings"])
     sys.argv = [asked["module"] or "-c", *asked["args"]]

@@ -59,7 +59,7 @@ def _default(command: str, stdin: bytes) -> bytes:
     """Answer like a plugin that succeeds and changes nothing."""
     if command not in ("ADD", "VERSION"):
         return b""
-    config = _loads(stdin.decode("utf-8", "replace").strip())
+    config = _loads(stdin)
     version = {"cniVersion": config["cniVersion"]} if config.get("cniVersion") else {}
     if command == "VERSION":
         return _dumps({**version, "supportedVersions": VERSIONS})
@@ -69,17 +69,18 @@ def _default(command: str, stdin: bytes) -> bytes:
 # What `json` consists of, which has a dozen more modules imported.
 
 
-def _loads(text: str) -> "dict[str, Any]":
+def _loads(data: bytes) -> "dict[str, Any]":
     class Usual:
         strict, object_hook, object_pairs_hook, array_hook = True, None, None, None
         parse_float, parse_int, parse_constant = float, int, float
 
     usual: Any = Usual()
     try:
-        found = _json.make_scanner(usual)(text, 0)[0]
+        text = data.decode().strip()
+        found, end = _json.make_scanner(usual)(text, 0)
     except (StopIteration, ValueError):
         return {}
-    return found if isinstance(found, dict) else {}
+    return found if isinstance(found, dict) and end == len(text) else {}
 
 
 def _dumps(value: object) -> bytes:
