@@ -42,7 +42,7 @@ class Pacing:
 
     def __init__(self) -> None:
         """Make them, for the running event loop."""
-        self.plugins: anyio.CapacityLimiter = anyio.CapacityLimiter(PLUGINS)
+        self.plugins: anyio.Semaphore = anyio.Semaphore(PLUGINS, fast_acquire=True)
         self.starts: anyio.Semaphore = anyio.Semaphore(STARTS, fast_acquire=True)
         self.operations: anyio.Semaphore = anyio.Semaphore(OPERATIONS, fast_acquire=True)
 
@@ -59,12 +59,12 @@ def of_loop() -> Pacing:
         return found
 
 
-async def acquire(throttle: anyio.Semaphore | anyio.CapacityLimiter) -> None:
+async def acquire(throttle: anyio.Semaphore) -> None:
     """Take a place.
 
     Where one is free this does not yield; the caller needs a checkpoint of its own.
     """
-    try:
+    if throttle.value:
         throttle.acquire_nowait()
-    except anyio.WouldBlock:
+    else:
         await throttle.acquire()

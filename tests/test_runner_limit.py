@@ -55,7 +55,7 @@ class Crowd:
         await self._runner.exec_plugin(self._path, b"", None)
 
 
-async def until_waiting(limiter: anyio.CapacityLimiter, count: int) -> None:
+async def until_waiting(limiter: anyio.CapacityLimiter | anyio.Semaphore, count: int) -> None:
     await eventually(lambda: limiter.statistics().tasks_waiting, lambda waiting: waiting >= count)
 
 

@@ -121,10 +121,12 @@ async def run_process(
         LostTrack: it was, and could not be looked after.
     """
     throttles = pacing.of_loop()
-    limiter = limiter or throttles.plugins
-    # asyncio.timeout(0) and the like want to act before anything starts.
-    await anyio.lowlevel.checkpoint()
-    await pacing.acquire(limiter)
+    # Both are checkpoints: asyncio.timeout(0) and the like want to act before anything starts.
+    if limiter is None:
+        await anyio.lowlevel.checkpoint()
+        await pacing.acquire(throttles.plugins)
+    else:
+        await limiter.acquire()
     try:
         # Before the pipes are made: that counts in a turn, too.
         turn = _Turn(throttles.starts)
@@ -136,7 +138,7 @@ async def run_process(
         finally:
             turn.end()
     finally:
-        limiter.release()
+        (limiter or throttles.plugins).release()
 
 
 async def _run(
