@@ -111,8 +111,8 @@ def _present_pythons() -> list[str]:
 PYTHONS = _present_pythons()
 # `-s tests` has them all.
 SOME_PYTHONS = dict.fromkeys((PYTHONS[0], PYTHONS[len(PYTHONS) // 2], PYTHONS[-1]))
-# Tests wait for processes more than they compute. Who has nothing left takes others' tests, as the
-# longest file would keep one worker busy when all others are done.
+# Tests wait for processes more than they compute. A worker that has done its tests takes some of
+# another's: otherwise all would wait for the one that has the longest file.
 AT_ONCE = ("-n", "6", "--dist", "worksteal")
 SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
 STARTS = ("anyio", "posix")

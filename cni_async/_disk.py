@@ -92,7 +92,7 @@ class Disk:
 
         Raises:
             TimeoutError: the disk does not answer.
-            OSError: there is no thread.
+            OSError: no thread can be started, or too many are stuck.
         """
         if not waits and self._is_fast():
             await _turn.checkpoint()

@@ -26,7 +26,7 @@ _HALF: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-# Characters of no meaning: from the private use area.
+# Of the private use area, so that few documents have any of them.
 _MARKS: Final = "".join(map(chr, range(0xE000, 0xE020)))
 
 
@@ -290,8 +290,8 @@ def _decode(data: bytes) -> str:
     except UnicodeDecodeError:
         pass
     escaped = data.decode("utf-8", "surrogateescape")
-    # What is to be replaced becomes "?" next; what is "?" already is something else meanwhile: a
-    # character that is nowhere, or where somebody has put them all, two.
+    # Encoding turns each undecodable byte into "?", so a "?" of the document is a mark meanwhile: a
+    # character that the document lacks, or two characters if it has all of the marks.
     mark = next((each for each in _MARKS if each not in escaped), "")
     if not mark:
         escaped, mark = escaped.replace("\1", "\1a"), "\1b"

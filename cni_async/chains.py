@@ -115,7 +115,7 @@ class Chains:
         if not chain.plugins:
             key = _validate_add(chain, rt)
             await self._attachments.remember(key, new_record(key, chain.raw, rt), rt, None)
-            # There is no result; this is what the cache answers for its record.
+            # No plugin gave a result. The cache answers with this one for such a record.
             return create_result("", b"{}").get_as_version(chain.cni_version)
         plugin = chain.plugins[0]
         try:
@@ -159,13 +159,7 @@ class Chains:
             previous = None
             if prev_result is not None:
                 previous = as_raw(_as_understood(prev_result, chain))
-            request = request_config(
-                plugin,
-                chain.name,
-                chain.cni_version,
-                prev_result=previous,
-                capability_args=rt.capability_args,
-            )
+            request = _request(plugin, chain, previous, rt)
             if progress is not None:
                 progress.begun.append(plugin)
                 begun = True
@@ -264,13 +258,7 @@ class Chains:
         rt: RuntimeConf,
     ) -> None:
         executable = await self._plugins.find(plugin.network.type)
-        request = request_config(
-            plugin,
-            chain.name,
-            chain.cni_version,
-            prev_result=prev_result,
-            capability_args=rt.capability_args,
-        )
+        request = _request(plugin, chain, prev_result, rt)
         await self._plugins.run(plugin.network.type, executable, request, args)
 
     def _args(self, command: str, rt: RuntimeConf, *, netns: str | None = None) -> BuiltArgs:
@@ -314,6 +302,18 @@ def _validate_add(chain: Chain, rt: RuntimeConf) -> AttachmentKey:
     if chain.cni_version and chain.cni_version not in ALL.supported_versions:
         raise ResultError(f"unsupported CNI result version {quote(chain.cni_version)}")
     return AttachmentKey(chain.name, rt.container_id, rt.ifname)
+
+
+def _request(
+    plugin: NetworkConfig, chain: Chain, prev_result: msgspec.Raw | None, rt: RuntimeConf
+) -> bytes:
+    return request_config(
+        plugin,
+        chain.name,
+        chain.cni_version,
+        prev_result=prev_result,
+        capability_args=rt.capability_args,
+    )
 
 
 def _as_understood(result: Result, chain: Chain) -> Result:

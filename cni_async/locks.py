@@ -141,7 +141,7 @@ class _Wanted(NamedTuple):
         scope: the cache that it is in.
         kind: "network" or "container".
         name: of the network or of the container.
-        alone: share it with nobody.
+        alone: nobody else may have it at the same time.
     """
 
     scope: Hashable
@@ -178,7 +178,8 @@ class _Held:
         gates = _gates()
         try:
             for wanted in self._wanted:
-                await self._pass(gates, wanted[:3], wanted.alone)
+                key = (wanted.scope, wanted.kind, wanted.name)
+                await self._pass(gates, key, wanted.alone)
                 if self._file is not None:
                     place = _place(wanted.kind, wanted.name)
                     await self._lock(gates, self._file, place, wanted.alone)

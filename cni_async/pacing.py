@@ -21,7 +21,7 @@ OPERATIONS: Final = 8
 # With eight, GC of 200 took 0.77 of the time that Go needs for one after the other.
 AT_ONCE: Final = 8
 
-# Threads, for each disk and each event loop, that wait for an answer; more gain nothing on an SSD.
+# Threads, for each disk and each event loop, that wait for an answer; more calls wait for one.
 DISK_THREADS: Final = 16
 # Threads, for each disk, that were given up and that it keeps as long as it is dead.
 STUCK_THREADS: Final = 16

@@ -131,7 +131,7 @@ def request_config(
         ConfigError: the plugin's configuration is malformed.
         ArgsError: a capability arg is no JSON value.
     """
-    raw = bytes(plugin.raw)  # a bytearray is no key
+    raw = bytes(plugin.raw)  # a bytearray could not be looked up
     make = _common if len(raw) <= _REMEMBERED else _common.__wrapped__
     document, network = make(raw, name, cni_version, prev_result is not None)
     document = dict(document)

@@ -162,8 +162,8 @@ class Attachments:
         data = encode_record(record, result)
         cache = self.cache(rt)
         try:
-            # What is done at once needs no shield, which would take as long again. A class of the
-            # caller's own may do more.
+            # What is done at once cannot be cancelled, and needs no shield. A class of the caller's
+            # own may do more than this one.
             if not (type(cache) is FileCache and cache.store_at_once(key, data)):
                 await _at_last(partial(cache.store, key, data))
         except CacheError as error:

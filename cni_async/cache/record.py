@@ -245,7 +245,7 @@ def encode_record(record: Record, result: Result | None) -> bytes:
         result: what the last plugin gave; None for an ADD that ran no plugin.
 
     Raises:
-        ArgsError: a string of the record is no text.
+        ArgsError: a string of the runtime configuration holds half a character.
     """
     # To libcni it is a map here, so all of its keys are sorted.
     record.result = msgspec.UNSET if result is None else msgspec.Raw(sorted_json(result))

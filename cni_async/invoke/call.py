@@ -60,7 +60,7 @@ async def read_answer(plugin_path: str, command: str, stdout: bytes, config_vers
         config_version: of its configuration; a result that says no version is in this one's.
 
     Raises:
-        ResultError: it is no result; the error has it.
+        ResultError: the plugin printed something else, which the error holds.
     """
     try:
         return await read(partial(result_from_plugin, config_version), stdout)

@@ -99,6 +99,6 @@ class PluginCaller:
 
 
 def _tell(error: PluginError | ResultError, plugin: str, command: str) -> None:
-    # Somebody else's Exec need not know.
+    # An Exec of the caller's own need not fill these in.
     error.plugin = error.plugin or plugin
     error.command = error.command or command

@@ -47,7 +47,7 @@ async def namespace_for_del(path: str) -> str:
     try:
         disk = _MEMORY if is_near else _ELSEWHERE
         wrong = await disk.ask(look, within=_PATIENCE, waits=not is_near)
-    except OSError:  # no answer, there is no thread for it, or too many are stuck
+    except OSError:  # the file system does not answer, or no thread can be had to ask it
         return path
     if not wrong:
         return path

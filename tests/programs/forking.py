@@ -5,8 +5,8 @@ that socket, which is alone in its directory. A Python needs a tenth of a second
 library, and trio as much again; a test run has some hundred programs. Nothing but importing happens
 before a fork: no event loop has run, no thread and no process was started, no signal is handled.
 
-Returns once it can be asked. The process that is asked is nobody's child, as tests look for
-children of theirs, and ends with the process of this ID.
+The command returns once the socket listens. The process that listens has been given to init, as
+tests fail if they leave a child. It ends when the process of this ID does.
 """
 
 from __future__ import annotations

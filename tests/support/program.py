@@ -28,7 +28,7 @@ PIPE: Final = subprocess.PIPE
 class Program:
     """A running program; as `subprocess.Popen` in text mode, of which it has what tests need.
 
-    It is no child of this process.
+    The process that was forked for it is its parent, and not this process.
 
     Attributes:
         pid, returncode, stdin, stdout, stderr: those of `subprocess.Popen`.
@@ -154,7 +154,7 @@ class Program:
 def run_program(
     *args: str, timeout: float = 55, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program to its end, and return how it ended and what it printed.
+    """Run a program, wait until it exits, and return its exit code and what it printed.
 
     Args:
         args: its arguments.
