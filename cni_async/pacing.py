@@ -12,8 +12,9 @@ import anyio.lowlevel
 # Plugins that run. Each takes up to nine file descriptors, and a process usually has 1024.
 PLUGINS: Final = 100
 # Starts in a turn of the event loop. Each holds it up until the kernel has got around to the child,
-# and a hundred in a row did so for 264 bare spawns on two cores. One a turn made it no better.
-STARTS: Final = 2
+# and a hundred in a row did so for 264 bare spawns on two cores. With two in a turn it was held up
+# for longer than with one, and with a hundred plugins in flight nothing was gained (docs/tried.md).
+STARTS: Final = 1
 # Operations that begin in a turn. What each does before it first waits takes a tenth of a bare
 # spawn, and an application may well ask for hundreds of attachments at once.
 OPERATIONS: Final = 8

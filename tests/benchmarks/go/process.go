@@ -65,7 +65,14 @@ func stall(ctx context.Context, t *task) (rows, error) {
 	if err != nil {
 		return nil, err
 	}
-	cni := t.cni()
+	cni, atOnce := t.cni(), t.Sizes["in_flight"]
+	add := func(number int) error {
+		_, err := cni.AddNetworkList(ctx, list, container(number))
+		return err
+	}
+	if err := inFlight(atOnce, atOnce, func(number int) error { return add(-1 - number) }); err != nil {
+		return nil, err
+	}
 	heart := exec.Command(t.Heartbeat)
 	stop, err := heart.StdinPipe()
 	if err != nil {
@@ -97,10 +104,7 @@ func stall(ctx context.Context, t *task) (rows, error) {
 	}()
 	time.Sleep(50 * time.Millisecond)
 	begun.Store(true)
-	err = inFlight(t.Sizes["containers"], t.Sizes["in_flight"], func(number int) error {
-		_, err := cni.AddNetworkList(ctx, list, container(number))
-		return err
-	})
+	err = inFlight(t.Sizes["containers"], atOnce, add)
 	stop.Close()
 	listening.Wait()
 	heart.Wait()
