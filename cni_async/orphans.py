@@ -1,13 +1,15 @@
 """Plugins of a runtime that was killed in the middle of a call.
 
-SIGKILL hits the runtime and nobody else: the plugin that it waited for runs on. A DEL that does
-not wait for the ADD it undoes comes too early, and what that ADD still does nobody knows of.
+SIGKILL hits the runtime and nobody else: the plugin that it waited for runs on, and the child that
+it was starting goes on to execute its plugin. A DEL that does not wait for the ADD it undoes comes
+too early, and what that ADD still does nobody knows of.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import Final
@@ -27,6 +29,13 @@ _COMMANDS: Final = {b"CNI_COMMAND=ADD": "ADD", b"CNI_COMMAND=DEL": "DEL"}
 # What /proc puts behind the path of an executable that is no longer there.
 _DELETED: Final = " (deleted)"
 
+# include/linux/sched.h: a process that has executed nothing since it was forked; a kernel thread.
+_PF_FORKNOEXEC: Final = 0x40
+_PF_KTHREAD: Final = 0x200000
+# Seconds between the fork and the execution of a plugin, on the busiest of machines; usually it is
+# less than a thousandth of that.
+_LONGEST_START: Final = 2.0
+
 _Owner = tuple[str, str, str]  # container ID, interface name and network namespace
 
 
@@ -36,8 +45,10 @@ async def wait_for_orphans(
     """Wait until no plugin works on any of these attachments.
 
     A plugin is known by its environment, by its executable, and by being the leader of its session,
-    as all are that `RawExec` starts. Only processes of this user and this PID namespace are looked
-    at: anybody can choose the environment of a process, and can have reading it never end.
+    as all are that `RawExec` starts. A child that has not executed its plugin yet may become
+    anybody's, and is waited for until it has. Only processes of this user and this PID namespace
+    are looked at: anybody can choose the environment of a process, and can have reading it never
+    end.
 
     Args:
         attachments: whose.
@@ -54,7 +65,14 @@ async def wait_for_orphans(
             types = frozenset(plugin.network.type for plugin in net.plugins)
             wanted.setdefault((one.container_id, one.ifname, one.netns), []).append((key, types))
 
+    starting: frozenset[tuple[int, int]] | None = None
+
     def look() -> dict[AttachmentKey, PluginError]:
+        nonlocal starting
+        # First: what executes its plugin in the meantime is seen below. What starts later is no
+        # child of a runtime that is gone.
+        found = _being_started()
+        starting = found if starting is None else starting & found
         return {
             key: _still_runs(plugin, command, pid)
             for owner, command, pid in _leaders_of(wanted)
@@ -74,7 +92,7 @@ async def wait_for_orphans(
             except OSError:
                 # There is no thread to be had; nearly always /proc does answer.
                 running = look()
-            if not running:
+            if not running and not starting:
                 break
             await anyio.sleep(tick)
             tick = min(2 * tick, _LAST_TICK)
@@ -118,6 +136,44 @@ def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int]]:
         for mark, owner in marks:
             if mark <= environ:
                 yield owner, _COMMANDS[min(commands)], pid
+
+
+def _being_started() -> frozenset[tuple[int, int]]:
+    """Find processes that were forked just now and are about to execute something.
+
+    Until it does, the child of a runtime has the memory of the runtime, and so its command line and
+    its environment: nothing tells which plugin it will be. A program that forks workers has
+    children that look the same, but these are older, or sleep.
+
+    Returns:
+        the process ID of each, and when it was forked, in ticks of the kernel's clock.
+    """
+    found: set[tuple[int, int]] = set()
+    try:
+        ours = _Rights.of("self")
+        now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, AttributeError):
+        return frozenset()
+    youngest = now - _LONGEST_START * os.sysconf("SC_CLK_TCK")
+    for pid in _pids():
+        try:
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                stat = file.read()
+            # proc_pid_stat(5): "pid (comm) state ppid …"; comm may hold anything, parentheses too.
+            fields = stat[stat.rindex(b")") + 2 :].split()
+            flags, threads, forked = int(fields[6]), int(fields[17]), int(fields[19])
+            if (
+                forked >= youngest
+                and flags & _PF_FORKNOEXEC
+                and not flags & _PF_KTHREAD
+                and threads == 1
+                and fields[0] in {b"R", b"D"}
+                and _Rights.of(pid) == ours
+            ):
+                found.add((pid, forked))
+        except OSError:
+            continue  # it has just ended, or is none of our business
+    return frozenset(found)
 
 
 class _Rights(msgspec.Struct, frozen=True):

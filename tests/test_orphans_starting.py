@@ -1,0 +1,155 @@
+"""`recover` and a child that its runtime, killed since, had not quite started."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import anyio
+import pytest
+
+from cni_async import (
+    AttachmentKey,
+    CNIConfig,
+    FileCache,
+    NetworkAttachment,
+    RuntimeConf,
+    orphans,
+)
+from cni_async.cache.record import encode_record, new_record
+from tests.support.chains import network
+from tests.support.processes import is_running
+from tests.support.scripts import Scripts
+from tests.support.wait import eventually_blocking
+
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
+
+ME = f"starting{os.getpid()}"
+NETNS = f"/run/netns/{ME}"
+LONG = 30.0
+# Takes part of a runtime: forks a child, and is killed before that has executed its plugin.
+RUNTIME = """
+import json, os, signal, sys, time
+seconds, state, plugin, environ = json.loads(sys.argv[1])
+if not os.fork():
+    os.setsid()
+    print(os.getpid(), flush=True)
+    os.close(1)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if state == "S":
+            time.sleep(0.01)
+    os.execve(plugin, [plugin], environ)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+PLUGIN = """
+sleep 0.3
+echo "$CNI_COMMAND" >> "$(dirname "$0")/order"
+echo '{"cniVersion": "1.1.0"}'
+"""
+
+
+@pytest.fixture
+def scripts(tmp_path: Path) -> Scripts:
+    folder = tmp_path / "plugins"
+    folder.mkdir()
+    scripts = Scripts(folder)
+    scripts.sh(PLUGIN, "a")
+    return scripts
+
+
+@pytest.fixture
+def start(scripts: Scripts) -> Iterator[Callable[..., int]]:
+    children: list[int] = []
+
+    def start(seconds: float, state: str = "R") -> int:
+        environ = {
+            "PATH": os.defpath,
+            "CNI_COMMAND": "ADD",
+            "CNI_CONTAINERID": ME,
+            "CNI_IFNAME": "eth0",
+            "CNI_NETNS": NETNS,
+            "CNI_PATH": str(scripts.folder),
+        }
+        order = json.dumps([seconds, state, str(scripts.folder / "a"), environ])
+        runtime = subprocess.run(
+            [sys.executable, "-IS", "-c", RUNTIME, order], stdout=subprocess.PIPE, check=False
+        )
+        assert runtime.returncode == -signal.SIGKILL
+        children.append(int(runtime.stdout))
+        return children[-1]
+
+    yield start
+    for child in children:
+        if is_running(child):
+            os.kill(child, signal.SIGKILL)
+
+
+async def recovered(scripts: Scripts, tmp_path: Path) -> list[str]:
+    """Recover from an ADD that was cut short; return what plugins did, in order."""
+    net, key = network("a"), AttachmentKey("net", ME, "eth0")
+    cache = FileCache(tmp_path / "cache", durable=False)
+    rt = RuntimeConf(ME, NETNS, "eth0")
+    await cache.store(key, encode_record(new_record(key, net.raw, rt), None))
+    cni = CNIConfig([scripts.folder], cache=cache)
+    with anyio.fail_after(LONG):
+        assert len(await cni.recover(delete=True)) == 1
+    return (scripts.folder / "order").read_text().split()
+
+
+async def test_it_is_waited_for(
+    scripts: Scripts, tmp_path: Path, start: Callable[..., int]
+) -> None:
+    child = start(0.5)
+    assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]
+    assert not is_running(child)
+
+
+async def test_a_worker_that_sleeps_is_none(
+    scripts: Scripts, tmp_path: Path, start: Callable[..., int]
+) -> None:
+    child = start(LONG, "S")
+    assert await recovered(scripts, tmp_path) == ["DEL"]
+    assert is_running(child)
+
+
+async def test_a_worker_that_works_is_waited_for_while_it_is_young(
+    scripts: Scripts, tmp_path: Path, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(orphans, "_LONGEST_START", 0.3)
+    child = start(LONG)
+    assert await recovered(scripts, tmp_path) == ["DEL"]
+    assert is_running(child)
+
+
+async def test_what_starts_later_is_nobody_that_was_killed(
+    start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others that start plugins all the time keep nobody waiting."""
+    looks: list[frozenset[tuple[int, int]]] = []
+    look = orphans._being_started
+
+    def spy() -> frozenset[tuple[int, int]]:
+        looks.append(look() | {(1, len(looks))})
+        return looks[-1]
+
+    monkeypatch.setattr(orphans, "_being_started", spy)
+    attachment = NetworkAttachment(ME, "net", "eth0", config=network("a").raw, netns=NETNS)
+    with anyio.fail_after(LONG):
+        assert await orphans.wait_for_orphans([attachment], within=2 * LONG) == {}
+    assert len(looks) >= 2
+
+
+def test_each_is_told_by_when_it_was_forked(start: Callable[..., int]) -> None:
+    child = start(LONG)
+    found = eventually_blocking(
+        lambda: [forked for pid, forked in orphans._being_started() if pid == child], bool
+    )
+    now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
+    assert 0 <= now - found[0] < LONG * os.sysconf("SC_CLK_TCK")
