@@ -29,7 +29,7 @@ _COMMANDS: Final = {b"CNI_COMMAND=ADD": "ADD", b"CNI_COMMAND=DEL": "DEL"}
 # What /proc puts behind the path of an executable that is no longer there.
 _DELETED: Final = " (deleted)"
 
-# include/linux/sched.h: a process that has executed nothing since it was forked; a kernel thread.
+# include/linux/sched.h: it has executed nothing since it was forked; a kernel thread.
 _PF_FORKNOEXEC: Final = 0x40
 _PF_KTHREAD: Final = 0x200000
 # Seconds between the fork and the execution of a plugin, on the busiest of machines; usually it is
@@ -164,11 +164,13 @@ def _being_started() -> frozenset[tuple[int, int]]:
             flags, threads, forked = int(fields[6]), int(fields[17]), int(fields[19])
             if (
                 forked >= youngest
-                and flags & _PF_FORKNOEXEC
                 and not flags & _PF_KTHREAD
                 and threads == 1
                 and fields[0] in {b"R", b"D"}
                 and _Rights.of(pid) == ours
+                # execve() takes that mark away some time before the new program has a command line
+                # and an environment.
+                and (flags & _PF_FORKNOEXEC or _strings(pid, "cmdline") == [b""])
             ):
                 found.add((pid, forked))
         except OSError:

@@ -26,7 +26,7 @@ from cni_async.cache.record import encode_record, new_record
 from tests.support.chains import network
 from tests.support.processes import is_running
 from tests.support.scripts import Scripts
-from tests.support.wait import eventually_blocking
+from tests.support.wait import eventually, eventually_blocking
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
@@ -153,3 +153,20 @@ def test_each_is_told_by_when_it_was_forked(start: Callable[..., int]) -> None:
     )
     now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
     assert 0 <= now - found[0] < LONG * os.sysconf("SC_CLK_TCK")
+
+
+async def test_the_moment_within_execve(
+    scripts: Scripts, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has no command line then, and is not the runtime any more."""
+    scripts.sh("while :; do :; done", "a")
+    child = start(0)
+    strings = orphans._strings
+
+    def within_execve(pid: int, name: str) -> list[bytes]:
+        return [b""] if pid == child else strings(pid, name)
+
+    await eventually(lambda: b"CNI_COMMAND=ADD" in strings(child, "environ"))
+    assert child not in {pid for pid, _ in orphans._being_started()}
+    monkeypatch.setattr(orphans, "_strings", within_execve)
+    await eventually(lambda: child in {pid for pid, _ in orphans._being_started()})
