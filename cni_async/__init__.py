@@ -12,20 +12,8 @@ Attributes:
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from . import (
-        cache,
-        capabilities,
-        conf,
-        errors,
-        invoke,
-        testing,
-        types,
-        validate,
-        version,
-    )
-    from .api import (
-        CNIConfig,
-    )
+    from . import cache, capabilities, conf, errors, invoke, testing, types, validate, version
+    from .api import CNIConfig
     from .cache import (
         CACHE_DIR,
         CNI_CACHE_V1,
@@ -79,18 +67,9 @@ if TYPE_CHECKING:
         ValidationError,
         VersionError,
     )
-    from .invoke import (
-        DefaultExec,
-        Exec,
-        RawExec,
-    )
-    from .protocol import (
-        CNI,
-    )
-    from .runtime import (
-        GCArgs,
-        RuntimeConf,
-    )
+    from .invoke import DefaultExec, Exec, RawExec
+    from .model.runtime import GCArgs, RuntimeConf
+    from .protocol import CNI
     from .types import (
         DNS,
         IPAM,
@@ -101,9 +80,7 @@ if TYPE_CHECKING:
         create_result,
         create_result_from_bytes,
     )
-    from .version import (
-        PluginInfo,
-    )
+    from .version import PluginInfo
 
     __version__: str
 
@@ -255,7 +232,7 @@ _HOMES = {
         "RawExec",
     ),
     "protocol": ("CNI",),
-    "runtime": (
+    "model.runtime": (
         "GCArgs",
         "RuntimeConf",
     ),

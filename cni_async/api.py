@@ -13,12 +13,10 @@ from typing import Final
 import anyio
 
 from . import _arguments
-from ._concurrently import run_all
-from ._text import quote
-from .attachment import add_or_undo, added_with, attached, for_each, network_of, runtime_of
+from ._async.concurrently import run_all
+from ._async.pacing import AT_ONCE
 from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
-from .cache.attachments import Attachments
-from .chains import Chain, Chains, at_least_1_1, chain_for
+from .cache.records import Attachments
 from .conf import NetworkConfig, NetworkConfigList
 from .errors import (
     CacheError,
@@ -29,14 +27,17 @@ from .errors import (
     ValidationError,
     VersionError,
 )
-from .gc import gc_plugins, stale_attachments
+from .go.quote import quote
 from .invoke import Exec, Spawn
 from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
-from .locks import Locks
-from .orphans import wait_for_orphans
-from .pacing import AT_ONCE
-from .runtime import GCArgs, RuntimeConf
+from .model.runtime import GCArgs, RuntimeConf
+from .operations.chain import Chain, Chains, at_least_1_1, chain_for
+from .operations.gc import gc_plugins, stale_attachments
+from .operations.order import Locks
+from .operations.orphans import wait_for_orphans
+from .operations.recover import added_with, for_each, network_of, runtime_of
+from .operations.rollback import add_or_undo, attached
 from .types import Result
 from .version import PluginInfo
 

@@ -38,7 +38,7 @@ from collections.abc import Sequence
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from . import _text
+from .go import quote as go_text
 
 if TYPE_CHECKING:
     from .types import Result
@@ -114,7 +114,7 @@ class VersionError(CNIError, ValueError):
     """A version is not one to three integers with dots between them."""
 
     def _text(self) -> str:
-        return _text.shorten(super()._text())
+        return go_text.shorten(super()._text())
 
 
 class UnsupportedVersionError(ConfigError):
@@ -134,12 +134,12 @@ class IncompatibleVersionError(VersionError):
     def details(self) -> str:
         """What differs, without libcni's prefix."""
         return (
-            f"config is {_text.quote(self.config)}, "
-            f"plugin supports {_text.quoted_list(self.supported)}"
+            f"config is {go_text.quote(self.config)}, "
+            f"plugin supports {go_text.quoted_list(self.supported)}"
         )
 
     def _text(self) -> str:
-        return _text.shorten(f"incompatible CNI versions: {self.details}")
+        return go_text.shorten(f"incompatible CNI versions: {self.details}")
 
 
 class CheckNotSupportedError(CNIError):
@@ -150,7 +150,7 @@ class CheckNotSupportedError(CNIError):
         self.version = version
 
     def _text(self) -> str:
-        quoted = _text.quote(self.version)
+        quoted = go_text.quote(self.version)
         return f"configuration version {quoted} does not support the CHECK command"
 
 
@@ -194,7 +194,7 @@ class ResultError(CNIError, ValueError):
         stdout: str = "",
         stderr: str = "",
     ) -> None:
-        super().__init__(_text.shorten(text))
+        super().__init__(go_text.shorten(text))
         self.plugin = plugin
         self.command = command
         self.exit_code = exit_code
@@ -250,7 +250,7 @@ class ValidationError(AggregateError):
     """Plugins of a list are missing or do not support its version (ValidateNetworkList)."""
 
     def _text(self) -> str:
-        return _text.plain_list(self.errors)
+        return go_text.plain_list(self.errors)
 
 
 class GCError(AggregateError):

@@ -4,7 +4,7 @@ from typing import Protocol
 
 from .cache import NetworkAttachment
 from .conf import NetworkConfig, NetworkConfigList
-from .runtime import GCArgs, RuntimeConf
+from .model.runtime import GCArgs, RuntimeConf
 from .types import Result
 from .version import PluginInfo
 

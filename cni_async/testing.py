@@ -16,9 +16,9 @@ import anyio.lowlevel
 import msgspec
 
 from . import _arguments, version
-from ._text import plain_list, quote
 from .cache import AttachmentKey, MemoryCache, NetworkAttachment
 from .errors import CacheError, CNIError, PluginNotFoundError
+from .go.quote import plain_list, quote
 from .version import PluginInfo
 
 __all__ = ["FakeCache", "FakeCall", "FakeExec"]

@@ -8,9 +8,10 @@ from typing import Any, Final
 
 import msgspec
 
-from . import _arguments, _json
-from ._text import quote
+from . import _arguments
 from .errors import IncompatibleVersionError, VersionError
+from .go import json as go_json
+from .go.quote import quote
 
 _CURRENT: Final = "1.1.0"
 _PARTS: Final = ("major", "minor", "micro")
@@ -143,14 +144,14 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
     """
     _arguments.require_bytes(data, "data")
     try:
-        document = _json.loads_pairs(data)
-    except _json.JSONError as error:
+        document = go_json.loads_pairs(data)
+    except go_json.JSONError as error:
         raise VersionError(f"decoding version info: {error}") from None
     version = ""
     supported: list[Any] = []
-    if document is not None and not isinstance(document, _json.Pairs):
+    if document is not None and not isinstance(document, go_json.Pairs):
         raise _wrong_type("the answer", document, "object")
-    for name, value in _json.fields(document or {}, _INFO_FIELDS):
+    for name, value in go_json.fields(document or {}, _INFO_FIELDS):
         if name == "supportedVersions":
             supported = _versions(value)
         elif isinstance(value, str):
@@ -170,7 +171,7 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
 def _versions(value: Any) -> list[Any]:
     if value is None:
         return []
-    if not _json.is_array(value):
+    if not go_json.is_array(value):
         raise _wrong_type("supportedVersions", value, "array")
     for member in value:
         if not isinstance(member, str | None):
@@ -180,7 +181,7 @@ def _versions(value: Any) -> list[Any]:
 
 def _wrong_type(what: str, value: object, wanted: str) -> VersionError:
     return VersionError(
-        f"decoding version info: {what} is of type {_json.kind(value)}, not {wanted}"
+        f"decoding version info: {what} is of type {go_json.kind(value)}, not {wanted}"
     )
 
 
@@ -195,8 +196,8 @@ def decode_config_version(data: bytes) -> str:
     """
     _arguments.require_bytes(data, "data")
     try:
-        return version_of(_json.loads_document(data))
-    except _json.JSONError as error:
+        return version_of(go_json.loads_document(data))
+    except go_json.JSONError as error:
         raise VersionError(f"decoding version from network config: {error}") from None
 
 
@@ -208,19 +209,19 @@ def version_of(document: Any) -> str:
     """
     if document is None:
         return "0.1.0"
-    if not (_json.is_object(document) or isinstance(document, _json.Pairs)):
+    if not (go_json.is_object(document) or isinstance(document, go_json.Pairs)):
         raise VersionError(
             "decoding version from network config: "
-            f"the document is of type {_json.kind(document)}, not object"
+            f"the document is of type {go_json.kind(document)}, not object"
         )
     version = ""
-    for _, value in _json.fields(document, {"cniversion": "cniVersion"}):
+    for _, value in go_json.fields(document, {"cniversion": "cniVersion"}):
         if value is None:
             continue
         if not isinstance(value, str):
             raise VersionError(
                 "decoding version from network config: "
-                f"cniVersion is of type {_json.kind(value)}, not string"
+                f"cniVersion is of type {go_json.kind(value)}, not string"
             )
         version = value
     return version or "0.1.0"

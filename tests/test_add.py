@@ -32,7 +32,7 @@ from cni_async import (
     ResultError,
     RuntimeConf,
 )
-from cni_async.cache import attachments
+from cni_async.cache import records
 from cni_async.testing import FakeExec
 from tests.support.chains import (
     KEY,
@@ -409,7 +409,7 @@ async def test_a_result_is_returned_though_the_time_was_up_while_it_was_recorded
 
 
 async def test_a_disk_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attachments, "_CACHE_WAIT", 0.01)
+    monkeypatch.setattr(records, "_CACHE_WAIT", 0.01)
     cni = CNIConfig(["/bin"], exec=FakeExec({("a", "ADD"): address(1)}), cache=SlowCache())
     with pytest.raises(CacheWriteError) as caught:
         await cni.add_network_list(network("a"), RT)

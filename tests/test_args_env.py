@@ -10,7 +10,7 @@ import pytest
 
 from cni_async.errors import ArgsError
 from cni_async.invoke import Args, DelegateArgs, RawExec
-from cni_async.invoke.args import join_args, validate_args
+from cni_async.invoke.environ import join_args, validate_args
 from tests.support.recorder import Recorder
 
 VARIABLES = {

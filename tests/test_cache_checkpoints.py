@@ -10,9 +10,9 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import AttachmentKey, FileCache
-from cni_async import _disk as disk
-from cni_async._concurrently import to_the_end
-from cni_async.pacing import DISK_CALLS
+from cni_async._async import disk
+from cni_async._async.concurrently import to_the_end
+from cni_async._async.pacing import DISK_CALLS
 from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.anyio

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cni_async import AttachmentKey, CNIConfig, FileCache
-from cni_async import _disk as disk
+from cni_async._async import disk
 from cni_async.testing import FakeExec
 from tests.support.chains import RT, address, network
 from tests.support.system_calls import counted

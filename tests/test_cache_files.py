@@ -34,8 +34,8 @@ from cni_async import (
     InvalidIdentifierError,
     RuntimeConf,
 )
-from cni_async import _disk as disk_module
-from cni_async._threads import Threads, Visit
+from cni_async._async import disk as disk_module
+from cni_async._async.threads import Threads, Visit
 from cni_async.cache.reading import Listing
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, Operation, address, as_dict, network, operations

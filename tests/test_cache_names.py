@@ -12,7 +12,7 @@ import anyio
 import pytest
 
 from cni_async import CNIConfig, FileCache, RuntimeConf
-from cni_async.cache import attachments
+from cni_async.cache import records
 from cni_async.testing import FakeCall, FakeExec
 from tests.support.chains import RT, network
 from tests.support.require import require
@@ -164,7 +164,7 @@ async def test_one_cache_for_each_directory(
             made.append(args)
             super().__init__(*args)
 
-    monkeypatch.setattr(attachments, "FileCache", Counted)
+    monkeypatch.setattr(records, "FileCache", Counted)
     monkeypatch.setattr("cni_async.api.FileCache", Counted)
     theirs = str(tmp_path / "theirs")
     cni = CNIConfig(["/bin"], exec=FakeExec(), rollback=True)
@@ -182,8 +182,8 @@ async def test_one_cache_for_each_directory(
 async def test_caches_that_have_not_been_used_for_long_are_forgotten(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attachments, "_MOST_CACHES", 3)
-    known = attachments.Attachments(None)
+    monkeypatch.setattr(records, "_MOST_CACHES", 3)
+    known = records.Attachments(None)
     caches = [known.cache_in(tmp_path / name) for name in "abc"]
     assert known.cache_in(tmp_path / "a") is caches[0]
     known.cache_in(tmp_path / "d")

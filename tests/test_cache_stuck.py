@@ -29,11 +29,10 @@ from cni_async import (
     FileCache,
     RuntimeConf,
     conf_list_from_file,
-    pacing,
 )
-from cni_async import _disk as disk
-from cni_async._disk import BusyError, Disk
-from cni_async._threads import Threads, Visit
+from cni_async._async import disk, pacing
+from cni_async._async.disk import BusyError, Disk
+from cni_async._async.threads import Threads, Visit
 from cni_async.cache import files, turns
 from cni_async.conf import load
 from cni_async.testing import FakeExec

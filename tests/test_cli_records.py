@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from cni_async import create_result
-from cni_async._json import loads
 from cni_async.cli.render import show
 from cni_async.cli.run import Added
 from cni_async.cli.text import shell_word, visible, visible_json
+from cni_async.go.json import loads
 from tests.support.command import NETNS, Cli
 from tests.support.recorder import Answer, Recorder
 

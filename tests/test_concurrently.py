@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import CNIError, ConfigError
-from cni_async._concurrently import run_all, to_the_end
+from cni_async._async.concurrently import run_all, to_the_end
 
 pytestmark = pytest.mark.anyio
 

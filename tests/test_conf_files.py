@@ -16,11 +16,11 @@ import pytest
 from anyio import to_thread
 
 from cni_async.conf import (
-    _read,
     conf_files,
     conf_from_file,
     conf_list_from_bytes,
     conf_list_from_file,
+    files,
     load_conf,
     load_conf_list,
     load_network_conf,
@@ -28,12 +28,7 @@ from cni_async.conf import (
     network_conf_from_file,
     network_plugin_confs_from_files,
 )
-from cni_async.errors import (
-    ConfigError,
-    InvalidIdentifierError,
-    NoConfigsFoundError,
-    NotFoundError,
-)
+from cni_async.errors import ConfigError, InvalidIdentifierError, NoConfigsFoundError, NotFoundError
 from tests.support.wait import PATIENCE, eventually
 
 pytestmark = pytest.mark.anyio
@@ -181,7 +176,7 @@ async def test_a_failing_disk(
     def fail(*_args: object, **_options: object) -> Any:
         raise OSError(number, "x") if number else OSError("x")
 
-    monkeypatch.setattr(_read, "open", fail, raising=False)
+    monkeypatch.setattr(files, "open", fail, raising=False)
     with pytest.raises(ConfigError, match=f"error reading {path}: read {path}: {reason}"):
         await conf_from_file(path)
 
@@ -527,7 +522,7 @@ async def test_a_dead_disk_does_not_hold_the_caller(
         is_over.set()
         return b""
 
-    monkeypatch.setattr(_read, "_read_file", read)
+    monkeypatch.setattr(files, "_read_file", read)
     try:
         with anyio.fail_after(PATIENCE):
             async with anyio.create_task_group() as group:

@@ -26,7 +26,7 @@ from cni_async import (
     network_conf_from_bytes,
     network_plugin_confs_from_files,
 )
-from cni_async.conf import _read
+from cni_async.conf import files
 
 pytestmark = pytest.mark.anyio
 
@@ -156,7 +156,7 @@ def vanishing(
     monkeypatch: pytest.MonkeyPatch, path: Path, becomes: Path | None = None, times: int = 1
 ) -> None:
     """Have a file go, or be renamed, between listing and reading."""
-    list_files = _read.conf_files
+    list_files = files.conf_files
     left = [times]
 
     def conf_files(directory: str, extensions: tuple[str, ...]) -> list[str]:
@@ -169,7 +169,7 @@ def vanishing(
                 path.rename(becomes)
         return found
 
-    monkeypatch.setattr(_read, "conf_files", conf_files)
+    monkeypatch.setattr(files, "conf_files", conf_files)
 
 
 @LOADERS
@@ -206,12 +206,12 @@ async def test_the_one_that_is_wanted_is_renamed(
 
 
 async def test_a_search_comes_to_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    list_files = _read.conf_files
+    list_files = files.conf_files
 
     def conf_files(directory: str, extensions: tuple[str, ...]) -> list[str]:
         return [*list_files(directory, extensions), f"{directory}/never.conf"]
 
-    monkeypatch.setattr(_read, "conf_files", conf_files)
+    monkeypatch.setattr(files, "conf_files", conf_files)
     with pytest.raises(NotFoundError):
         await load_conf(tmp_path, "mynet")
     (tmp_path / "mynet").mkdir()

@@ -335,12 +335,12 @@ def test_item_52_nested_within_reason_or_refused(depth: int) -> None:
 
 
 def test_a_plugin_that_cannot_be_written(monkeypatch: pytest.MonkeyPatch) -> None:
-    from cni_async import _json
+    from cni_async.go import json as go_json
 
     def dumps(value: object) -> bytes:
-        raise _json.JSONError("why")
+        raise go_json.JSONError("why")
 
-    monkeypatch.setattr(_json, "dumps", dumps)
+    monkeypatch.setattr(go_json, "dumps", dumps)
     error = refused(b'{"name":"n","plugins":[{"type":"t"}]}')
     assert str(error) == "failed to marshal plugin config 0: why"
 

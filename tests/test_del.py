@@ -20,7 +20,7 @@ from cni_async import (
     RuntimeConf,
     VersionError,
 )
-from cni_async.cache import AttachmentKey, attachments
+from cni_async.cache import AttachmentKey, records
 from cni_async.testing import FakeExec
 from tests.support.chains import (
     KEY,
@@ -288,7 +288,7 @@ class DeadCache(MemoryCache):
 async def test_a_disk_that_never_answers(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(attachments, "_CACHE_WAIT", 0.01)
+    monkeypatch.setattr(records, "_CACHE_WAIT", 0.01)
     cni = CNIConfig(["/bin"], exec=FakeExec(), cache=DeadCache())
     with caplog.at_level(logging.WARNING):
         await cni.del_network_list(network("a"), RT)

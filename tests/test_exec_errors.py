@@ -16,8 +16,8 @@ from typing import Any
 import anyio
 import pytest
 
-from cni_async._text import quote
 from cni_async.errors import ErrorCode, OutputLimitError, PluginError, PluginTimeoutError
+from cni_async.go.quote import quote
 from cni_async.invoke import RawExec
 from cni_async.invoke.failure import start_error
 from tests.support.recorder import Answer, Recorder

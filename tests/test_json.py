@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_async import _json
-from cni_async._json import JSONError, Pairs
+from cni_async.go import json as go_json
+from cni_async.go.json import JSONError, Pairs
 
-LOADERS = [_json.loads, _json.loads_typed, _json.loads_pairs]
+LOADERS = [go_json.loads, go_json.loads_typed, go_json.loads_pairs]
 
 
 # What Go's build wrote after reading each; 45: but for integers, which stay exact here.
@@ -43,37 +43,37 @@ LOADERS = [_json.loads, _json.loads_typed, _json.loads_pairs]
     ],
 )
 def test_read_and_written(data: bytes, text: str) -> None:
-    assert _json.dumps(_json.loads(data)).decode() == text
+    assert go_json.dumps(go_json.loads(data)).decode() == text
 
 
 @pytest.mark.parametrize("data", [b"1e21", b"1.5e300", b"1e-7"])
 def test_large_and_small_numbers(data: bytes) -> None:  # 46
-    for value in (_json.loads(data), json.loads(_json.dumps(_json.loads(data)))):
+    for value in (go_json.loads(data), json.loads(go_json.dumps(go_json.loads(data)))):
         assert type(value) is float
         assert value == float(data)
 
 
 def test_typed_reading_keeps_floats() -> None:  # 239, 266
-    values = _json.loads_typed(b"[1, 1.0, 1e3, 12345678901234567890, 1e21]")
+    values = go_json.loads_typed(b"[1, 1.0, 1e3, 12345678901234567890, 1e21]")
     assert values == [1, 1.0, 1000.0, 12345678901234567890, 1e21]
     assert [type(value) for value in values] == [int, float, float, int, float]
     # The same on the slow road, which the wrong byte sends it.
-    values = _json.loads_typed(b'[1, 1.0, "\xff"]')
+    values = go_json.loads_typed(b'[1, 1.0, "\xff"]')
     assert [type(value) for value in values] == [int, float, str]
 
 
 def test_normalising_on_the_slow_road() -> None:  # 46
-    values = _json.loads(b'[1.0, 1.5, 1e21, 7, "\xff"]')
+    values = go_json.loads(b'[1.0, 1.5, 1e21, 7, "\xff"]')
     assert values == [1, 1.5, 1e21, 7, "\ufffd"]
     assert [type(value) for value in values] == [int, float, float, int, str]
 
 
 def test_pairs() -> None:
-    document = _json.loads_pairs(b'{"a":{"b":1,"b":[{"c":2}]},"a":3.0,"\\ud800":"\\ud800"}')
+    document = go_json.loads_pairs(b'{"a":{"b":1,"b":[{"c":2}]},"a":3.0,"\\ud800":"\\ud800"}')
     assert type(document) is Pairs
     assert document == [("a", [("b", 1), ("b", [[("c", 2)]])]), ("a", 3.0), ("\ufffd", "\ufffd")]
-    assert _json.plain(document) == {"a": 3.0, "\ufffd": "\ufffd"}
-    assert _json.plain(Pairs([("a", [Pairs([("b", 1), ("b", 2)])])])) == {"a": [{"b": 2}]}
+    assert go_json.plain(document) == {"a": 3.0, "\ufffd": "\ufffd"}
+    assert go_json.plain(Pairs([("a", [Pairs([("b", 1), ("b", 2)])])])) == {"a": [{"b": 2}]}
 
 
 @pytest.mark.parametrize("load", LOADERS)
@@ -135,18 +135,18 @@ def test_malformed(load: Any, data: bytes, text: str) -> None:
 )
 def test_no_json(value: Any) -> None:
     with pytest.raises(JSONError, match=r"^json: unsupported value: "):
-        _json.dumps(value)
+        go_json.dumps(value)
 
 
 def test_endless() -> None:
     endless: list[Any] = []
     endless.append(endless)
     with pytest.raises(JSONError, match=r"^json: unsupported value: "):
-        _json.dumps(endless)
+        go_json.dumps(endless)
 
 
 def test_indent() -> None:
-    assert _json.indent(b'{"a":{},"b":[1,[]]}', 2) == (
+    assert go_json.indent(b'{"a":{},"b":[1,[]]}', 2) == (
         b'{\n  "a": {},\n  "b": [\n    1,\n    []\n  ]\n}'
     )
 
@@ -154,11 +154,11 @@ def test_indent() -> None:
 @pytest.mark.parametrize("value", [math.nan, [math.inf], {"a": ({"b": -math.inf},)}])
 def test_not_finite(value: Any) -> None:  # 47
     with pytest.raises(JSONError, match=r"^json: unsupported value: "):
-        _json.reject_non_finite(value)
+        go_json.reject_non_finite(value)
 
 
 def test_finite() -> None:
-    _json.reject_non_finite({"a": [1, 1.5, None, "nan", (2,), {}]})
+    go_json.reject_non_finite({"a": [1, 1.5, None, "nan", (2,), {}]})
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_finite() -> None:
     ],
 )
 def test_kind(value: Any, kind: str) -> None:
-    assert _json.kind(value) == kind
+    assert go_json.kind(value) == kind
 
 
 @pytest.mark.parametrize(
@@ -183,13 +183,13 @@ def test_kind(value: Any, kind: str) -> None:
     [("cniVersion", "cniversion"), ("\u017fearch", "search"), ("\u212aey", "key"), ("É", "é")],
 )
 def test_fold(key: str, folded: str) -> None:
-    assert _json.fold(key) == folded
+    assert go_json.fold(key) == folded
 
 
 def test_fields() -> None:
     document = {"A": 1, "x": 2, "a": 3, "\u017f": 4}
     names = {"a": "Aa", "s": "S"}
-    assert list(_json.fields(document, names)) == [("Aa", 1), ("Aa", 3), ("S", 4)]
+    assert list(go_json.fields(document, names)) == [("Aa", 1), ("Aa", 3), ("S", 4)]
 
 
 JSON = st.recursive(
@@ -206,11 +206,13 @@ JSON = st.recursive(
 
 @given(JSON)
 def test_what_is_written_can_be_read(value: Any) -> None:
-    data = _json.dumps(value)
-    assert _json.loads(data) == value
-    assert _json.loads_typed(data) == value
-    assert _json.plain(_json.loads_pairs(data)) == value
-    assert _json.dumps(_json.loads(data)) == _json.dumps(_json.loads(json.dumps(value).encode()))
+    data = go_json.dumps(value)
+    assert go_json.loads(data) == value
+    assert go_json.loads_typed(data) == value
+    assert go_json.plain(go_json.loads_pairs(data)) == value
+    assert go_json.dumps(go_json.loads(data)) == go_json.dumps(
+        go_json.loads(json.dumps(value).encode())
+    )
 
 
 @given(st.binary() | st.text(alphabet='{}[]:,"\\u0dtruefalsn.-+eE \n\ud7ff').map(str.encode))
@@ -218,7 +220,7 @@ def test_both_roads_agree(data: bytes) -> None:
     results: list[Any] = []
     for load in LOADERS:
         try:
-            results.append(_json.plain(load(data)))
+            results.append(go_json.plain(load(data)))
         except JSONError as error:
             results.append(str(error))
     assert results[0] == results[1] == results[2]

@@ -14,7 +14,6 @@ from cni_async import (
     NetConf,
     NetworkConfig,
     RuntimeConf,
-    _json,
     conf_from_bytes,
     conf_list_from_bytes,
     conf_list_from_conf,
@@ -24,8 +23,9 @@ from cni_async import (
     network_conf_from_bytes,
 )
 from cni_async.errors import CNIError, ConfigError
+from cni_async.go import json as go_json
 from cni_async.invoke.failure import exit_error
-from cni_async.runtime import request_config
+from cni_async.operations.request import request_config
 from cni_async.types import parse_prev_result
 from cni_async.types.create import result_from_plugin
 from cni_async.version import decode_config_version, decode_plugin_info
@@ -137,15 +137,15 @@ def documents(depth: int) -> Iterator[str]:
 def test_no_deeper_than_go(brackets: tuple[str, str]) -> None:
     """Python's own limit is lower, or since 3.14 the stack's; those in strings are no brackets."""
     innocent = '["\\"' + "[{" * 20_000 + '\\\\","]"]'
-    assert _json.loads(('"' + "[" * 20_000 + '"').encode())
-    assert _json.loads(f"[{innocent},{nested(100, brackets, '1')}]".encode())
-    for load in (_json.loads, _json.loads_typed, _json.loads_pairs, _json.loads_document):
+    assert go_json.loads(('"' + "[" * 20_000 + '"').encode())
+    assert go_json.loads(f"[{innocent},{nested(100, brackets, '1')}]".encode())
+    for load in (go_json.loads, go_json.loads_typed, go_json.loads_pairs, go_json.loads_document):
         with pytest.raises(
-            _json.JSONError, match=r"^invalid character '[\[{]' exceeded max depth$"
+            go_json.JSONError, match=r"^invalid character '[\[{]' exceeded max depth$"
         ):
             load(nested(10_001, brackets, "1").encode())
     if sys.version_info >= (3, 14):
-        assert _json.loads(nested(10_000, BRACKETS[0], "1").encode())
+        assert go_json.loads(nested(10_000, BRACKETS[0], "1").encode())
 
 
 def test_brackets_in_the_message_of_a_plugin() -> None:
@@ -161,7 +161,7 @@ def test_the_error_object_of_a_plugin() -> None:
 # The surrogate is what takes these documents along the slow road.
 @pytest.mark.parametrize("brackets", BRACKETS)
 def test_as_deep_with_half_a_character_as_without(brackets: tuple[str, str]) -> None:
-    for load in (_json.loads, _json.loads_typed, _json.loads_pairs, _json.loads_document):
+    for load in (go_json.loads, go_json.loads_typed, go_json.loads_pairs, go_json.loads_document):
         load(nested(400, brackets, '"\\ud800"').encode())
 
 
@@ -190,7 +190,7 @@ def test_as_deep_with_half_a_character_as_without(brackets: tuple[str, str]) -> 
 def test_half_a_character(text: str, expected: str) -> None:
     for wrapping in ("%s", '["%s",1]', '{"%s":1}'):
         document = (wrapping if wrapping != "%s" else '"%s"') % text
-        value = _json.loads(document.encode())
+        value = go_json.loads(document.encode())
         assert expected in ([value] if isinstance(value, str) else value)
 
 
@@ -216,5 +216,5 @@ def test_what_the_caller_gives() -> None:
             )
         with pytest.raises(ConfigError, match="exceeded max depth"):
             NetConf(raw_prev_result={"y": value}).to_json(indent=2)
-        with pytest.raises(_json.JSONError, match="exceeded max depth"):
-            _json.reject_non_finite(value)
+        with pytest.raises(go_json.JSONError, match="exceeded max depth"):
+            go_json.reject_non_finite(value)

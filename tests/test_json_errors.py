@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_async import _json, _json_errors
-from cni_async._json import JSONError
-from cni_async._json_errors import first_error
+from cni_async.go import json as go_json
+from cni_async.go import json_errors
+from cni_async.go.json import JSONError
+from cni_async.go.json_errors import first_error
 from tests.support.wait import processor_seconds
 
-LOADERS = [_json.loads, _json.loads_typed, _json.loads_pairs, _json.loads_document]
+LOADERS = [go_json.loads, go_json.loads_typed, go_json.loads_pairs, go_json.loads_document]
 
 
 # What Go's build said of each.
@@ -158,7 +159,7 @@ def test_every_refusal_has_its_reason(value: object, more: bytes, data: st.DataO
     mutated = text[:at] + more + text[at + len(more) :]
     refusal: str | None = None
     try:
-        _json.loads(mutated)
+        go_json.loads(mutated)
     except JSONError as error:
         refusal = str(error)
     reason = first_error(mutated)
@@ -183,6 +184,6 @@ def test_megabytes_do_not_take_for_ever(data: bytes) -> None:
 
 
 def test_as_far_as_it_is_looked(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_json_errors, "_MOST_STEPS", 10)
+    monkeypatch.setattr(json_errors, "_MOST_STEPS", 10)
     with pytest.raises(JSONError, match=r"^malformed JSON$"):
-        _json.loads(b"[" * 20 + b"x")
+        go_json.loads(b"[" * 20 + b"x")

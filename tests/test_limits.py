@@ -11,7 +11,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cni_async._threads import in_thread
+from cni_async._async.threads import in_thread
 from cni_async.invoke import Spawn
 from tests.programs.interrupted import LOOPS
 from tests.programs.limited import WHAT

@@ -18,9 +18,10 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cni_async import CacheError, CNIConfig, FileCache, lockfile
-from cni_async import locks as locks_module
-from cni_async.locks import Locks
+from cni_async import CacheError, CNIConfig, FileCache
+from cni_async.operations import lockfile
+from cni_async.operations import order as locks_module
+from cni_async.operations.order import Locks
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, network, runtime
 from tests.support.crowd import Crowd, attachment, collection, container, nobody_left

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from cni_async import CacheError, CNIConfig
-from cni_async.locks import Locks
+from cni_async.operations.order import Locks
 from cni_async.testing import FakeExec
 from tests.support.chains import RT, network
 from tests.support.crowd import Crowd, attachment, collection, container, nobody_left

@@ -10,7 +10,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cni_async.locks import Locks
+from cni_async.operations.order import Locks
 from tests.support.crowd import Crowd, Hold, attachment, collection, container, nobody_left
 
 pytestmark = pytest.mark.anyio

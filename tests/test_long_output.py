@@ -15,18 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cni_async import _json
-from cni_async._text import LONGEST, quote, shorten
-from cni_async.errors import (
-    IncompatibleVersionError,
-    PluginError,
-    ResultError,
-    VersionError,
-)
+from cni_async.errors import IncompatibleVersionError, PluginError, ResultError, VersionError
+from cni_async.go import json as go_json
+from cni_async.go.quote import LONGEST, quote, shorten
 from cni_async.invoke import DefaultExec, RawExec, exec_plugin_with_result, get_version_info
 from cni_async.invoke import answer as answer_module
 from cni_async.invoke import failure as failure_module
-from cni_async.invoke.args import Args
+from cni_async.invoke.environ import Args
 from tests.support.scripts import Scripts
 from tests.support.wait import processor_seconds
 
@@ -87,10 +82,10 @@ def as_go(data: bytes) -> str:
     | st.binary()
 )
 def test_what_is_no_utf_8(data: bytes) -> None:
-    assert _json._decode(data) == as_go(data)
+    assert go_json._decode(data) == as_go(data)
     # With everything in it that could stand for something else meanwhile.
-    data += _json._MARKS.encode()
-    assert _json._decode(data) == as_go(data)
+    data += go_json._MARKS.encode()
+    assert go_json._decode(data) == as_go(data)
 
 
 @pytest.mark.parametrize(
@@ -107,12 +102,12 @@ def test_decoding_takes_no_time_for_each_byte(data: bytes, monkeypatch: pytest.M
     """The refusal takes less than with a function that is called for each such byte."""
 
     def refuse() -> None:
-        with pytest.raises(_json.JSONError):
-            _json.loads(data)
+        with pytest.raises(go_json.JSONError):
+            go_json.loads(data)
 
     fast = processor_seconds(refuse)
     codecs.register_error("cni-async-tests", lambda error: ("\ufffd", cast("Any", error).start + 1))
-    monkeypatch.setattr(_json, "_decode", lambda data: data.decode("utf-8", "cni-async-tests"))
+    monkeypatch.setattr(go_json, "_decode", lambda data: data.decode("utf-8", "cni-async-tests"))
     assert 1.2 * fast < processor_seconds(refuse)
 
 
@@ -193,13 +188,13 @@ async def test_what_is_long_is_read_in_a_thread(
 ) -> None:
     """An error object and a result."""
     threads: list[threading.Thread] = []
-    real: Any = _json._load_slowly
+    real: Any = go_json._load_slowly
 
     def load(*args: Any, **kwargs: Any) -> Any:
         threads.append(threading.current_thread())
         return real(*args, **kwargs)
 
-    monkeypatch.setattr(_json, "_load_slowly", load)
+    monkeypatch.setattr(go_json, "_load_slowly", load)
     document = {"code": 11, "msg": "x" * size, "cniVersion": "1.0.0"}
     with pytest.raises(PluginError) as caught:
         await RawExec().exec_plugin(printing(scripts, json.dumps(document).encode(), 1), b"", None)

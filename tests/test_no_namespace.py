@@ -13,9 +13,9 @@ import anyio
 import pytest
 
 from cni_async import CNIConfig, DefaultExec, GCArgs, RuntimeConf
-from cni_async import _disk as disk
-from cni_async._disk import Disk
-from cni_async._threads import Threads
+from cni_async._async import disk
+from cni_async._async.disk import Disk
+from cni_async._async.threads import Threads
 from cni_async.invoke import namespace
 from cni_async.invoke.namespace import is_something_else
 from tests.support.chains import network, runtime

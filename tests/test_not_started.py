@@ -12,12 +12,7 @@ from typing import Any
 
 import pytest
 
-from cni_async import (
-    ArgsError,
-    CNIConfig,
-    PluginError,
-    RuntimeConf,
-)
+from cni_async import ArgsError, CNIConfig, PluginError, RuntimeConf
 from cni_async.invoke.failure import start_error
 from cni_async.invoke.pipes import Pipes
 from cni_async.invoke.process import LostTrack

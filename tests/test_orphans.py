@@ -23,9 +23,9 @@ from cni_async import (
     Result,
     RuntimeConf,
     create_result,
-    orphans,
 )
 from cni_async.cache.record import encode_record, new_record
+from cni_async.operations import orphans
 from tests.support.adding import adding
 from tests.support.chains import Runtime, network, runtime
 from tests.support.processes import is_running

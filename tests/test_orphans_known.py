@@ -14,8 +14,9 @@ from typing import Any, Final, cast
 import anyio
 import pytest
 
-from cni_async import CNIConfig, MemoryCache, NetworkAttachment, orphans
-from cni_async._threads import in_thread
+from cni_async import CNIConfig, MemoryCache, NetworkAttachment
+from cni_async._async.threads import in_thread
+from cni_async.operations import orphans
 from tests.support.chains import network
 from tests.support.processes import is_running
 from tests.support.require import require

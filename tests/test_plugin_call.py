@@ -26,8 +26,8 @@ from cni_async.invoke import (
     exec_plugin_without_result,
     get_version_info,
 )
-from cni_async.invoke.args import BuiltArgs
 from cni_async.invoke.caller import PluginCaller
+from cni_async.invoke.environ import BuiltArgs
 from cni_async.testing import FakeCall, FakeExec
 from tests.support.recorder import Answer, Recorder
 

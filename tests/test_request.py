@@ -21,7 +21,7 @@ from cni_async import (
     create_result,
 )
 from cni_async.capabilities import PortMapping
-from cni_async.runtime import as_raw, request_config
+from cni_async.operations.request import as_raw, request_config
 from tests.support.chains import RT, address, network, runtime, single
 
 RESULT = create_result("1.0.0", b'{"cniVersion":"1.0.0","ips":[{"address":"10.0.0.1/24"}]}')

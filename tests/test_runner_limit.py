@@ -10,7 +10,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cni_async import CNIConfig, MemoryCache, RuntimeConf, pacing
+from cni_async import CNIConfig, MemoryCache, RuntimeConf
+from cni_async._async import pacing
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec
 from cni_async.invoke import exec as exec_module

@@ -20,7 +20,7 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import CNIConfig
-from cni_async._uncut import on_uvloop
+from cni_async._async.uncut import on_uvloop
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec, child, process, start_posix
 from cni_async.invoke.pipes import Pipes

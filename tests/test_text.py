@@ -2,7 +2,7 @@
 
 import pytest
 
-from cni_async._text import plain_list, quote, quoted_list
+from cni_async.go.quote import plain_list, quote, quoted_list
 
 
 # What Go's %q wrote.

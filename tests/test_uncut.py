@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cni_async._uncut import uncut
+from cni_async._async.uncut import uncut
 
 pytestmark = pytest.mark.anyio
 

@@ -3,11 +3,7 @@
 import pytest
 
 from cni_async.errors import CNIError, InvalidIdentifierError, PluginError
-from cni_async.validate import (
-    validate_container_id,
-    validate_interface_name,
-    validate_network_name,
-)
+from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
 
 GOOD = ["a", "0", "a.b-c_d", "A..", "x" * 10_000]  # 307
 BAD = [".a", "-a", "_a", "a/b", "a b", "a\n", "\na", "é", "aé", "a\0", "../a", "\u0661", "a:"]

@@ -1,7 +1,9 @@
 """Where attachments are remembered (libcni's cache)."""
 
+from cni_async.model.attachment import AttachmentKey, NetworkAttachment, attachment_key
+
 from .files import FileCache
-from .record import CNI_CACHE_V1, AttachmentKey, NetworkAttachment, attachment_key
+from .record import CNI_CACHE_V1
 from .store import CACHE_DIR, CacheStore, MemoryCache
 
 __all__ = [

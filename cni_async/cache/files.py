@@ -22,12 +22,13 @@ from typing import Final, TypeVar
 import anyio
 
 from cni_async._arguments import path as path_of
-from cni_async._disk import Later, disk_of
-from cni_async._threads import PerLoop, Visit
+from cni_async._async.disk import Later, disk_of
+from cni_async._async.threads import PerLoop, Visit
 from cni_async.errors import CacheError, CorruptRecordError
+from cni_async.model.attachment import AttachmentKey, NetworkAttachment
 
 from .reading import MAX_SIZE, UNFINISHED, AboutFile, Listing, read_record
-from .record import AttachmentKey, NetworkAttachment, decode_record
+from .record import decode_record
 from .store import CACHE_DIR
 from .turns import Alone, Place, disown, place_named, place_of
 

@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from typing import Final
 
-from cni_async._threads import Visit
+from cni_async._async.threads import Visit
 from cni_async.errors import CacheError, CorruptRecordError
+from cni_async.model.attachment import NetworkAttachment
 
-from .record import NetworkAttachment
 from .store import list_attachments
 
 _log = logging.getLogger(__name__)

@@ -7,8 +7,6 @@ from typing import Any, Final
 
 import msgspec
 
-from cni_async import _json
-from cni_async._text import as_written, quote
 from cni_async.errors import (
     ArgsError,
     CacheError,
@@ -18,76 +16,15 @@ from cni_async.errors import (
     ResultError,
     VersionError,
 )
-from cni_async.runtime import RuntimeConf
+from cni_async.go import json as go_json
+from cni_async.go.quote import as_written, quote
+from cni_async.model.attachment import AttachmentKey, NetworkAttachment
+from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result, create_result_from_bytes
 from cni_async.types._result import sorted_json
 from cni_async.types.create import create_result_from_map
-from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
 
 CNI_CACHE_V1: Final = "cniCacheV1"
-
-
-class AttachmentKey(msgspec.Struct, frozen=True):
-    """What identifies an attachment: an interface of a container in a network."""
-
-    network: str
-    container_id: str
-    ifname: str
-
-    @property
-    def file_name(self) -> str:
-        """The record's file name; libcni's, and ambiguous: ``a-b`` + ``c`` is ``a`` + ``b-c``."""
-        return f"{self.network}-{self.container_id}-{self.ifname}"
-
-
-def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
-    """Name the attachment that an operation is about.
-
-    Its parts become a file name, so what could leave the directory is refused.
-
-    Raises:
-        CacheError: a part is empty.
-        InvalidIdentifierError: a part has wrong characters.
-    """
-    if not (network and rt.container_id and rt.ifname):
-        raise CacheError(
-            f"cache file path requires network name ({quote(network)}), container ID "
-            f"({quote(rt.container_id)}), and interface name ({quote(rt.ifname)})"
-        )
-    validate_container_id(rt.container_id)
-    validate_network_name(network)
-    validate_interface_name(rt.ifname)
-    return AttachmentKey(network, rt.container_id, rt.ifname)
-
-
-class _Attachment(msgspec.Struct, frozen=True, gc=False):
-    """The part of `NetworkAttachment` that can be given by position."""
-
-    container_id: str
-    network: str
-    ifname: str
-
-
-# gc=False: they hold JSON values only, no cycles, and there are tens of thousands at a time.
-class NetworkAttachment(_Attachment, frozen=True, gc=False, kw_only=True):
-    """An attachment as the cache knows it (libcni.NetworkAttachment).
-
-    All but the first three are given by keyword.
-
-    Attributes:
-        container_id, network, ifname: which one.
-        config: the network configuration that it was added with, as it was loaded.
-        netns: path of the network namespace that it was added in; empty if that is unknown.
-        cni_args, capability_args: what it was added with.
-        completed: False if the record has no result: the ADD, or the process that called it, did
-            not come to its end.
-    """
-
-    config: bytes | None = None
-    netns: str = ""
-    cni_args: tuple[tuple[str, str], ...] = ()
-    capability_args: dict[str, Any] = {}
-    completed: bool = True
 
 
 class Record(
@@ -229,9 +166,9 @@ def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
     if rt.capability_args:
         try:
             capability_args = dict(rt.capability_args)
-            _json.reject_non_finite(capability_args)
+            go_json.reject_non_finite(capability_args)
             # There and back: integral floats lose their point, as in what plugins read.
-            record.capability_args = _json.loads(_ENCODER.encode(capability_args))
+            record.capability_args = go_json.loads(_ENCODER.encode(capability_args))
         except _NO_JSON as error:
             raise _no_json(error) from error
     return record
@@ -279,18 +216,18 @@ def decode_record(data: bytes) -> Record:
     # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
     try:
         return _decode_patiently(data)
-    except _json.JSONError as error:
+    except go_json.JSONError as error:
         raise CorruptRecordError(str(error)) from None
     except RecursionError:
         raise CorruptRecordError(_TOO_DEEP) from None
 
 
 def _decode_patiently(data: bytes) -> Record:
-    document = _json.loads_pairs(data)
+    document = go_json.loads_pairs(data)
     if document is None:  # which to Go is an empty object
         return Record(kind="", container_id="", config=None, ifname="", network="")
-    if not isinstance(document, _json.Pairs):
-        found = _json.kind(document)
+    if not isinstance(document, go_json.Pairs):
+        found = go_json.kind(document)
         raise CorruptRecordError(f"the record is of type {found}, not object")
     fields: dict[str, Any] = {
         "kind": "",
@@ -299,24 +236,24 @@ def _decode_patiently(data: bytes) -> Record:
         "ifname": "",
         "network": "",
     }
-    for name, value in _json.fields(document, _FIELDS):
+    for name, value in go_json.fields(document, _FIELDS):
         if value is not None:
-            fields[name] = _json.plain(value)
+            fields[name] = go_json.plain(value)
         elif name in _NILABLE:
             fields.pop(name, None)
     fields.setdefault("config", None)
     if "result" in fields:
-        if not _json.is_object(fields["result"]):
-            found = _json.kind(fields["result"])
+        if not go_json.is_object(fields["result"]):
+            found = go_json.kind(fields["result"])
             raise CorruptRecordError(f"result is of type {found}, not object")
-        fields["result"] = msgspec.Raw(_json.dumps(fields["result"]))
+        fields["result"] = msgspec.Raw(go_json.dumps(fields["result"]))
     pairs = fields.get("cni_args")
-    if _json.is_array(pairs):
+    if go_json.is_array(pairs):
         fields["cni_args"] = [
             []
             if pair is None
             else ["" if text is None else text for text in pair]
-            if _json.is_array(pair)
+            if go_json.is_array(pair)
             else pair
             for pair in pairs
         ]
@@ -399,9 +336,9 @@ def _decode_or_reason(data: bytes) -> tuple[Record | None, str]:
 def _is_bare_result(data: bytes) -> bool:
     """Tell whether data may be a result without a record around it; nonsense may, too."""
     try:
-        document = _json.loads(data)
-    except (_json.JSONError, RecursionError):
+        document = go_json.loads(data)
+    except (go_json.JSONError, RecursionError):
         return True
-    if not _json.is_object(document):
+    if not go_json.is_object(document):
         return document is not None
-    return bool(document) and not dict(_json.fields(document, {"kind": "kind"}))
+    return bool(document) and not dict(go_json.fields(document, {"kind": "kind"}))

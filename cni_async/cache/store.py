@@ -9,8 +9,9 @@ from typing import Final, Protocol
 import anyio.lowlevel
 
 from cni_async.errors import CorruptRecordError
+from cni_async.model.attachment import AttachmentKey, NetworkAttachment
 
-from .record import CNI_CACHE_V1, AttachmentKey, NetworkAttachment, decode_record
+from .record import CNI_CACHE_V1, decode_record
 
 _log = logging.getLogger(__name__)
 

@@ -15,8 +15,8 @@ from collections.abc import Callable, Hashable
 from typing import Final
 from weakref import WeakValueDictionary
 
-from cni_async._disk import BusyError
-from cni_async._threads import Visit
+from cni_async._async.disk import BusyError
+from cni_async._async.threads import Visit
 
 
 class Place:

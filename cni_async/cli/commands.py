@@ -23,7 +23,7 @@ from cni_async import (
     PluginError,
     VersionError,
 )
-from cni_async._json import JSONError, loads
+from cni_async.go.json import JSONError, loads
 from cni_async.version import greater_than_or_equal_to
 
 from . import options

@@ -20,9 +20,9 @@ from cni_async import (
     RuntimeConf,
     load_conf_list,
 )
-from cni_async._json import JSONError, kind, loads
-from cni_async._text import quote
 from cni_async.api import DEFAULT_CLEANUP_TIMEOUT
+from cni_async.go.json import JSONError, kind, loads
+from cni_async.go.quote import quote
 from cni_async.invoke import Spawn
 from cni_async.invoke.exec import DEFAULT_GRACE
 from cni_async.invoke.stderr import Writer

@@ -1,5 +1,7 @@
 """Network configurations: read, find, change (section 1 of the CNI specification)."""
 
+from cni_async.model.network import NetworkConfig, NetworkConfigList
+
 from .inject import inject_conf
 from .load import (
     conf_files,
@@ -11,7 +13,6 @@ from .load import (
     network_conf_from_file,
     network_plugin_confs_from_files,
 )
-from .model import NetworkConfig, NetworkConfigList
 from .parse import (
     conf_from_bytes,
     conf_list_from_bytes,

@@ -7,11 +7,12 @@ from typing import Any, Final, TypeGuard
 
 import msgspec
 
-from cni_async import _arguments, _json
+from cni_async import _arguments
 from cni_async.errors import ConfigError
+from cni_async.go import json as go_json
+from cni_async.model.network import NetworkConfig
 
-from ._decode import network_from as network_from
-from .model import NetworkConfig
+from .decode import network_from as network_from
 
 # What the runtime sets. A plugin written in Go would take "cniversion" from the file for it.
 _RESERVED: Final = frozenset({"cniVersion", "name", "prevResult", "runtimeConfig"})
@@ -43,33 +44,33 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
             raise ConfigError(f"key '{key}' value must not be nil", key=key)
         document[key] = to_plain(value, key)
     try:
-        raw = _json.dumps(document)
-    except _json.JSONError as error:
+        raw = go_json.dumps(document)
+    except go_json.JSONError as error:
         raise ConfigError(str(error)) from None
     return NetworkConfig(network_from(document), raw)
 
 
-def give_way(document: _json.Object, keys: Iterable[str]) -> None:
+def give_way(document: go_json.Object, keys: Iterable[str]) -> None:
     """Remove what a plugin could take for one of the keys that are about to be injected."""
-    giving_way = {_json.fold(key) for key in _RESERVED.intersection(keys)}
-    for variant in [key for key in document if _json.fold(key) in giving_way]:
+    giving_way = {go_json.fold(key) for key in _RESERVED.intersection(keys)}
+    for variant in [key for key in document if go_json.fold(key) in giving_way]:
         del document[variant]
 
 
-def existing(raw: bytes) -> _json.Object:
+def existing(raw: bytes) -> go_json.Object:
     """Read the bytes of a plugin's configuration.
 
     Raises:
         ConfigError: they are no JSON object.
     """
     try:
-        document = _json.loads(raw)
-    except _json.JSONError as error:
+        document = go_json.loads(raw)
+    except go_json.JSONError as error:
         raise ConfigError(f"unmarshal existing network bytes: {error}") from None
-    if not _json.is_object(document):
+    if not go_json.is_object(document):
         raise ConfigError(
             "unmarshal existing network bytes: "
-            f"the document must be an object, not {_json.kind(document)}"
+            f"the document must be an object, not {go_json.kind(document)}"
         )
     return document
 
@@ -82,10 +83,10 @@ def to_plain(value: Any, key: str) -> Any:
     """
     try:
         plain = _write(value) if hasattr(value, "to_json") else _builtins(value)
-        _json.reject_non_finite(plain)
+        go_json.reject_non_finite(plain)
         # There and back: integral floats lose their point, as everywhere.
-        return _json.loads(_json.dumps(plain))
-    except _json.JSONError as error:
+        return go_json.loads(go_json.dumps(plain))
+    except go_json.JSONError as error:
         raise ConfigError(str(error), key=key) from error
     except RecursionError:
         raise ConfigError("json: unsupported value: exceeded max depth", key=key) from None
@@ -102,12 +103,12 @@ def _unknown(value: Any) -> Any:
         return _write(value)
     if _is_mapping(value):
         return _builtins(dict(value))
-    raise _json.JSONError(f"json: unsupported type: {type(value).__name__}")
+    raise go_json.JSONError(f"json: unsupported type: {type(value).__name__}")
 
 
 def _write(value: Any) -> Any:
     text: str = value.to_json()
-    return _json.loads(text.encode())
+    return go_json.loads(text.encode())
 
 
 def _is_mapping(value: object) -> TypeGuard[Mapping[Any, Any]]:

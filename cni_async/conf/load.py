@@ -11,12 +11,13 @@ import os
 from collections.abc import Callable, Collection
 from typing import Final, TypeVar, TypeVarTuple
 
-from cni_async import _arguments, pacing
-from cni_async._threads import Threads
+from cni_async import _arguments
+from cni_async._async import pacing
+from cni_async._async.threads import Threads
 from cni_async.errors import ConfigError
+from cni_async.model.network import NetworkConfig, NetworkConfigList
 
-from . import _read
-from .model import NetworkConfig, NetworkConfigList
+from . import files
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
@@ -43,7 +44,7 @@ async def conf_from_file(path: str | os.PathLike[str]) -> NetworkConfig:
     Raises:
         ConfigError: it cannot be read, or `conf_from_bytes` refuses it.
     """
-    return await _in_thread(_read.conf, _arguments.path(path, "path"))
+    return await _in_thread(files.conf, _arguments.path(path, "path"))
 
 
 async def conf_list_from_file(path: str | os.PathLike[str]) -> NetworkConfigList:
@@ -52,7 +53,7 @@ async def conf_list_from_file(path: str | os.PathLike[str]) -> NetworkConfigList
     Raises:
         ConfigError: it cannot be read, or `conf_list_from_bytes` refuses it.
     """
-    return await _in_thread(_read.conf_list, _arguments.path(path, "path"))
+    return await _in_thread(files.conf_list, _arguments.path(path, "path"))
 
 
 async def network_conf_from_file(path: str | os.PathLike[str]) -> NetworkConfigList:
@@ -65,7 +66,7 @@ async def network_conf_from_file(path: str | os.PathLike[str]) -> NetworkConfigL
         ConfigError: a file cannot be read or is malformed, the name is no name for a folder, or
             there is no plugin at all.
     """
-    return await _in_thread(_read.network_conf, _arguments.path(path, "path"))
+    return await _in_thread(files.network_conf, _arguments.path(path, "path"))
 
 
 async def network_plugin_confs_from_files(
@@ -81,7 +82,7 @@ async def network_plugin_confs_from_files(
         InvalidIdentifierError: the name has characters that a network's name must not have.
     """
     name = _text(network_name, "network_name")
-    return await _in_thread(_read.plugin_confs, _arguments.path(dir, "dir"), name)
+    return await _in_thread(files.plugin_confs, _arguments.path(dir, "dir"), name)
 
 
 async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -> list[str]:
@@ -101,7 +102,7 @@ async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -
     """
     if isinstance(extensions, str | bytes):
         _arguments.refuse(extensions, "extensions", "a collection of strings")
-    return await _in_thread(_read.conf_files, _arguments.path(dir, "dir"), tuple(extensions))
+    return await _in_thread(files.conf_files, _arguments.path(dir, "dir"), tuple(extensions))
 
 
 async def load_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfig:
@@ -112,7 +113,7 @@ async def load_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfig:
         NotFoundError: none of them has this name.
         ConfigError: a file that comes before it cannot be read or is malformed.
     """
-    return await _in_thread(_read.load_conf, _arguments.path(dir, "dir"), _text(name, "name"))
+    return await _in_thread(files.load_conf, _arguments.path(dir, "dir"), _text(name, "name"))
 
 
 async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
@@ -123,7 +124,7 @@ async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfi
         NotFoundError: none of them has this name.
         ConfigError: a file that comes before it cannot be read or is malformed.
     """
-    return await _in_thread(_read.load_conf_list, _arguments.path(dir, "dir"), _text(name, "name"))
+    return await _in_thread(files.load_conf_list, _arguments.path(dir, "dir"), _text(name, "name"))
 
 
 async def load_network_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
@@ -138,5 +139,5 @@ async def load_network_conf(dir: str | os.PathLike[str], name: str) -> NetworkCo
             malformed, or the list has no plugin at all.
     """
     return await _in_thread(
-        _read.load_network_conf, _arguments.path(dir, "dir"), _text(name, "name")
+        files.load_network_conf, _arguments.path(dir, "dir"), _text(name, "name")
     )

@@ -6,14 +6,15 @@ from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from typing import Any
 
-from cni_async import _arguments, _json
-from cni_async._text import lower, quote
+from cni_async import _arguments
 from cni_async.errors import ConfigError
+from cni_async.go import json as go_json
+from cni_async.go.quote import lower, quote
+from cni_async.model.network import NetworkConfig, NetworkConfigList
 
-from ._decode import PREFIX, network_from
-from ._versions import PREFIX as LIST_PREFIX
-from ._versions import select_version
-from .model import NetworkConfig, NetworkConfigList
+from .decode import PREFIX, network_from
+from .versions import PREFIX as LIST_PREFIX
+from .versions import select_version
 
 
 def conf_from_bytes(data: bytes) -> NetworkConfig:
@@ -27,13 +28,13 @@ def conf_from_bytes(data: bytes) -> NetworkConfig:
     """
     _require_bytes(data)
     try:
-        document = _json.loads_pairs(data)
-    except _json.JSONError as error:
+        document = go_json.loads_pairs(data)
+    except go_json.JSONError as error:
         raise ConfigError(f"{PREFIX}{error}") from None
     try:
         return NetworkConfig(network_from(document), data)
     except ConfigError as error:
-        if isinstance(document, _json.Pairs) and _json.is_array(dict(document).get("plugins")):
+        if isinstance(document, go_json.Pairs) and go_json.is_array(dict(document).get("plugins")):
             error.add_note(
                 "this looks like a network configuration list, which belongs into a .conflist file"
             )
@@ -105,13 +106,13 @@ def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
     _arguments.require(conf, NetworkConfig, "conf")
     _require_bytes(conf.raw)
     try:
-        document: _json.Object = {
+        document: go_json.Object = {
             "cniVersion": conf.network.cni_version,
             "name": conf.network.name,
-            "plugins": [_json.loads(conf.raw)],
+            "plugins": [go_json.loads(conf.raw)],
         }
-        return conf_list_from_bytes(_json.dumps(document))
-    except _json.JSONError as error:
+        return conf_list_from_bytes(go_json.dumps(document))
+    except go_json.JSONError as error:
         raise ConfigError(str(error)) from None
 
 
@@ -121,13 +122,13 @@ def append_plugins(net: NetworkConfigList, plugins: Iterable[NetworkConfig]) -> 
     ``raw`` gets them too: from it the cache remembers what has to be undone.
     """
     net.plugins = [*net.plugins, *plugins]
-    document = _json.loads(net.raw)
-    document["plugins"] = [_json.loads(plugin.raw) for plugin in net.plugins]
-    net.raw = _json.dumps(document)
+    document = go_json.loads(net.raw)
+    document["plugins"] = [go_json.loads(plugin.raw) for plugin in net.plugins]
+    net.raw = go_json.dumps(document)
 
 
 @contextmanager
-def _hint_at_a_single_plugin(document: _json.Object) -> Generator[None]:
+def _hint_at_a_single_plugin(document: go_json.Object) -> Generator[None]:
     try:
         yield
     except ConfigError as error:
@@ -143,28 +144,28 @@ def _require_bytes(data: object) -> None:
         raise TypeError(f"a configuration is read from bytes, not {type(data).__name__}")
 
 
-def _list_document(data: bytes) -> _json.Object:
+def _list_document(data: bytes) -> go_json.Object:
     _require_bytes(data)
     try:
-        document = _json.loads(data)
-    except _json.JSONError as error:
+        document = go_json.loads(data)
+    except go_json.JSONError as error:
         raise ConfigError(f"{LIST_PREFIX}{error}") from None
     if document is None:
         return {}
-    if not _json.is_object(document):
+    if not go_json.is_object(document):
         raise ConfigError(
-            f"{LIST_PREFIX}the document must be an object, not {_json.kind(document)}"
+            f"{LIST_PREFIX}the document must be an object, not {go_json.kind(document)}"
         )
     return document
 
 
-def _open_list(document: _json.Object, raw: bytes) -> NetworkConfigList:
+def _open_list(document: go_json.Object, raw: bytes) -> NetworkConfigList:
     # Of several mistakes the first in this order is reported, libcni's.
     if "name" not in document:
         raise ConfigError(f"{LIST_PREFIX}no name", key="name")
     name = document["name"]
     if not isinstance(name, str):
-        raise ConfigError(f"{LIST_PREFIX}invalid name type {_json.kind(name)}", key="name")
+        raise ConfigError(f"{LIST_PREFIX}invalid name type {go_json.kind(name)}", key="name")
     return NetworkConfigList(
         name,
         select_version(document),
@@ -174,12 +175,12 @@ def _open_list(document: _json.Object, raw: bytes) -> NetworkConfigList:
     )
 
 
-def _flag(document: _json.Object, key: str) -> bool:
+def _flag(document: go_json.Object, key: str) -> bool:
     value = document.get(key, False)
     if isinstance(value, bool):
         return value
     if not isinstance(value, str):
-        raise ConfigError(f"{LIST_PREFIX}invalid type {_json.kind(value)} for {key}", key=key)
+        raise ConfigError(f"{LIST_PREFIX}invalid type {go_json.kind(value)} for {key}", key=key)
     match lower(value):
         case "true":
             return True
@@ -190,8 +191,10 @@ def _flag(document: _json.Object, key: str) -> bool:
 
 
 def _plugins(value: Any) -> list[NetworkConfig]:
-    if not _json.is_array(value):
-        raise ConfigError(f"{LIST_PREFIX}invalid 'plugins' type {_json.kind(value)}", key="plugins")
+    if not go_json.is_array(value):
+        raise ConfigError(
+            f"{LIST_PREFIX}invalid 'plugins' type {go_json.kind(value)}", key="plugins"
+        )
     if not value:
         raise ConfigError(f"{LIST_PREFIX}no plugins in list", key="plugins")
     return [_plugin(member, index) for index, member in enumerate(value)]
@@ -199,9 +202,9 @@ def _plugins(value: Any) -> list[NetworkConfig]:
 
 def _plugin(value: Any, index: int) -> NetworkConfig:
     try:
-        return NetworkConfig(network_from(value), _json.dumps(value))
+        return NetworkConfig(network_from(value), go_json.dumps(value))
     except ConfigError as error:
         error.in_context(f"failed to parse plugin config {index}: ")
         raise
-    except _json.JSONError as error:
+    except go_json.JSONError as error:
         raise ConfigError(f"failed to marshal plugin config {index}: {error}") from None

@@ -1,14 +1,8 @@
 """Run one plugin (pkg/invoke): find it, give it its environment, and understand its answer."""
 
-from .args import Args, DelegateArgs
 from .call import exec_plugin_with_result, exec_plugin_without_result, get_version_info
-from .delegate import (
-    delegate_add,
-    delegate_check,
-    delegate_del,
-    delegate_gc,
-    delegate_status,
-)
+from .delegate import delegate_add, delegate_check, delegate_del, delegate_gc, delegate_status
+from .environ import Args, DelegateArgs
 from .exec import DefaultExec, Exec, RawExec
 from .find import find_in_path
 from .start import Spawn

@@ -5,7 +5,7 @@ from typing import Final, TypeVar
 
 import anyio
 
-from cni_async._threads import in_thread
+from cni_async._async.threads import in_thread
 
 _T = TypeVar("_T")
 

@@ -12,7 +12,7 @@ from cni_async.types.create import result_from_plugin
 from cni_async.version import PluginInfo, plugin_supports
 
 from .answer import Answer, read
-from .args import Args, BuiltArgs, DelegateArgs
+from .environ import Args, BuiltArgs, DelegateArgs
 from .exec import Exec, default_exec
 
 # How many bytes of an unreadable answer its error keeps.

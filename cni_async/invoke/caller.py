@@ -11,8 +11,8 @@ from cni_async.errors import PluginError, PluginTimeoutError, ResultError
 from cni_async.types import Result
 from cni_async.version import PluginInfo
 
-from .args import BuiltArgs
 from .call import get_version_info, read_answer
+from .environ import BuiltArgs
 from .exec import Exec, RawExec
 from .namespace import namespace_for_del
 

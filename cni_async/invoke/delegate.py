@@ -8,8 +8,8 @@ import os
 
 from cni_async.types import Result
 
-from .args import DelegateArgs
 from .call import exec_plugin_with_result, exec_plugin_without_result
+from .environ import DelegateArgs
 from .exec import Exec, default_exec
 
 

@@ -7,9 +7,9 @@ import re
 import signal
 from typing import Any, Final
 
-from cni_async import _json
-from cni_async._text import quote, shorten
 from cni_async.errors import PluginError
+from cni_async.go import json as go_json
+from cni_async.go.quote import quote, shorten
 
 from .process import LostTrack
 from .unstartable import explain
@@ -120,8 +120,8 @@ def _unreported(returncode: int, stderr: bytes) -> str:
 def _reported(stdout: bytes) -> PluginError | None:
     """Read the error object; None where the plugin printed an empty one."""
     try:
-        document = _json.loads_pairs(stdout)
-    except _json.JSONError as error:
+        document = go_json.loads_pairs(stdout)
+    except go_json.JSONError as error:
         # The text is libcni's, which reads all of stdout or nothing.
         failure = PluginError(_unparsable(stdout, str(error)))
         reported = _last_error_object(stdout)
@@ -131,12 +131,12 @@ def _reported(stdout: bytes) -> PluginError | None:
         return failure
     if document is None:
         return None
-    if not isinstance(document, _json.Pairs):
-        found = _json.kind(document)
+    if not isinstance(document, go_json.Pairs):
+        found = go_json.kind(document)
         return PluginError(_unparsable(stdout, f"it is of type {found}, not object"))
     fields: dict[str, Any] = {}
     fault = ""
-    for name, value in _json.fields(document, _FIELDS):
+    for name, value in go_json.fields(document, _FIELDS):
         if value is None:
             continue
         if name == "code":
@@ -144,7 +144,7 @@ def _reported(stdout: bytes) -> PluginError | None:
         elif isinstance(value, str):
             fields[name] = value
         else:
-            fault = fault or f"{name} is of type {_json.kind(value)}, not string"
+            fault = fault or f"{name} is of type {go_json.kind(value)}, not string"
     if fault:
         # The rest is kept, so that a code still tells whether to try again.
         fields["msg"] = _unparsable(stdout, fault)
@@ -166,7 +166,7 @@ def _last_error_object(stdout: bytes) -> dict[str, Any] | None:
             attempts -= 1
             place = start.start() + 1
             continue
-        if _json.is_object(document) and "code" in document:
+        if go_json.is_object(document) and "code" in document:
             found = document
     return found
 

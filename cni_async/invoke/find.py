@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from cni_async._arguments import paths as all_paths
 from cni_async._arguments import require_text
-from cni_async._text import plain_list, quote
 from cni_async.errors import PluginNotFoundError
+from cni_async.go.quote import plain_list, quote
 
 
 def find_in_path(plugin: str, paths: Sequence[str]) -> str:

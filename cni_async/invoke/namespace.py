@@ -12,8 +12,8 @@ import os
 import re
 from typing import Final
 
-from cni_async._disk import BusyError, Disk
-from cni_async._threads import Visit
+from cni_async._async.disk import BusyError, Disk
+from cni_async._async.threads import Visit
 
 _log = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ import anyio
 import anyio.lowlevel
 import msgspec
 
-from cni_async import pacing
-from cni_async._threads import in_thread
-from cni_async._uncut import on_uvloop
+from cni_async._async import pacing
+from cni_async._async.threads import in_thread
+from cni_async._async.uncut import on_uvloop
 
 from . import start_anyio, start_posix
 from .child import Child, reap_left

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 import anyio
 import anyio.abc
 
-from cni_async._threads import no_thread
-from cni_async._uncut import in_asyncio_task, on_uvloop, uncut
+from cni_async._async.threads import no_thread
+from cni_async._async.uncut import in_asyncio_task, on_uvloop, uncut
 
 from .pipes import Pipes
 from .spawning import RACING, one_at_a_time

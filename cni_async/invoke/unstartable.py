@@ -11,7 +11,7 @@ import stat
 import struct
 from typing import Final
 
-from cni_async._text import quote
+from cni_async.go.quote import quote
 
 _HEAD: Final = 4096
 # Of a script's first line the kernel reads no more (BINPRM_BUF_SIZE).

@@ -10,8 +10,8 @@ from typing import Any, Final, Generic, NamedTuple, NoReturn, TypeVar
 
 import msgspec
 
-from cni_async import _json
 from cni_async.errors import ResultError
+from cni_async.go import json as go_json
 
 from .common import DNS, Route, parse_cidr, parse_ip
 
@@ -54,24 +54,24 @@ class Codec(Generic[T]):
             # Both spellings, so that the usual one need not be folded first.
             key: (field.key, field.attribute, field.read, field.reads_null)
             for field in fields
-            for key in (field.key, _json.fold(field.key))
+            for key in (field.key, go_json.fold(field.key))
         }
 
     def read(self, value: Any, former: T | None = None) -> T:
         """Make the struct of a decoded object.
 
         Args:
-            value: a dict, or `_json.Pairs` where keys may be repeated.
+            value: a dict, or `go_json.Pairs` where keys may be repeated.
             former: a struct that keys missing here are taken from.
         """
         found_type: type = value.__class__
-        if found_type is not dict and found_type is not _json.Pairs:
+        if found_type is not dict and found_type is not go_json.Pairs:
             _wrong_type(value, "object")
         pairs: Iterable[tuple[str, Any]] = value.items() if found_type is dict else value
         found: dict[str, Any] = {} if former is None else msgspec.structs.asdict(former)
         readers = self._readers
         for key, member in pairs:
-            reader = readers.get(key) or readers.get(_json.fold(key))
+            reader = readers.get(key) or readers.get(go_json.fold(key))
             if reader is None:
                 continue
             name, attribute, read, reads_null = reader
@@ -225,7 +225,7 @@ class _Fault(Exception):
 
 
 def _wrong_type(value: Any, wanted: str) -> NoReturn:
-    raise _Fault("result key ", f" is of type {_json.kind(value)}, not {wanted}")
+    raise _Fault("result key ", f" is of type {go_json.kind(value)}, not {wanted}")
 
 
 DNS_SETTINGS: Final = Codec(

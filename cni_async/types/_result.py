@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Final, TypeVar
 
 import msgspec
 
-from cni_async import _json
 from cni_async.errors import ResultError
+from cni_async.go import json as go_json
 
 from . import _wire
 from .common import DNS, Result, Route
@@ -52,7 +52,7 @@ class BaseResult(
             ResultError: it holds what JSON or plugins could not read: a zone, half a character.
         """
         data = _encode(self, _wire.SORTED if self.sorts_keys else _wire.AS_DECLARED)
-        return (data if indent is None else _json.indent(data, indent)).decode()
+        return (data if indent is None else go_json.indent(data, indent)).decode()
 
     def _as_written(self) -> object:
         """Return what is written in its place."""
@@ -67,7 +67,7 @@ def sorted_json(result: Result) -> bytes:
     """
     if isinstance(result, BaseResult):
         return _encode(result, _wire.SORTED)
-    return _json.dumps(_json.loads(result.to_json().encode()))  # somebody else's
+    return go_json.dumps(go_json.loads(result.to_json().encode()))  # somebody else's
 
 
 def _encode(result: BaseResult, encoder: msgspec.json.Encoder) -> bytes:

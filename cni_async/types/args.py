@@ -12,8 +12,8 @@ from typing import Any, Final, get_args, get_type_hints
 import msgspec
 
 from cni_async._arguments import require_text
-from cni_async._text import lower, quote, quoted_list
 from cni_async.errors import ArgsError, ResultError
+from cni_async.go.quote import lower, quote, quoted_list
 
 from .common import parse_ip
 

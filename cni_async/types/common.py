@@ -3,12 +3,7 @@
 import re
 from abc import ABC
 from functools import lru_cache
-from ipaddress import (
-    IPv4Address,
-    IPv4Interface,
-    IPv6Address,
-    IPv6Interface,
-)
+from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface
 from typing import TYPE_CHECKING, Annotated, Final, Protocol, TypeAlias, runtime_checkable
 
 import msgspec

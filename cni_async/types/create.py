@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from typing import Any, Final
 
-from cni_async import _arguments, _json
-from cni_async._text import plain_list, quote
+from cni_async import _arguments
 from cni_async.errors import ResultError, VersionError
+from cni_async.go import json as go_json
+from cni_async.go.quote import plain_list, quote
 from cni_async.version import version_of
 
 from . import _wire, v020, v040, v100
@@ -42,8 +43,8 @@ def create_result(version: str, data: bytes) -> Result:
     _arguments.require_bytes(data, "data")
     _require_known(version)
     try:
-        return _from_document(version, _json.loads_document(data))
-    except _json.JSONError as error:
+        return _from_document(version, go_json.loads_document(data))
+    except go_json.JSONError as error:
         raise ResultError(str(error)) from None
 
 
@@ -56,7 +57,7 @@ def create_result_from_bytes(data: bytes) -> Result:
     Raises:
         ResultError: the document is malformed or its version unknown.
     """
-    return _from_own_version(data, _json.loads_document)
+    return _from_own_version(data, go_json.loads_document)
 
 
 def create_result_from_map(data: bytes) -> Result:
@@ -71,7 +72,9 @@ def create_result_from_map(data: bytes) -> Result:
     Raises:
         ResultError: the document is malformed or its version unknown.
     """
-    return _from_own_version(data, lambda data: _json.loads_typed(_json.dumps(_json.loads(data))))
+    return _from_own_version(
+        data, lambda data: go_json.loads_typed(go_json.dumps(go_json.loads(data)))
+    )
 
 
 def result_from_plugin(config_version: str, stdout: bytes) -> Result:
@@ -85,17 +88,17 @@ def result_from_plugin(config_version: str, stdout: bytes) -> Result:
         ResultError: the document is malformed or its version unknown.
     """
     try:
-        document = _json.loads_document(stdout)
-        if document is not None and _json.kind(document) != "object":
-            raise _json.JSONError(f"the result is of type {_json.kind(document)}, not object")
+        document = go_json.loads_document(stdout)
+        if document is not None and go_json.kind(document) != "object":
+            raise go_json.JSONError(f"the result is of type {go_json.kind(document)}, not object")
         # libcni looks for this one spelling; any other is no version to it.
         version = dict(document or {}).get("cniVersion")
         if not isinstance(version, str) or not version:
             version = config_version or "0.1.0"
             # libcni writes and reads it once more here, so that 0.0 becomes 0.
-            raw: dict[str, Any] = _json.loads(stdout) or dict[str, Any]()
-            document = _json.loads_typed(_json.dumps({**raw, "cniVersion": version}))
-    except _json.JSONError as error:
+            raw: dict[str, Any] = go_json.loads(stdout) or dict[str, Any]()
+            document = go_json.loads_typed(go_json.dumps({**raw, "cniVersion": version}))
+    except go_json.JSONError as error:
         raise ResultError(f"failed to unmarshal raw result: {error}") from None
     return _from_document(version, document)
 
@@ -119,8 +122,8 @@ def parse_prev_result(conf: NetConf) -> None:
     # In libcni's spelling, which comes before the usual one: that wins if it is there.
     raw = {"CNIVersion": conf.cni_version, **raw}
     try:
-        document = _json.loads_typed(_json.dumps(raw))
-    except _json.JSONError as error:
+        document = go_json.loads_typed(go_json.dumps(raw))
+    except go_json.JSONError as error:
         raise ResultError(f"could not serialize prevResult: {error}") from None
     try:
         conf.prev_result = _from_document(conf.cni_version, document)
@@ -129,7 +132,7 @@ def parse_prev_result(conf: NetConf) -> None:
 
 
 def _is_version(key: str) -> bool:
-    return _json.fold(key) == "cniversion"
+    return go_json.fold(key) == "cniversion"
 
 
 def _from_own_version(data: bytes, load: Callable[[bytes], Any]) -> Result:
@@ -137,7 +140,7 @@ def _from_own_version(data: bytes, load: Callable[[bytes], Any]) -> Result:
     try:
         document = load(data)
         return _usual(document) or _from_document(version_of(document), document)
-    except _json.JSONError as error:
+    except go_json.JSONError as error:
         raise ResultError(f"decoding version from network config: {error}") from None
     except VersionError as error:
         raise ResultError(str(error)) from None
@@ -150,7 +153,7 @@ def _require_known(version: str) -> None:
 
 def _usual(document: Any) -> BaseResult | None:
     """Read a document that spells its keys, its version's too, as everybody does."""
-    version = document.get("cniVersion") if _json.is_object(document) else None
+    version = document.get("cniVersion") if go_json.is_object(document) else None
     if not version or not isinstance(version, str) or version not in _FAMILIES:
         return None
     return _wire.read(document, _FAMILIES[version][1])

@@ -4,8 +4,9 @@ from typing import Any
 
 import msgspec
 
-from cni_async import _arguments, _json
+from cni_async import _arguments
 from cni_async.errors import ConfigError
+from cni_async.go import json as go_json
 
 from .common import DNS, Result
 
@@ -95,8 +96,8 @@ class NetConf(
         try:
             if self.raw_prev_result:
                 # Go sorts the keys of a map, and of maps only.
-                wire["prevResult"] = msgspec.Raw(_json.dumps(self.raw_prev_result))
+                wire["prevResult"] = msgspec.Raw(go_json.dumps(self.raw_prev_result))
             data = msgspec.json.encode(wire)
         except ValueError as error:
             raise ConfigError(f"cannot write network configuration: {error}") from None
-        return (data if indent is None else _json.indent(data, indent)).decode()
+        return (data if indent is None else go_json.indent(data, indent)).decode()

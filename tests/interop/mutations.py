@@ -44,13 +44,13 @@ class Mutation:
 
 MUTATIONS: Final = {
     "no runtimeConfig filter": Mutation(
-        "cni_async.runtime",
+        "cni_async.model.runtime",
         "if network.capabilities.get(key)",
         "if True",
         ("tests/interop/test_differential_chains.py",),
     ),
     "DEL in list order": Mutation(
-        "cni_async.chains",
+        "cni_async.operations.chain",
         "for plugin in reversed(plugins):",
         "for plugin in plugins:",
         ("tests/interop/test_differential_chains.py",),
@@ -70,7 +70,7 @@ MUTATIONS: Final = {
         ("tests/interop/test_differential_chains.py",),
     ),
     "a big integer is a float": Mutation(
-        "cni_async._json",
+        "cni_async.go.json",
         "return _load(_GENERIC, data, None, normalise=True)",
         "return json.loads(\n"
         "        json.dumps(_load(_GENERIC, data, None, normalise=True)),\n"

@@ -13,7 +13,7 @@ from typing import Any, Final, TypeVar
 from unittest import mock
 
 import cni_async
-from cni_async import _text, conf, invoke, version
+from cni_async import conf, invoke, version
 from cni_async.errors import (
     CheckNotSupportedError,
     CNIError,
@@ -22,13 +22,10 @@ from cni_async.errors import (
     NotFoundError,
     PluginError,
 )
+from cni_async.go import quote as go_text
 from cni_async.invoke import failure
 from cni_async.types import args, create, parse_prev_result, v020, v040, v100
-from cni_async.validate import (
-    validate_container_id,
-    validate_interface_name,
-    validate_network_name,
-)
+from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
 
 from .wire import Answer, Failure, Question
 
@@ -281,5 +278,5 @@ _OPERATIONS: Final[Mapping[str, Callable[[Fields], Any]]] = {
     "exec_plugin": _exec_plugin,
     "exec_with_result": _exec_with_result,
     "error_json": _error_json,
-    "quote": lambda q: _text.quote(q["data"]),
+    "quote": lambda q: go_text.quote(q["data"]),
 }

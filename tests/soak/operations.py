@@ -12,13 +12,7 @@ from random import Random
 
 import anyio
 
-from cni_async import (
-    AttachmentKey,
-    CNIError,
-    GCArgs,
-    GCAttachment,
-    PluginTimeoutError,
-)
+from cni_async import AttachmentKey, CNIError, GCArgs, GCAttachment, PluginTimeoutError
 from cni_async.types import Result
 
 from .tally import CANCELLATIONS, STALLS, Tally

@@ -14,8 +14,8 @@ from typing import Any
 
 import anyio
 
-from cni_async import lockfile, locks
 from cni_async.invoke import RawExec, Spawn
+from cni_async.operations import lockfile, order
 from tests.support import starts
 from tests.support.scripts import children, open_fds
 
@@ -127,13 +127,13 @@ async def _run(
                 longest_delay=delay,
             )
             group.start_soon(driver.run, workers)
-    scene.tally.leaked("locks", locks._gates())
+    scene.tally.leaked("locks", order._gates())
 
 
 async def _settle(worlds: Sequence[World], tally: Tally) -> None:
     for world in worlds:
         await settle(world, tally)
-    tally.leaked("locks", locks._gates())
+    tally.leaked("locks", order._gates())
     tally.leaked("descriptors of lock files", lockfile._OPEN)
 
 

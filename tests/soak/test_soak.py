@@ -16,13 +16,13 @@ import msgspec
 import pytest
 
 from cni_async import AttachmentKey, FileCache, NetworkAttachment, api
-from cni_async.attachment import runtime_of
-from cni_async.chains import Chain, Chains, Progress
 from cni_async.invoke import Spawn, pipes, process
 from cni_async.invoke import exec as runner
 from cni_async.invoke.process import Outcome, run_process
-from cni_async.locks import Locks
-from cni_async.runtime import RuntimeConf
+from cni_async.model.runtime import RuntimeConf
+from cni_async.operations.chain import Chain, Chains, Progress
+from cni_async.operations.order import Locks
+from cni_async.operations.recover import runtime_of
 from tests.support.faulty import FAULTS
 from tests.support.processes import processes_with
 from tests.support.require import require

@@ -10,7 +10,7 @@ from typing import Final
 import anyio
 import anyio.to_thread
 
-from cni_async import lockfile, locks
+from cni_async.operations import lockfile, order
 from tests.support.program import PIPE, Program
 from tests.support.wait import PATIENCE
 
@@ -22,7 +22,7 @@ from cni_async.locks import Locks
 async def main():
     kind, file = sys.argv[1:3]
     locks = Locks(file)
-    hold = locks.collection("other", "n") if kind == "gc" else locks.attachment("other", "n", kind)
+    hold = order.collection("other", "n") if kind == "gc" else order.attachment("other", "n", kind)
     async with hold:
         print("inside", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.readline)
@@ -70,5 +70,5 @@ def holder(kind: str, file: Path, program: str = PROGRAM) -> Iterator[Holder]:
 async def is_queueing(file: Path, kind: str, name: str) -> None:
     """Wait until another process is the next to have a "network" or a "container"."""
     with anyio.fail_after(PATIENCE):
-        while not lockfile.is_locked(str(file), locks._place(kind, name) - 1):
+        while not lockfile.is_locked(str(file), order._place(kind, name) - 1):
             await anyio.sleep(0.01)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from cni_async import conf_list_from_bytes, create_result_from_bytes
-from cni_async.runtime import as_raw, request_config
+from cni_async.operations.request import as_raw, request_config
 
 from .meter import repeat
 from .task import Rows, Task, port_mapping

@@ -3,11 +3,13 @@
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from ._text import as_written
-from .cache import NetworkAttachment
-from .conf import NetworkConfig, NetworkConfigList
-from .errors import CNIError
-from .runtime import GCArgs, request_config
+from cni_async.conf import NetworkConfig, NetworkConfigList
+from cni_async.errors import CNIError
+from cni_async.go.quote import as_written
+from cni_async.model.attachment import NetworkAttachment
+from cni_async.model.runtime import GCArgs
+
+from .request import request_config
 
 Run = Callable[[str, NetworkConfig, bytes], Awaitable[None]]
 

@@ -11,8 +11,8 @@ from typing import Any, Final, Generic, NoReturn, TypeVar
 
 import msgspec
 
-from cni_async import _json
 from cni_async.errors import ConfigError
+from cni_async.go import json as go_json
 from cni_async.types.common import DNS
 from cni_async.types.netconf import IPAM, GCAttachment, NetConf
 
@@ -42,7 +42,7 @@ def network_from(document: Any) -> NetConf:
         network = _usual(document) or _NETWORK.read(document, None)
     except _WrongTypeError as fault:
         raise ConfigError(f"{PREFIX}{fault}", key=fault.key) from None
-    except _json.JSONError as error:
+    except go_json.JSONError as error:
         raise ConfigError(f"{PREFIX}{error}") from None
     if not network.type:
         raise ConfigError(f"{PREFIX}missing 'type'", key="type")
@@ -54,7 +54,7 @@ class _WrongTypeError(Exception):
 
     def __init__(self, value: object, wanted: str, key: str = "") -> None:
         super().__init__(value, wanted)
-        self.found = _json.kind(value)
+        self.found = go_json.kind(value)
         self.wanted = wanted
         self.key = key
 
@@ -75,7 +75,7 @@ class _Shape(Generic[_S]):
     def __init__(self, struct: type[_S], fields: Mapping[str, tuple[str, _Reader]]) -> None:
         self._struct = struct
         self._exact = {key: (key, *field) for key, field in fields.items()}
-        self._folded = {_json.fold(key): field for key, field in self._exact.items()}
+        self._folded = {go_json.fold(key): field for key, field in self._exact.items()}
         # Folding is slow, and a key that matches has the length of one of these.
         self._lengths = frozenset(map(len, fields))
 
@@ -91,30 +91,30 @@ class _Shape(Generic[_S]):
                 fault.below(key)
         return self._struct(**found)
 
-    def has_variants(self, value: _json.Object) -> bool:
+    def has_variants(self, value: go_json.Object) -> bool:
         """Tell whether a key is one of these in other letter case."""
         exact, folded, lengths = self._exact, self._folded, self._lengths
         for key in value:
-            if len(key) in lengths and key not in exact and _json.fold(key) in folded:
+            if len(key) in lengths and key not in exact and go_json.fold(key) in folded:
                 return True
         return False
 
     def _matches(self, value: Any) -> Iterable[tuple[_Field, Any]]:
         for key, member in _members(value):
-            if len(key) in self._lengths and (field := self._folded.get(_json.fold(key))):
+            if len(key) in self._lengths and (field := self._folded.get(go_json.fold(key))):
                 yield field, member
 
 
 def _members(value: Any) -> Iterable[tuple[str, Any]]:
-    if _json.is_object(value):
+    if go_json.is_object(value):
         return sorted(value.items())
-    if isinstance(value, _json.Pairs):
+    if isinstance(value, go_json.Pairs):
         return value
     raise _WrongTypeError(value, "object")
 
 
 def _array(value: Any) -> list[Any]:
-    if _json.is_array(value):
+    if go_json.is_array(value):
         return value
     raise _WrongTypeError(value, "array")
 
@@ -160,12 +160,12 @@ def _flags(value: Any, former: Mapping[str, bool] | None) -> dict[str, bool]:
     return flags
 
 
-def _result(value: Any, former: _json.Object | None) -> _json.Object | None:
+def _result(value: Any, former: go_json.Object | None) -> go_json.Object | None:
     if value is None:
         return None
-    if not _json.is_object(value):
+    if not go_json.is_object(value):
         # Through JSON once more: that takes the point from integral floats, as `loads` does.
-        value = _json.loads(_json.dumps(_json.plain(_json.Pairs(_members(value)))))
+        value = go_json.loads(go_json.dumps(go_json.plain(go_json.Pairs(_members(value)))))
     return {**former, **value} if former else value
 
 
@@ -207,13 +207,13 @@ _NETWORK: Final = _Shape(
 
 def _usual(document: Any) -> NetConf | None:
     """Read a plain dict with nothing odd in it; None for all others, malformed ones included."""
-    if not _json.is_object(document) or "cni.dev/valid-attachments" in document:
+    if not go_json.is_object(document) or "cni.dev/valid-attachments" in document:
         return None
     ipam, dns = document.get("ipam"), document.get("dns")
     if (
         _NETWORK.has_variants(document)
-        or (ipam and _json.is_object(ipam) and _IPAM.has_variants(ipam))
-        or (dns and _json.is_object(dns) and _DNS.has_variants(dns))
+        or (ipam and go_json.is_object(ipam) and _IPAM.has_variants(ipam))
+        or (dns and go_json.is_object(dns) and _DNS.has_variants(dns))
     ):
         return None
     try:

@@ -48,7 +48,7 @@ class Pacing:
         self.operations: anyio.Semaphore = anyio.Semaphore(OPERATIONS, fast_acquire=True)
 
 
-_OF_LOOP: Final = anyio.lowlevel.RunVar[Pacing]("cni_async.pacing")
+_OF_LOOP: Final = anyio.lowlevel.RunVar[Pacing]("cni_async._async.pacing")
 
 
 def of_loop() -> Pacing:

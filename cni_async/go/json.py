@@ -15,7 +15,7 @@ from typing import Any, Final, NoReturn, TypeGuard, cast
 
 import msgspec
 
-from ._json_errors import MAX_DEPTH, first_error, nests_too_deep
+from .json_errors import MAX_DEPTH, first_error, nests_too_deep
 
 Object = dict[str, Any]
 

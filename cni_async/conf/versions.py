@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from cni_async import _json
-from cni_async._text import quoted_list
 from cni_async.errors import ConfigError, UnsupportedVersionError, VersionError
+from cni_async.go import json as go_json
+from cni_async.go.quote import quoted_list
 from cni_async.version import ALL, current, parse_version
 
 PREFIX: Final = "error parsing configuration list: "
@@ -15,7 +15,7 @@ _CURRENT: Final = parse_version(current())
 _SPELLINGS: Final = {parse_version(known): known for known in ALL.supported_versions}
 
 
-def select_version(document: _json.Object) -> str:
+def select_version(document: go_json.Object) -> str:
     """Choose the newest version of ``cniVersions`` and ``cniVersion`` that this library speaks.
 
     Without ``cniVersions`` the ``cniVersion`` stands as it is written, known or not.
@@ -27,7 +27,7 @@ def select_version(document: _json.Object) -> str:
     version = document.get("cniVersion", "")
     if not isinstance(version, str):
         raise ConfigError(
-            f"{PREFIX}invalid cniVersion type {_json.kind(version)}", key="cniVersion"
+            f"{PREFIX}invalid cniVersion type {go_json.kind(version)}", key="cniVersion"
         )
     if "cniVersions" not in document:
         return version
@@ -54,9 +54,9 @@ def select_version(document: _json.Object) -> str:
 
 
 def _entries(value: Any) -> list[tuple[tuple[int, int, int], str]]:
-    if not _json.is_array(value):
+    if not go_json.is_array(value):
         raise ConfigError(
-            f"{PREFIX}invalid type for cniVersions: {_json.kind(value)}", key="cniVersions"
+            f"{PREFIX}invalid type for cniVersions: {go_json.kind(value)}", key="cniVersions"
         )
     return [_entry(entry, index) for index, entry in enumerate(value)]
 
@@ -64,7 +64,7 @@ def _entries(value: Any) -> list[tuple[tuple[int, int, int], str]]:
 def _entry(value: Any, index: int) -> tuple[tuple[int, int, int], str]:
     if not isinstance(value, str):
         raise ConfigError(
-            f"{PREFIX}invalid type for cniVersions index {index}: {_json.kind(value)}",
+            f"{PREFIX}invalid type for cniVersions index {index}: {go_json.kind(value)}",
             key="cniVersions",
         )
     try:

@@ -20,7 +20,7 @@ import anyio
 import anyio.lowlevel
 
 from . import pacing
-from ._threads import Threads, Visit
+from .threads import Threads, Visit
 
 _T = TypeVar("_T")
 

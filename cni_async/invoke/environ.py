@@ -8,8 +8,8 @@ import msgspec
 from msgspec.structs import force_setattr
 
 from cni_async import _arguments
-from cni_async._text import quote
 from cni_async.errors import ArgsError
+from cni_async.go.quote import quote
 
 PluginArgs = Sequence[tuple[str, str]]
 

@@ -11,23 +11,15 @@ from typing import Final
 import msgspec
 
 from cni_async import _arguments
-from cni_async._concurrently import to_the_end
-from cni_async._text import quote
+from cni_async._async.concurrently import to_the_end
 from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
-from cni_async.runtime import RuntimeConf
+from cni_async.go.quote import quote
+from cni_async.model.attachment import AttachmentKey, attachment_key
+from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result
 
 from .files import FileCache
-from .record import (
-    CNI_CACHE_V1,
-    AttachmentKey,
-    Record,
-    attachment_key,
-    decode_record,
-    encode_record,
-    read_config,
-    read_result,
-)
+from .record import CNI_CACHE_V1, Record, decode_record, encode_record, read_config, read_result
 from .store import CacheStore
 
 # Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,

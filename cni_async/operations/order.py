@@ -20,7 +20,8 @@ from typing import Final, NamedTuple
 import anyio
 import anyio.lowlevel
 
-from . import pacing
+from cni_async._async import pacing
+
 from .lockfile import absolute, is_locked, lock
 
 
@@ -75,7 +76,7 @@ class _Gate:
 
 
 # Of the running event loop: its gates that somebody holds or waits for.
-_GATES: Final = anyio.lowlevel.RunVar[dict[Hashable, _Gate]]("cni_async.locks")
+_GATES: Final = anyio.lowlevel.RunVar[dict[Hashable, _Gate]]("cni_async.operations.order")
 
 
 class Locks:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import accumulate
 from typing import Final, TypeAlias
 
-from ._text import quote
+from .quote import quote
 
 MAX_DEPTH: Final = "exceeded max depth"
 _END_OF_INPUT: Final = "unexpected end of JSON input"

@@ -24,7 +24,7 @@ from typing import Final
 import anyio
 import anyio.lowlevel
 
-from .errors import CacheError
+from cni_async.errors import CacheError
 
 _log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ def is_locked(path: str, place: int) -> bool:
 
 
 # Lock files that the running event loop has open, by path; those in use that lost it are left out.
-_FILES: Final = anyio.lowlevel.RunVar["dict[str, _LockFile]"]("cni_async.lockfile")
+_FILES: Final = anyio.lowlevel.RunVar["dict[str, _LockFile]"]("cni_async.operations.lockfile")
 
 
 @contextmanager

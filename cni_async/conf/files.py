@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from cni_async.errors import ConfigError, InvalidIdentifierError, NoConfigsFoundError, NotFoundError
+from cni_async.model.network import NetworkConfig, NetworkConfigList
 from cni_async.validate import validate_network_name
 
 from . import parse
-from .model import NetworkConfig, NetworkConfigList
 
 # Far more than any configuration, and little enough to hold in memory.
 MAX_SIZE: Final = 16 * 1024 * 1024

@@ -7,13 +7,11 @@ from typing import Self
 
 import msgspec
 
-from . import _arguments
-from ._text import quote
-from .cache import AttachmentKey, attachment_key
-from .cache.attachments import Attachments, Before
-from .cache.record import new_record
-from .conf import NetworkConfig, NetworkConfigList
-from .errors import (
+from cni_async import _arguments
+from cni_async.cache.record import new_record
+from cni_async.cache.records import Attachments, Before
+from cni_async.conf import NetworkConfig, NetworkConfigList
+from cni_async.errors import (
     CacheError,
     CheckNotSupportedError,
     CNIError,
@@ -21,13 +19,17 @@ from .errors import (
     ResultError,
     VersionError,
 )
-from .invoke import Args
-from .invoke.args import BuiltArgs, validate_args, validate_environ
-from .invoke.caller import PluginCaller
-from .runtime import RuntimeConf, as_raw, request_config
-from .types import Result, create_result
-from .validate import validate_container_id, validate_interface_name, validate_network_name
-from .version import ALL, greater_than_or_equal_to
+from cni_async.go.quote import quote
+from cni_async.invoke import Args
+from cni_async.invoke.caller import PluginCaller
+from cni_async.invoke.environ import BuiltArgs, validate_args, validate_environ
+from cni_async.model.attachment import AttachmentKey, attachment_key
+from cni_async.model.runtime import RuntimeConf
+from cni_async.types import Result, create_result
+from cni_async.validate import validate_container_id, validate_interface_name, validate_network_name
+from cni_async.version import ALL, greater_than_or_equal_to
+
+from .request import as_raw, request_config
 
 _log = logging.getLogger(__name__)
 

@@ -5,8 +5,9 @@ from typing import TypeVar
 
 import anyio
 
-from ._uncut import uncut
-from .errors import CNIError
+from cni_async.errors import CNIError
+
+from .uncut import uncut
 
 _T = TypeVar("_T")
 

@@ -17,10 +17,11 @@ from typing import Final
 import anyio
 import msgspec
 
-from ._threads import in_thread
-from .attachment import added_with
-from .cache import AttachmentKey, NetworkAttachment
-from .errors import PluginError
+from cni_async._async.threads import in_thread
+from cni_async.errors import PluginError
+from cni_async.model.attachment import AttachmentKey, NetworkAttachment
+
+from .recover import added_with
 
 # How often it is looked again: first soon, then less often.
 _FIRST_TICK: Final = 0.01

@@ -1,0 +1,1 @@
+"""Threads, shields, concurrency and throttles, on asyncio and trio alike."""

@@ -1,0 +1,1 @@
+"""How Go sees the world: its JSON and its quotation marks."""

@@ -1,0 +1,95 @@
+"""What a runtime says about one attachment, and what it spares from a collection."""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from msgspec.structs import force_setattr
+
+from cni_async import _arguments
+from cni_async.types import GCAttachment
+
+
+class _Attachment(msgspec.Struct, frozen=True):
+    """The part of `RuntimeConf` that can be given by position."""
+
+    container_id: str
+    netns: str = ""
+    ifname: str = ""
+
+
+class RuntimeConf(_Attachment, frozen=True, kw_only=True):
+    """The runtime's side of an attachment (libcni.RuntimeConf).
+
+    All but the first three are given by keyword.
+
+    Attributes:
+        container_id: the container's ID.
+        netns: path of the container's network namespace, e.g. /run/netns/blue; a string or a
+            path, and kept as a string.
+        ifname: name of the interface to make inside it, e.g. eth0.
+        args: pairs for CNI_ARGS, in order; pairs or a mapping, and kept as pairs. Empty on DEL for
+            those of ADD.
+        capability_args: values for the capabilities that plugins of the network declare, e.g.
+            portMappings; JSON values or the structs of `cni_async.capabilities`. Empty on DEL for
+            those of ADD.
+        cache_dir: where to remember the attachment if `CNIConfig` has no cache of its own
+            (deprecated in libcni); a string or a path, and kept as a string. None for the default.
+
+    Raises:
+        TypeError: a value is of another type.
+    """
+
+    args: tuple[tuple[str, str], ...] = ()
+    capability_args: Mapping[str, Any] = {}
+    cache_dir: str | None = None
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(
+            self,
+            container_id: str,
+            netns: str | os.PathLike[str] = "",
+            ifname: str = "",
+            *,
+            args: Mapping[str, str] | Iterable[tuple[str, str]] = (),
+            capability_args: Mapping[str, Any] = {},
+            cache_dir: str | os.PathLike[str] | None = None,
+        ) -> None: ...
+
+    def __post_init__(self) -> None:
+        _arguments.require_text(self.container_id, "container_id")
+        _arguments.require_text(self.ifname, "ifname")
+        if type(self.netns) is not str:
+            force_setattr(self, "netns", _arguments.path(self.netns, "netns"))
+        if self.args != ():
+            # A generator can be read only once.
+            force_setattr(self, "args", _arguments.pairs(self.args, "args"))
+        _arguments.require(self.capability_args, Mapping, "capability_args")
+        if self.cache_dir is not None:
+            directory = _arguments.path(self.cache_dir, "cache_dir")
+            force_setattr(self, "cache_dir", directory or None)
+
+
+class GCArgs(msgspec.Struct, frozen=True):
+    """What garbage collection has to spare (libcni.GCArgs).
+
+    Attributes:
+        valid_attachments: the attachments that are in use; all others of the network are deleted,
+            and every one if there are none.
+
+    Raises:
+        TypeError: one of them is no `GCAttachment`.
+    """
+
+    valid_attachments: tuple[GCAttachment, ...] = ()
+
+    if TYPE_CHECKING:  # what may be given is more than what is kept
+
+        def __init__(self, valid_attachments: Iterable[GCAttachment] = ()) -> None: ...
+
+    def __post_init__(self) -> None:
+        # What is something else would spare nothing, and what was meant would be deleted.
+        name = "valid_attachments"
+        force_setattr(self, name, _arguments.instances(self.valid_attachments, GCAttachment, name))

@@ -1,0 +1,1 @@
+"""What happens, in order, when a network is asked for something."""

@@ -1,0 +1,109 @@
+"""The request that a plugin reads on stdin."""
+
+import logging
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any, Final
+
+import msgspec
+
+from cni_async.conf import NetworkConfig
+from cni_async.conf.inject import existing, give_way, network_from, to_plain
+from cni_async.errors import ArgsError, ConfigError
+from cni_async.go import json as go_json
+from cni_async.types import NetConf, Result
+
+_log = logging.getLogger(__name__)
+
+_RESERVED_PREFIX: Final = "cni.dev/"
+# Bytes of a configuration. Longer ones are rare, and would be kept in memory.
+_REMEMBERED: Final = 8 * 1024
+
+
+def request_config(
+    plugin: NetworkConfig,
+    name: str,
+    cni_version: str,
+    *,
+    prev_result: msgspec.Raw | None = None,
+    capability_args: Mapping[str, Any] | None = None,
+    extra: Mapping[str, Any] | None = None,
+) -> bytes:
+    """Build what a plugin reads on stdin (CNI specification, "Deriving execution configuration").
+
+    Args:
+        plugin: its configuration.
+        name: the network's name, which replaces the plugin's own.
+        cni_version: likewise.
+        prev_result: the result of the plugin before it, or of the whole chain on CHECK and DEL
+            (see `as_raw`).
+        capability_args: those that the plugin declares as capabilities become its runtimeConfig;
+            None on GC and STATUS, which have none.
+        extra: further keys (GC's valid attachments).
+
+    Raises:
+        ConfigError: the plugin's configuration is malformed.
+        ArgsError: a capability arg is no JSON value.
+    """
+    raw = bytes(plugin.raw)  # a bytearray could not be looked up
+    make = _common if len(raw) <= _REMEMBERED else _common.__wrapped__
+    document, network = make(raw, name, cni_version, prev_result is not None)
+    document = dict(document)
+    if extra:
+        document.update((key, to_plain(value, key)) for key, value in extra.items())
+    if prev_result is not None:
+        document["prevResult"] = prev_result
+    elif network.raw_prev_result is not None:
+        _log.warning(
+            "plugin %s of network %s: the configuration itself holds a prevResult, "
+            "which is the runtime's to set; it is passed on as libcni does",
+            network.type,
+            name,
+        )
+    runtime_config = {
+        key: value
+        for key, value in (capability_args or {}).items()
+        if network.capabilities.get(key)
+    }
+    if runtime_config:
+        give_way(document, ("runtimeConfig",))
+        try:
+            document["runtimeConfig"] = to_plain(runtime_config, "runtimeConfig")
+        except ConfigError as error:
+            raise ArgsError(str(error)) from error
+    try:
+        return go_json.dumps(document)
+    except go_json.JSONError as error:
+        raise ConfigError(str(error)) from None
+
+
+@lru_cache(maxsize=256)
+def _common(
+    raw: bytes, name: str, cni_version: str, has_prev_result: bool
+) -> tuple[go_json.Object, NetConf]:
+    """Build what all requests of a plugin have in common, and its decoded view; for reading only.
+
+    It is what libcni makes of InjectConf twice for each call.
+    """
+    document = existing(raw)
+    values = {"name": name, "cniVersion": cni_version}
+    give_way(document, {*values, "prevResult"} if has_prev_result else values)
+    _drop_reserved(document)
+    document.update(values)
+    # Of the bytes, which are what the plugin gets, and not of the decoded view.
+    return document, network_from(document)
+
+
+def as_raw(result: Result) -> msgspec.Raw:
+    """Write a result for `request_config`.
+
+    Raises:
+        ResultError: it holds what JSON or plugins could not read.
+    """
+    return msgspec.Raw(result.to_json().encode())
+
+
+def _drop_reserved(document: go_json.Object) -> None:
+    """Leave out what only the runtime may say, where the configuration says it."""
+    for key in [key for key in document if go_json.fold(key).startswith(_RESERVED_PREFIX)]:
+        del document[key]
