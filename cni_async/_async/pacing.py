@@ -1,7 +1,7 @@
 """Every throttle, with its number and what chose it.
 
 They bound what one event loop takes of a machine that it shares. None of them keeps an order, as
-`locks` does.
+`operations.order` does.
 """
 
 from typing import Final

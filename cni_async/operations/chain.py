@@ -91,7 +91,7 @@ class Progress:
 
 
 class Chains:
-    """Runs chains; what is forbidden at the same time is not looked after here (`locks`)."""
+    """Runs chains; what is forbidden at the same time is not looked after here (`order`)."""
 
     def __init__(self, plugins: PluginCaller, attachments: Attachments, *, strict: bool) -> None:
         """Say with what.

@@ -44,7 +44,7 @@ class Mutation:
 
 MUTATIONS: Final = {
     "no runtimeConfig filter": Mutation(
-        "cni_async.model.runtime",
+        "cni_async.operations.request",
         "if network.capabilities.get(key)",
         "if True",
         ("tests/interop/test_differential_chains.py",),
@@ -57,10 +57,10 @@ MUTATIONS: Final = {
     ),
     "an unknown key is lost": Mutation(
         "cni_async.conf.parse",
-        "return NetworkConfig(network_from(value), _json.dumps(value))",
+        "return NetworkConfig(network_from(value), go_json.dumps(value))",
         "network = network_from(value)\n"
         "        known = {key: value[key] for key in value if key != 'mtu'}\n"
-        "        return NetworkConfig(network, _json.dumps(known))",
+        "        return NetworkConfig(network, go_json.dumps(known))",
         ("tests/interop/test_differential_conf.py", "tests/test_vectors.py"),
     ),
     "containerID instead of containerId": Mutation(

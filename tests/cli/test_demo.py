@@ -23,7 +23,7 @@ from cni_async import (
 )
 from cni_async.types import v100
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_demo_says_plainly_that_it_pretends(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spa
 
 NO_MESSAGE = "netplugin failed with no error message: "
 HANG = 60
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture

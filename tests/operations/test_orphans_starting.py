@@ -20,9 +20,9 @@ from cni_async import (
     FileCache,
     NetworkAttachment,
     RuntimeConf,
-    orphans,
 )
 from cni_async.cache.record import encode_record, new_record
+from cni_async.operations import orphans
 from tests.support.chains import network
 from tests.support.processes import is_running
 from tests.support.scripts import Scripts

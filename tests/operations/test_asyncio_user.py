@@ -33,7 +33,7 @@ from tests.support.wait import LIMITS, Stopwatch, eventually
 pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("spawn")]
 
 HANG = 60
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 # A shell that forks may miss a signal, but not for long.
 NAPPING = "while :; do sleep 0.05; done"
 

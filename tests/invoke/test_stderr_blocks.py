@@ -27,7 +27,7 @@ from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 
 pytestmark = pytest.mark.anyio
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 HANG = 60
 # What a slow machine may add to any wait.
 SLACK = 5.0

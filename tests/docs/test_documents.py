@@ -20,7 +20,7 @@ from cni_async.cache.record import encode_record, new_record
 from tests.support.go_names import GO_NAMES
 from tests.support.recorder import Answer, Recorder
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 
 

@@ -13,7 +13,7 @@ import pytest
 from tests.programs.interrupted import LOOPS
 from tests.support.require import require
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.parametrize("loop", LOOPS)

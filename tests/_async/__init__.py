@@ -1,0 +1,1 @@
+"""Shields and concurrency."""

@@ -1,0 +1,1 @@
+"""Go's JSON and quotation marks."""

@@ -1,0 +1,1 @@
+"""Results of every version, and what else the specification has types for."""
