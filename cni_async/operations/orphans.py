@@ -12,7 +12,8 @@ import shutil
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Final
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import anyio
 import msgspec
@@ -33,8 +34,8 @@ _DELETED: Final = " (deleted)"
 # include/linux/sched.h: it has executed nothing since it was forked; a kernel thread.
 _PF_FORKNOEXEC: Final = 0x40
 _PF_KTHREAD: Final = 0x200000
-# Seconds between the fork and the execution of a plugin, on the busiest of machines; usually it is
-# less than a thousandth of that.
+# Seconds from the fork to the execution of a plugin, or from SIGKILL to the end of one, on the
+# busiest of machines; usually it is less than a thousandth of that.
 _LONGEST_START: Final = 2.0
 
 _Owner = tuple[str, str, str]  # container ID, interface name and network namespace
@@ -46,10 +47,10 @@ async def wait_for_orphans(
     """Wait until no plugin works on any of these attachments.
 
     A plugin is known by its environment, by its executable, and by being the leader of its session,
-    as all are that `RawExec` starts. A child that has not executed its plugin yet may become
-    anybody's, and is waited for until it has. Only processes of this user and this PID namespace
-    are looked at: anybody can choose the environment of a process, and can have reading it never
-    end.
+    as all are that `RawExec` starts. A process of which nothing tells what it works on is waited
+    for, too, but no longer than two seconds unless it was such a plugin before. Only processes of
+    this user and this PID namespace are looked at: anybody can choose the environment of a process,
+    and can have reading it never end.
 
     Args:
         attachments: whose.
@@ -66,21 +67,27 @@ async def wait_for_orphans(
             types = frozenset(plugin.network.type for plugin in net.plugins)
             wanted.setdefault((one.container_id, one.ifname, one.netns), []).append((key, types))
 
-    starting: frozenset[tuple[int, int]] | None = None
+    began = time.monotonic()
+    at_first: frozenset[_Process] | None = None
+    seen: set[int] = set()
+    unknown: set[_Process] = set()
 
     def look() -> dict[AttachmentKey, PluginError]:
-        nonlocal starting
+        nonlocal at_first, unknown
         # First: what executes its plugin in the meantime is seen below. What starts later is no
         # child of a runtime that is gone.
-        found = _being_started()
-        starting = found if starting is None else starting & found
-        return {
-            key: _still_runs(plugin, command, pid)
-            for owner, command, pid in _leaders_of(wanted)
-            for key, types in wanted[owner]
-            for plugin in types
-            if _runs(pid, plugin, path)
-        }
+        found = _unknown()
+        if at_first is None or time.monotonic() - began > _LONGEST_START:
+            at_first = found if at_first is None else frozenset()
+        unknown = {each for each in found if each in at_first or each.pid in seen}
+        running: dict[AttachmentKey, PluginError] = {}
+        for owner, command, pid in _leaders_of(wanted):
+            for key, types in wanted[owner]:
+                for plugin in types:
+                    if _runs(pid, plugin, path):
+                        seen.add(pid)
+                        running[key] = _still_runs(plugin, command, pid)
+        return running
 
     running: dict[AttachmentKey, PluginError] = {}
     limiter = anyio.CapacityLimiter(1)  # the default one may be taken by who knows what
@@ -93,7 +100,7 @@ async def wait_for_orphans(
             except OSError:
                 # There is no thread to be had; nearly always /proc does answer.
                 running = look()
-            if not running and not starting:
+            if not running and not unknown:
                 break
             await anyio.sleep(tick)
             tick = min(2 * tick, _LAST_TICK)
@@ -139,41 +146,52 @@ def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int]]:
                 yield owner, _COMMANDS[min(commands)], pid
 
 
-def _being_started() -> frozenset[tuple[int, int]]:
-    """Find processes that were forked just now and are about to execute something.
+class _Process(NamedTuple):
+    """A process, told from another one that gets its number later.
 
-    Until it does, the child of a runtime has the memory of the runtime, and so its command line and
-    its environment: nothing tells which plugin it will be. A program that forks workers has
-    children that look the same, but these are older, or sleep.
-
-    Returns:
-        the process ID of each, and when it was forked, in ticks of the kernel's clock.
+    Attributes:
+        pid: its process ID.
+        forked: when it was forked, in ticks of the kernel's clock.
     """
-    found: set[tuple[int, int]] = set()
+
+    pid: int
+    forked: int
+
+
+def _unknown() -> frozenset[_Process]:
+    """Find processes of which nothing tells just now what they work on.
+
+    - Until it executes its plugin, the child of a runtime has the memory of the runtime, and so its
+      command line and its environment. A program that forks workers has children that look the
+      same, but these are older, or sleep.
+    - Within execve() there is no command line and no environment for a moment. A plugin may be a
+      script that executes another program.
+    - A process that is killed loses them with its first thread; another one may be in the kernel,
+      and make an interface before it ends.
+    """
     try:
         ours = _Rights.of("self")
-        now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError, AttributeError):
+        ticks = os.sysconf("SC_CLK_TCK")
+        youngest = (time.clock_gettime(time.CLOCK_BOOTTIME) - _LONGEST_START) * ticks
+    except (OSError, ValueError):
         return frozenset()
-    youngest = now - _LONGEST_START * os.sysconf("SC_CLK_TCK")
+    found: set[_Process] = set()
     for pid in _pids():
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 stat = file.read()
             # proc_pid_stat(5): "pid (comm) state ppid …"; comm may hold anything, parentheses too.
             fields = stat[stat.rindex(b")") + 2 :].split()
-            flags, threads, forked = int(fields[6]), int(fields[17]), int(fields[19])
-            if (
-                forked >= youngest
-                and not flags & _PF_KTHREAD
-                and threads == 1
-                and fields[0] in {b"R", b"D"}
-                and _Rights.of(pid) == ours
-                # execve() takes that mark away some time before the new program has a command line
-                # and an environment.
-                and (flags & _PF_FORKNOEXEC or _strings(pid, "cmdline") == [b""])
-            ):
-                found.add((pid, forked))
+            state, flags, threads, forked = fields[0], *map(int, itemgetter(6, 17, 19)(fields))
+            if flags & _PF_KTHREAD or (state == b"Z") != (threads > 1) or _Rights.of(pid) != ours:
+                continue
+            if state in {b"R", b"D"}:
+                is_child = flags & _PF_FORKNOEXEC and forked >= youngest
+                is_unknown = is_child or _strings(pid, "cmdline") == [b""]
+            else:
+                is_unknown = state == b"Z"
+            if is_unknown:
+                found.add(_Process(pid, forked))
         except OSError:
             continue  # it has just ended, or is none of our business
     return frozenset(found)

@@ -185,7 +185,7 @@ import os
 import sys
 import time
 import anyio
-from cni_async.locks import Locks
+from cni_async.operations.order import Locks
 
 def say(what):
     os.write(1, b"%s\\n" % what)  # print() would write twice, and two of us do

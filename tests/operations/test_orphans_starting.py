@@ -1,4 +1,8 @@
-"""`recover` and a child that its runtime, killed since, had not quite started."""
+"""`recover` and processes of which nothing tells what they work on.
+
+A child that its runtime, killed since, had not quite started; a plugin within execve(); one that is
+killed and has not ended yet.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -19,6 +25,7 @@ from cni_async import (
     CNIConfig,
     FileCache,
     NetworkAttachment,
+    PluginError,
     RuntimeConf,
 )
 from cni_async.cache.record import encode_record, new_record
@@ -132,14 +139,14 @@ async def test_what_starts_later_is_nobody_that_was_killed(
     start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others that start plugins all the time keep nobody waiting."""
-    looks: list[frozenset[tuple[int, int]]] = []
-    look = orphans._being_started
+    looks: list[frozenset[orphans._Process]] = []
+    look = orphans._unknown
 
-    def spy() -> frozenset[tuple[int, int]]:
-        looks.append(look() | {(1, len(looks))})
+    def spy() -> frozenset[orphans._Process]:
+        looks.append(look() | {orphans._Process(1, len(looks))})
         return looks[-1]
 
-    monkeypatch.setattr(orphans, "_being_started", spy)
+    monkeypatch.setattr(orphans, "_unknown", spy)
     attachment = NetworkAttachment(ME, "net", "eth0", config=network("a").raw, netns=NETNS)
     with anyio.fail_after(LONG):
         assert await orphans.wait_for_orphans([attachment], within=2 * LONG) == {}
@@ -149,7 +156,7 @@ async def test_what_starts_later_is_nobody_that_was_killed(
 def test_each_is_told_by_when_it_was_forked(start: Callable[..., int]) -> None:
     child = start(LONG)
     found = eventually_blocking(
-        lambda: [forked for pid, forked in orphans._being_started() if pid == child], bool
+        lambda: [forked for pid, forked in orphans._unknown() if pid == child], bool
     )
     now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
     assert 0 <= now - found[0] < LONG * os.sysconf("SC_CLK_TCK")
@@ -167,6 +174,59 @@ async def test_the_moment_within_execve(
         return [b""] if pid == child else strings(pid, name)
 
     await eventually(lambda: b"CNI_COMMAND=ADD" in strings(child, "environ"))
-    assert child not in {pid for pid, _ in orphans._being_started()}
+    assert child not in {pid for pid, _ in orphans._unknown()}
     monkeypatch.setattr(orphans, "_strings", within_execve)
-    await eventually(lambda: child in {pid for pid, _ in orphans._being_started()})
+    await eventually(lambda: child in {pid for pid, _ in orphans._unknown()})
+
+
+async def test_a_plugin_that_executes_another_program(
+    scripts: Scripts, tmp_path: Path, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was seen before, and so is waited for as long as it takes."""
+    scripts.sh("[ $CNI_COMMAND = DEL ] || while :; do :; done; " + PLUGIN, "a")
+    monkeypatch.setattr(orphans, "_LONGEST_START", 0.1)
+    child = start(0)
+    strings, report = orphans._strings, orphans._still_runs
+    seen = threading.Event()
+
+    def within_execve(pid: int, name: str) -> list[bytes]:
+        return [b""] if pid == child and seen.is_set() else strings(pid, name)
+
+    def reported(*args: Any) -> PluginError:
+        seen.set()
+        return report(*args)
+
+    monkeypatch.setattr(orphans, "_strings", within_execve)
+    monkeypatch.setattr(orphans, "_still_runs", reported)
+    await eventually(lambda: b"CNI_COMMAND=ADD" in strings(child, "environ"))
+
+    async def end() -> None:
+        await eventually(seen.is_set)
+        await anyio.sleep(0.5)
+        assert not (scripts.folder / "order").exists()
+        os.kill(child, signal.SIGKILL)
+
+    async with anyio.create_task_group() as group:
+        group.start_soon(end)
+        assert await recovered(scripts, tmp_path) == ["DEL"]
+    assert not is_running(child)
+
+
+# Its first thread has ended, and the other does what it has to.
+DYING = """
+import ctypes, sys, threading, time
+def work():
+    time.sleep(0.6)
+    with open(sys.argv[1], "a") as order:
+        order.write("ADD\\n")
+threading.Thread(target=work).start()
+ctypes.CDLL(None).pthread_exit(None)
+"""
+
+
+async def test_a_plugin_that_is_killed_and_has_not_ended(scripts: Scripts, tmp_path: Path) -> None:
+    order = str(scripts.folder / "order")
+    with subprocess.Popen([sys.executable, "-IS", "-c", DYING, order]) as process:
+        await eventually(lambda: process.pid in {pid for pid, _ in orphans._unknown()})
+        assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]
+        process.kill()

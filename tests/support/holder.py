@@ -17,12 +17,12 @@ from tests.support.wait import PATIENCE
 PROGRAM: Final = """
 import sys
 import anyio
-from cni_async.locks import Locks
+from cni_async.operations.order import Locks
 
 async def main():
     kind, file = sys.argv[1:3]
     locks = Locks(file)
-    hold = order.collection("other", "n") if kind == "gc" else order.attachment("other", "n", kind)
+    hold = locks.collection("other", "n") if kind == "gc" else locks.attachment("other", "n", kind)
     async with hold:
         print("inside", flush=True)
         await anyio.to_thread.run_sync(sys.stdin.readline)
