@@ -92,6 +92,7 @@ async def wait_for_orphans(
     running: dict[AttachmentKey, PluginError] = {}
     limiter = anyio.CapacityLimiter(1)  # the default one may be taken by who knows what
     tick = _FIRST_TICK
+    clean_looks = 0
     with anyio.move_on_after(within):
         while wanted:
             # What /proc tells of a process that hangs in the kernel can be long in coming.
@@ -100,7 +101,9 @@ async def wait_for_orphans(
             except OSError:
                 # There is no thread to be had; nearly always /proc does answer.
                 running = look()
-            if not running and not unknown:
+            # A plugin that executes another program between the two halves of a look is in neither.
+            clean_looks = 0 if running or unknown else clean_looks + 1
+            if clean_looks == 2:
                 break
             await anyio.sleep(tick)
             tick = min(2 * tick, _LAST_TICK)
