@@ -69,7 +69,7 @@ async def wait_for_orphans(
 
     began = time.monotonic()
     at_first: frozenset[_Process] | None = None
-    seen: set[int] = set()
+    seen: dict[int, str] = {}
     unknown: set[_Process] = set()
 
     def look() -> dict[AttachmentKey, PluginError]:
@@ -84,8 +84,9 @@ async def wait_for_orphans(
         for owner, command, pid in _leaders_of(wanted):
             for key, types in wanted[owner]:
                 for plugin in types:
-                    if _runs(pid, plugin, path):
-                        seen.add(pid)
+                    # One that was seen may be a script that has executed another program since.
+                    if seen.get(pid) == plugin or _runs(pid, plugin, path):
+                        seen[pid] = plugin
                         running[key] = _still_runs(plugin, command, pid)
         return running
 

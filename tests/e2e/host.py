@@ -89,7 +89,7 @@ class Host:
         self.network.run("sh", "-ec", _BOOT)
         self._blank = self.network.links()
         self._containers: dict[str, tuple[Container, ExitStack]] = {}
-        self._real_plugins = plugins
+        self.real_plugins = plugins
         self._held_up = folder / "held-up"
         self.cache = folder / "cache"
         self._addresses = folder / "addresses"
@@ -221,7 +221,8 @@ class Host:
         await eventually(self._held_up.exists)
 
     def _install(self, plugin: str, script: str) -> None:
-        enter = ["nsenter", f"--net={self.network}", "--", str(self._real_plugins / plugin)]
+        # No "--": like an interpreter, nsenter is known for a plugin by its few words.
+        enter = ["nsenter", f"--net={self.network}", str(self.real_plugins / plugin)]
         path = self.plugins / plugin
         path.write_text(f"#!/bin/sh\nset -- {shlex.join(enter)}\n{script}\n")
         path.chmod(0o755)

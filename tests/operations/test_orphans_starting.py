@@ -230,3 +230,28 @@ async def test_a_plugin_that_is_killed_and_has_not_ended(scripts: Scripts, tmp_p
         await eventually(lambda: process.pid in {pid for pid, _ in orphans._unknown()})
         assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]
         process.kill()
+
+
+# Waits until it is let go, and then is another program.
+SCRIPT = """
+here=$(dirname "$0")
+if [ "$CNI_COMMAND" = ADD ]; then
+    while [ ! -e "$here/go" ]; do sleep 0.02; done
+    exec sh -c 'sleep 0.5; echo ADD >> "$0"' "$here/order"
+fi
+"""
+
+
+async def test_a_plugin_that_has_executed_another_program(
+    scripts: Scripts, tmp_path: Path, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scripts.sh(SCRIPT + PLUGIN, "a")
+    start(0)
+    report = orphans._still_runs
+
+    def reported(*args: Any) -> PluginError:
+        (scripts.folder / "go").touch()
+        return report(*args)
+
+    monkeypatch.setattr(orphans, "_still_runs", reported)
+    assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]

@@ -157,7 +157,8 @@ class _Scene:
         """Do what a runtime does first when it is started again; return who is attached then."""
         deaths = self.deaths
         cni = CNIConfig(
-            self.host.cni.path,
+            # The plugins here are scripts that execute the real ones.
+            [*self.host.cni.path, self.host.real_plugins],
             cache=FileCache(self.host.cache, durable=False),
             timeout=30,
             lock_file=self._lock_file,
