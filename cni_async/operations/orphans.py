@@ -177,7 +177,7 @@ def _unknown() -> frozenset[_Process]:
         ours = _Rights.of("self")
         ticks = os.sysconf("SC_CLK_TCK")
         youngest = (time.clock_gettime(time.CLOCK_BOOTTIME) - _LONGEST_START) * ticks
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # there is a /proc, and it is not Linux's
         return frozenset()
     found: set[_Process] = set()
     for pid in _pids():
