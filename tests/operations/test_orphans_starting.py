@@ -31,7 +31,7 @@ from cni_async import (
 from cni_async.cache.record import encode_record, new_record
 from cni_async.operations import orphans
 from tests.support.chains import network
-from tests.support.processes import is_running
+from tests.support.processes import is_running, state
 from tests.support.scripts import Scripts
 from tests.support.wait import eventually, eventually_blocking
 
@@ -227,7 +227,9 @@ ctypes.CDLL(None).pthread_exit(None)
 async def test_a_plugin_that_is_killed_and_has_not_ended(scripts: Scripts, tmp_path: Path) -> None:
     order = str(scripts.folder / "order")
     with subprocess.Popen([sys.executable, "-IS", "-c", DYING, order]) as process:
-        await eventually(lambda: process.pid in {pid for pid, _ in orphans._unknown()})
+        # It is unknown while it starts, too.
+        await eventually(lambda: state(process.pid) == "Z")
+        assert process.pid in {pid for pid, _ in orphans._unknown()}
         assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]
         process.kill()
 

@@ -72,7 +72,7 @@ def test_nothing_is_wrong(
     tmp_path: Path, backend: str, condition: Sequence[str], spawn: Spawn
 ) -> None:
     tally = soak(tmp_path, backend, condition, spawn)
-    assert tally.clean
+    assert tally.clean, tally.table()
     assert tally.operations == OPERATIONS
     assert len(tally.leaks) > 10  # all kinds were looked for
     assert tally.faults.total() > 10
@@ -307,5 +307,5 @@ def told_of(what: str, tally: Tally) -> bool:
 def test_runtimes_that_are_killed(tmp_path: Path, plugin_dir: Path) -> None:
     deaths = kill_runtimes(tmp_path, plugin_dir, kills=6, seed=1)
     print(deaths.table())
-    assert deaths.clean
+    assert deaths.clean, deaths.table()
     assert deaths.kills.total() == 6

@@ -49,8 +49,9 @@ class Verdicts:
     def _own(self, call: str) -> int | None:
         path = self._ends / call
         try:
-            status = int(path.read_text())
+            status = path.read_text()
         except FileNotFoundError:
             return None
         path.unlink()
-        return status
+        # A shell that is killed between open() and write() leaves an empty file.
+        return int(status) if status else None
