@@ -36,7 +36,7 @@ from .operations.chain import Chain, Chains, at_least_1_1, chain_for
 from .operations.gc import gc_plugins, stale_attachments
 from .operations.order import Locks
 from .operations.orphans import wait_for_orphans
-from .operations.recover import added_with, for_each, network_of, runtime_of
+from .operations.recover import for_each, network_of, recorded_network, runtime_of
 from .operations.rollback import add_or_undo, attached
 from .types import Result
 from .version import PluginInfo
@@ -333,7 +333,7 @@ class CNIConfig:
         _arguments.require(net, NetworkConfigList, "net")
         types = list(dict.fromkeys(plugin.network.type for plugin in net.plugins))
         outcomes = await run_all(
-            [partial(self._validate_plugin, type, net.cni_version) for type in types],
+            [partial(self._validate_plugin, each, net.cni_version) for each in types],
             limit=AT_ONCE,
         )
         errors = dict(zip(types, outcomes, strict=True))
@@ -382,7 +382,7 @@ class CNIConfig:
         scope = await self._scope()
 
         async def delete(attachment: NetworkAttachment) -> None:
-            chain = Chain.of(added_with(attachment) or net)
+            chain = Chain.of(recorded_network(attachment) or net)
             async with self._locks.container(scope, attachment.container_id):
                 await self._chains.delete(chain, runtime_of(attachment))
 

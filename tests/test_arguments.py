@@ -124,7 +124,7 @@ def test_runtime_conf_anything_else_is_refused_here(given: dict[str, Any], text:
 
 
 def test_gc_args_a_generator_is_read_once() -> None:
-    args = GCArgs(GCAttachment(id, "eth0") for id in ("c1", "c2"))
+    args = GCArgs(GCAttachment(container_id, "eth0") for container_id in ("c1", "c2"))
     assert args.valid_attachments == (GCAttachment("c1", "eth0"), GCAttachment("c2", "eth0"))
     assert GCArgs([]) == GCArgs()
 

@@ -99,11 +99,11 @@ async def test_answers_can_be_bytes_objects_functions_and_coroutine_functions() 
 async def test_errors_are_raised_and_each_time_as_if_they_were_new() -> None:
     error = failure("no", details="way")
     fake = runtime({("a", "ADD"): error, ("b", "ADD"): lambda call: error})
-    for type in ("a", "b", "a"):
+    for plugin_type in ("a", "b", "a"):
         with pytest.raises(PluginError) as caught:
-            await fake.cni.add_network_list(network(type), RT)
-        assert str(caught.value) == f'plugin type="{type}" failed (add): no; way'
-        assert (caught.value.code, caught.value.plugin) == (100, type)
+            await fake.cni.add_network_list(network(plugin_type), RT)
+        assert str(caught.value) == f'plugin type="{plugin_type}" failed (add): no; way'
+        assert (caught.value.code, caught.value.plugin) == (100, plugin_type)
     assert (str(error), error.plugin) == ("no; way", "")
     fake = runtime({("a", "ADD"): LookupError("bug")})
     with pytest.raises(LookupError, match="bug"):

@@ -7,7 +7,7 @@ import anyio
 
 from cni_async.errors import CNIError
 
-from .uncut import uncut
+from .shielded import shielded
 
 _T = TypeVar("_T")
 
@@ -48,7 +48,9 @@ async def run_all(
     return [outcomes[index] for index in range(len(calls))]
 
 
-async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float | None = None) -> None:
+async def run_to_completion(
+    call: Callable[[], Awaitable[None]], *, within: float | None = None
+) -> None:
     """Await a call that a cancellation must not cut short; it is acted upon afterwards.
 
     Args:
@@ -64,4 +66,4 @@ async def to_the_end(call: Callable[[], Awaitable[None]], *, within: float | Non
         with anyio.fail_after(within):
             await call()
 
-    await uncut(bounded())
+    await shielded(bounded())

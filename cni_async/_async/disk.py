@@ -35,7 +35,7 @@ _REMEMBERED_AT_MOST: Final = 10.0
 _FAST_FOR: Final = 1.0
 
 
-class _Turn(threading.local):
+class _LoopTurn(threading.local):
     """What this thread's event loop has asked itself since others had their turn."""
 
     calls: int = 0
@@ -55,7 +55,7 @@ class _Turn(threading.local):
         await anyio.lowlevel.checkpoint()
 
 
-_turn: Final = _Turn()
+_turn: Final = _LoopTurn()
 
 
 class Later(Enum):

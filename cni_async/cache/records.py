@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from cni_async import _arguments
-from cni_async._async.concurrently import to_the_end
+from cni_async._async.concurrently import run_to_completion
 from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
 from cni_async.go.quote import quote
 from cni_async.model.attachment import AttachmentKey, attachment_key
@@ -97,7 +97,7 @@ class Attachments:
         try:
             await self.cache(rt).prepare(key)
         except CacheError as error:
-            raise _unrecorded(error, key, None) from error
+            raise _write_error(error, key, None) from error
 
     async def before(self, key: AttachmentKey, rt: RuntimeConf) -> Before:
         """Tell, before any plugin runs, how far an earlier ADD of the attachment came.
@@ -111,7 +111,7 @@ class Attachments:
         except CorruptRecordError:
             return Before.UNFINISHED
         except CacheError as error:
-            raise _unrecorded(error, key, None) from error
+            raise _write_error(error, key, None) from error
         if data is None:
             return Before.NOTHING
         try:
@@ -157,9 +157,9 @@ class Attachments:
             # What is done at once cannot be cancelled, and needs no shield. A class of the caller's
             # own may do more than this one.
             if not (type(cache) is FileCache and cache.store_at_once(key, data)):
-                await _at_last(partial(cache.store, key, data))
+                await _shielded_write(partial(cache.store, key, data))
         except CacheError as error:
-            raise _unrecorded(error, key, result) from error
+            raise _write_error(error, key, result) from error
 
     async def forget(self, key: AttachmentKey, rt: RuntimeConf) -> None:
         """Remove an attachment's record, whether or not the caller is cancelled meanwhile.
@@ -169,7 +169,7 @@ class Attachments:
         """
         cache = self.cache(rt)
         if not (type(cache) is FileCache and cache.remove_at_once(key)):
-            await _at_last(partial(cache.remove, key))
+            await _shielded_write(partial(cache.remove, key))
 
     async def result(self, network: str, cni_version: str, rt: RuntimeConf) -> Result | None:
         """Return what ADD gave, in the version of the configuration; None if there is no record.
@@ -223,7 +223,7 @@ class Attachments:
         try:
             data = await self.cache(rt).load(key)
             if data is not None:
-                rt = _filled_up(rt, data, key)
+                rt = _with_recorded_args(rt, data, key)
                 if version is not None:
                     result = read_result(data, key, version)
         except CacheError as error:
@@ -231,7 +231,7 @@ class Attachments:
         return Recalled(rt, result)
 
 
-def _filled_up(rt: RuntimeConf, data: bytes, key: AttachmentKey) -> RuntimeConf:
+def _with_recorded_args(rt: RuntimeConf, data: bytes, key: AttachmentKey) -> RuntimeConf:
     record = decode_record(data)
     if record.kind != CNI_CACHE_V1:
         return rt  # from before libcni 0.8, and a bare result
@@ -247,14 +247,14 @@ def _is_unfinished(record: Record) -> bool:
     return record.kind == CNI_CACHE_V1 and not record.has_result
 
 
-async def _at_last(call: Callable[[], Awaitable[None]]) -> None:
+async def _shielded_write(call: Callable[[], Awaitable[None]]) -> None:
     try:
-        await to_the_end(call, within=_CACHE_WAIT)
+        await run_to_completion(call, within=_CACHE_WAIT)
     except TimeoutError as error:
         raise CacheError(f"no answer in {_CACHE_WAIT:g} s") from error
 
 
-def _unrecorded(error: CacheError, key: AttachmentKey, result: Result | None) -> CacheWriteError:
+def _write_error(error: CacheError, key: AttachmentKey, result: Result | None) -> CacheWriteError:
     return CacheWriteError(str(error), path=error.path, result=result).in_context(
         f"failed to set network {quote(key.network)} cached result: "
     )

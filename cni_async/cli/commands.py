@@ -34,7 +34,7 @@ from .text import visible
 Work: TypeAlias = Callable[[Given, CNIConfig], Awaitable[Answer]]
 # What there is left of an interrupted add is looked up; a disk may take its time to answer.
 _LOOK: Final = 10.0
-_LISTED: Final = 20
+_MOST_LISTED: Final = 20
 Left: TypeAlias = Callable[[Given, CNIConfig, Exception | None], Awaitable[str]]
 
 
@@ -79,8 +79,8 @@ def _command(
                 waiting=waiting,
             )
 
-        help = inspect.getdoc(work)
-        cli.add_command(click.Command(name, callback=callback, params=[*parameters], help=help))
+        text = inspect.getdoc(work)
+        cli.add_command(click.Command(name, callback=callback, params=[*parameters], help=text))
         return work
 
     return register
@@ -139,10 +139,10 @@ async def _check(given: Given, cni: CNIConfig) -> Answer:
     recorded = await _is_recorded(given, cni, net)
     await cni.check_network_list(net, given.container())
     if net.disable_check:
-        return _said(f"{net.name}: not checked, its configuration disables that")
+        return _message(f"{net.name}: not checked, its configuration disables that")
     if not recorded:
-        return _said(f"{_no_record(given, net)}; its plugins find no fault")
-    return _said(f"{net.name}: {given.ifname} is as it was added")
+        return _message(f"{_no_record(given, net)}; its plugins find no fault")
+    return _message(f"{net.name}: {given.ifname} is as it was added")
 
 
 @_command("del", *options.ATTACHMENT)
@@ -155,8 +155,8 @@ async def _del(given: Given, cni: CNIConfig) -> Answer:
     recorded = await _is_recorded(given, cni, net)
     await cni.del_network_list(net, given.container())
     if not recorded:
-        return _said(f"{_no_record(given, net)}; its plugins were told to delete it")
-    return _said(f"{net.name}: {given.ifname} is deleted")
+        return _message(f"{_no_record(given, net)}; its plugins were told to delete it")
+    return _message(f"{net.name}: {given.ifname} is deleted")
 
 
 async def _is_recorded(given: Given, cni: CNIConfig, net: NetworkConfigList) -> bool:
@@ -207,10 +207,10 @@ async def _gc(given: Given, cni: CNIConfig) -> Answer:
         _refuse_unknown(given, [one for one in attachments if one.network == net.name])
     await cni.gc_network_list(net, GCArgs(keep) if keep else None)
     if net.disable_gc:
-        return _said(f"{net.name}: nothing is collected, its configuration disables that")
-    kept = list(map(_spelled, keep))
-    what = f"all but {_listed(kept)}" if kept else "everything"
-    return _said(f"{net.name}: {what} is collected")
+        return _message(f"{net.name}: nothing is collected, its configuration disables that")
+    kept = list(map(_key, keep))
+    what = f"all but {_joined(kept)}" if kept else "everything"
+    return _message(f"{net.name}: {what} is collected")
 
 
 def _refuse_unknown(given: Given, attachments: Sequence[NetworkAttachment]) -> None:
@@ -219,22 +219,24 @@ def _refuse_unknown(given: Given, attachments: Sequence[NetworkAttachment]) -> N
     Raises:
         click.UsageError: one is.
     """
-    known = list(map(_spelled, attachments))
-    unknown = [each for each in map(_spelled, given.keep) if each not in known]
+    known = list(map(_key, attachments))
+    unknown = [each for each in map(_key, given.keep) if each not in known]
     if not unknown:
         return
     where = given.cache_dir or CACHE_DIR
-    lines = [f"network {given.net} has no {_listed(unknown)} in {where}; nothing is deleted."]
+    lines = [f"network {given.net} has no {_joined(unknown)} in {where}; nothing is deleted."]
     alike = [name for each in unknown for name in difflib.get_close_matches(each, known, n=1)]
     if alike:
-        lines.append(f"Did you mean {_listed(alike)}?")
-    more = f" and {len(known) - _LISTED} more" if len(known) > _LISTED else ""
-    lines.append(f"It has: {_listed(known[:_LISTED])}{more}." if known else "It has none at all.")
+        lines.append(f"Did you mean {_joined(alike)}?")
+    more = f" and {len(known) - _MOST_LISTED} more" if len(known) > _MOST_LISTED else ""
+    lines.append(
+        f"It has: {_joined(known[:_MOST_LISTED])}{more}." if known else "It has none at all."
+    )
     lines.append("To keep what is not in the cache: --keep-unknown.")
     raise click.UsageError(visible("\n".join(lines), keep="\n"))
 
 
-def _spelled(one: GCAttachment | NetworkAttachment) -> str:
+def _key(one: GCAttachment | NetworkAttachment) -> str:
     return f"{one.container_id}/{one.ifname}"
 
 
@@ -257,8 +259,8 @@ async def _status(given: Given, cni: CNIConfig) -> Answer:
     with suppress(VersionError):  # as in the library, that is an old version
         asked = greater_than_or_equal_to(net.cni_version, "1.1.0")
     if not asked:
-        return _said(f"{net.name}: not asked, CNI {_version(net)} has no STATUS")
-    return _said(f"{net.name}: ready")
+        return _message(f"{net.name}: not asked, CNI {_version(net)} has no STATUS")
+    return _message(f"{net.name}: ready")
 
 
 @_command("validate", options.NET, options.NETCONF_PATH, *options.PLUGINS, options.JSON)
@@ -273,10 +275,10 @@ async def _validate(given: Given, cni: CNIConfig) -> Answer:
         "plugins": plugins,
         "capabilities": capabilities,
     }
-    text = f"{net.name}: CNI {_version(net)}, plugins {_listed(plugins)}"
+    text = f"{net.name}: CNI {_version(net)}, plugins {_joined(plugins)}"
     if capabilities:
-        text += f", capabilities {_listed(capabilities)}"
-    return Answer(_dumped(answer), text)
+        text += f", capabilities {_joined(capabilities)}"
+    return Answer(_json(answer), text)
 
 
 @_command("version", options.PLUGIN_TYPE, *options.PLUGINS, options.JSON)
@@ -285,7 +287,7 @@ async def _plugin_version(given: Given, cni: CNIConfig) -> Answer:
     info = await cni.get_version_info(given.plugin_type)
     versions = list(info.supported_versions)
     answer = {"cniVersion": info.cni_version, "supportedVersions": versions}
-    return Answer(_dumped(answer), f"{given.plugin_type}: CNI {_listed(versions)}")
+    return Answer(_json(answer), f"{given.plugin_type}: CNI {_joined(versions)}")
 
 
 @_command("attachments", options.CONTAINER, options.CACHE, options.BACKEND, options.JSON)
@@ -296,7 +298,7 @@ async def _attachments(given: Given, cni: CNIConfig) -> Answer:
     """
     await given.find_cache()
     attachments = await cni.get_cached_attachments(given.container_id or "")
-    return Answer(_dumped([_fields(one) for one in attachments]), attachments)
+    return Answer(_json([_fields(one) for one in attachments]), attachments)
 
 
 def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
@@ -317,16 +319,16 @@ def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
     }
 
 
-def _said(text: str) -> Answer:
+def _message(text: str) -> Answer:
     """Answer people with a sentence and programs, as cnitool does, with the exit code."""
     return Answer("", text)
 
 
-def _dumped(document: object) -> str:
+def _json(document: object) -> str:
     return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 
-def _listed(words: Iterable[str]) -> str:
+def _joined(words: Iterable[str]) -> str:
     return ", ".join(words)
 
 

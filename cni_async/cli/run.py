@@ -59,7 +59,7 @@ class PluginStderr:
         self.data += data
 
 
-class Stopped(Exception):
+class StoppedError(Exception):
     """A signal has ended the command's work."""
 
     def __init__(self, number: signal.Signals) -> None:
@@ -93,7 +93,7 @@ def run(
         answer = _outcome(progress)
         _write(bytes(stderr.data))
         _print(answer, json=json)
-    except Stopped as stopped:
+    except StoppedError as stopped:
         reason = f"interrupted ({stopped.number.name})"
         _exit(reason, stderr, 128 + stopped.number, progress)
     except KeyboardInterrupt:  # in the moments before and after the work
@@ -134,7 +134,7 @@ class _Progress:
 
 def _outcome(progress: _Progress) -> Answer:
     if progress.outcome is None:
-        raise Stopped(progress.stopped[0])
+        raise StoppedError(progress.stopped[0])
     if isinstance(progress.outcome, Exception):
         raise progress.outcome
     return progress.outcome

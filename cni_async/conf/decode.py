@@ -39,7 +39,7 @@ def network_from(document: Any) -> NetConf:
             deep.
     """
     try:
-        network = _usual(document) or _NETWORK.read(document, None)
+        network = _decode_fast(document) or _NETWORK.read(document, None)
     except _WrongTypeError as fault:
         raise ConfigError(f"{PREFIX}{fault}", key=fault.key) from None
     except go_json.JSONError as error:
@@ -205,7 +205,7 @@ _NETWORK: Final = _Shape(
 )
 
 
-def _usual(document: Any) -> NetConf | None:
+def _decode_fast(document: Any) -> NetConf | None:
     """Read a plain dict with nothing odd in it; None for all others, malformed ones included."""
     if not go_json.is_object(document) or "cni.dev/valid-attachments" in document:
         return None

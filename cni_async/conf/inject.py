@@ -35,8 +35,8 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
     """
     _arguments.require(conf, NetworkConfig, "conf")
     _arguments.require(new_values, Mapping, "new_values")
-    document = existing(conf.raw)
-    give_way(document, new_values)
+    document = decode_object(conf.raw)
+    drop_keys(document, new_values)
     for key, value in new_values.items():
         if not key:
             raise ConfigError("keys cannot be empty")
@@ -50,14 +50,14 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
     return NetworkConfig(network_from(document), raw)
 
 
-def give_way(document: go_json.Object, keys: Iterable[str]) -> None:
+def drop_keys(document: go_json.Object, keys: Iterable[str]) -> None:
     """Remove what a plugin could take for one of the keys that are about to be injected."""
     giving_way = {go_json.fold(key) for key in _RESERVED.intersection(keys)}
     for variant in [key for key in document if go_json.fold(key) in giving_way]:
         del document[variant]
 
 
-def existing(raw: bytes) -> go_json.Object:
+def decode_object(raw: bytes) -> go_json.Object:
     """Read the bytes of a plugin's configuration.
 
     Raises:

@@ -16,7 +16,7 @@ from .environ import BuiltArgs
 from .exec import Exec, RawExec
 from .namespace import namespace_for_del
 
-_FOR_EVER: Final = nullcontext()
+_NO_DEADLINE: Final = nullcontext()
 
 
 class PluginCaller:
@@ -60,7 +60,7 @@ class PluginCaller:
                 stdout = await self._exec.exec_plugin(executable, request, args.environ)
                 return await read_answer(executable, args.command, stdout, version)
         except (PluginError, ResultError) as error:
-            _tell(error, plugin, args.command)
+            _name_plugin(error, plugin, args.command)
             raise
         raise self._timed_out(plugin, args.command)
 
@@ -71,7 +71,7 @@ class PluginCaller:
                 await self._exec.exec_plugin(executable, request, args.environ)
                 return
         except (PluginError, ResultError) as error:
-            _tell(error, plugin, args.command)
+            _name_plugin(error, plugin, args.command)
             raise
         raise self._timed_out(plugin, args.command)
 
@@ -82,12 +82,12 @@ class PluginCaller:
             with self._deadline():
                 return await get_version_info(executable, self._exec)
         except (PluginError, ResultError) as error:
-            _tell(error, plugin, "VERSION")
+            _name_plugin(error, plugin, "VERSION")
             raise
         raise self._timed_out(plugin, "VERSION")
 
     def _deadline(self) -> AbstractContextManager[object]:
-        return _FOR_EVER if self._timeout is None else anyio.move_on_after(self._timeout)
+        return _NO_DEADLINE if self._timeout is None else anyio.move_on_after(self._timeout)
 
     def _timed_out(self, plugin: str, command: str) -> PluginTimeoutError:
         return PluginTimeoutError(
@@ -98,7 +98,7 @@ class PluginCaller:
         )
 
 
-def _tell(error: PluginError | ResultError, plugin: str, command: str) -> None:
+def _name_plugin(error: PluginError | ResultError, plugin: str, command: str) -> None:
     # An Exec of the caller's own need not fill these in.
     error.plugin = error.plugin or plugin
     error.command = error.command or command

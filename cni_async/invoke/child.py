@@ -91,7 +91,7 @@ class Child:
     def close(self) -> None:
         """Let go of the child. `reap_left` reaps it later if neither we nor the event loop has."""
         self._process.close()
-        if self._returncode is not None or self._gone or self._may_hear():
+        if self._returncode is not None or self._gone or self._may_report():
             return
         if os.getpid() != self._parent:
             return  # this is a forked child, and the plugin is its parent's
@@ -104,7 +104,7 @@ class Child:
     def _look(self) -> None:
         # Before the event loop is asked, which may reap it.
         if self._told is None and not self._gone:
-            keep = self._may_hear()
+            keep = self._may_report()
             try:
                 self._told = _status(self.pid, self.pidfd, keep=keep)
             except ChildProcessError:
@@ -121,14 +121,14 @@ class Child:
         word = self._process.returncode
         waited = time.monotonic() - self._over_since
         if self._told is not None:
-            if word is None and self._may_hear() and waited < _REAP_WAIT:
+            if word is None and self._may_report() and waited < _REAP_WAIT:
                 return
             if word is None and not self._gone:
                 self._reap()
             self._returncode = self._told
-        elif word is not None and self._process.may_be_believed(word):
+        elif word is not None and self._process.is_trustworthy(word):
             self._returncode = word
-        elif (word is None and self._may_hear() and waited < _WORD_WAIT) or (
+        elif (word is None and self._may_report() and waited < _WORD_WAIT) or (
             not final and waited < _REAP_WAIT
         ):
             return
@@ -136,9 +136,9 @@ class Child:
             self.lost = True
             self._returncode = _NO_RETURNCODE
 
-    def _may_hear(self) -> bool:
+    def _may_report(self) -> bool:
         """Tell whether the event loop may still tell that the child is over."""
-        return self._process.will_tell(gone=self._gone)
+        return self._process.may_report(gone=self._gone)
 
     def _reap(self) -> None:
         # The event loop does not know the child, or the application has replaced the handler of

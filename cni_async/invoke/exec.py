@@ -120,7 +120,7 @@ class RawExec:
         try:
             outcome = await self._run(plugin_path, stdin_data, environ)
         except (OSError, ValueError) as error:
-            raise _told(start_error(plugin_path, error), plugin_path, environ) from error
+            raise _with_origin(start_error(plugin_path, error), plugin_path, environ) from error
         if self._stderr is not None and outcome.stderr:
             await self._stderr.forward(outcome.stderr)
         failure = None if outcome.succeeded else await self._error(outcome)
@@ -132,7 +132,7 @@ class RawExec:
             answer.stderr = stderr  # for the error, if the answer cannot be read
             return answer
         failure.stderr = stderr
-        raise _told(failure, plugin_path, environ)
+        raise _with_origin(failure, plugin_path, environ)
 
     async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
         """Return the path of a plugin's executable (RawExec.FindInPath).
@@ -234,7 +234,7 @@ def default_exec(
     )
 
 
-def _told(error: PluginError, path: str, environ: Mapping[str, str] | None) -> PluginError:
+def _with_origin(error: PluginError, path: str, environ: Mapping[str, str] | None) -> PluginError:
     error.plugin = os.path.basename(path)
     error.command = (os.environ if environ is None else environ).get("CNI_COMMAND", "")
     return error

@@ -11,7 +11,7 @@ from cni_async.errors import PluginError
 from cni_async.go import json as go_json
 from cni_async.go.quote import quote, shorten
 
-from .process import LostTrack
+from .process import UntrackedError
 from .unstartable import explain
 
 _UNPARSABLE: Final = "netplugin failed but error parsing its diagnostic message "
@@ -73,7 +73,7 @@ def start_error(path: str, error: OSError | ValueError) -> PluginError:
         retryable = False
     failure = PluginError(f"netplugin failed with no error message: {reason}", retryable=retryable)
     refused = isinstance(error, OSError) and error.errno in _REFUSED
-    failure.started = isinstance(error, LostTrack) or not refused
+    failure.started = isinstance(error, UntrackedError) or not refused
     if note:
         failure.add_note(f"{path}: {note}")
     return failure

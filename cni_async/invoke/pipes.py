@@ -48,7 +48,7 @@ def _require_unavailable(error: AttributeError | OSError) -> None:
         raise RuntimeError(f"cannot watch a child process: {error}") from error
 
 
-class OutputLimit(Exception):
+class OutputExceededError(Exception):
     """The child printed more than it may."""
 
 
@@ -175,7 +175,7 @@ class Pipes:
         was lost if it coincided with one, and with it a whole call's cancellation.
 
         Raises:
-            OutputLimit: the child printed too much; of that stream no more is read.
+            OutputExceededError: the child printed too much; of that stream no more is read.
         """
         if self._over:
             return True
@@ -198,7 +198,7 @@ class Pipes:
         """Write and read what is possible now.
 
         Raises:
-            OutputLimit: the child printed too much; of that stream no more is read.
+            OutputExceededError: the child printed too much; of that stream no more is read.
         """
         self._write()
         for end in self._output:
@@ -208,7 +208,7 @@ class Pipes:
         """Read what lies in the pipes, and no more: a grandchild may go on writing for ever.
 
         Raises:
-            OutputLimit: the child printed too much.
+            OutputExceededError: the child printed too much.
         """
         for end in tuple(self._to_read):
             if self._read(end, _CHUNK) < _CHUNK:
@@ -272,7 +272,7 @@ class Pipes:
             self._unwatch(end)
         if limited:
             del output[self._limit :]
-            raise OutputLimit
+            raise OutputExceededError
         return len(chunk)
 
 

@@ -24,12 +24,12 @@ import anyio.lowlevel
 import msgspec
 
 from cni_async._async import pacing
+from cni_async._async.shielded import on_uvloop
 from cni_async._async.threads import in_thread
-from cni_async._async.uncut import on_uvloop
 
 from . import start_anyio, start_posix
 from .child import Child, reap_left
-from .pipes import OutputLimit, Pipes
+from .pipes import OutputExceededError, Pipes
 from .start import Spawn, Start, Started
 
 _log = logging.getLogger(__name__)
@@ -70,11 +70,11 @@ class Outcome(msgspec.Struct, frozen=True):
         return not (self.returncode or self.timed_out or self.flooded or self.survived or self.lost)
 
 
-class LostTrack(OSError):
+class UntrackedError(OSError):
     """A process was started, and ended again because it could not be looked after."""
 
 
-class _Turn:
+class _StartSlot:
     """A start's place in a turn of the event loop."""
 
     def __init__(self, starts: anyio.Semaphore) -> None:
@@ -118,7 +118,7 @@ async def run_process(
 
     Raises:
         OSError, ValueError: it could not be started.
-        LostTrack: it was, and could not be looked after.
+        UntrackedError: it was, and could not be looked after.
     """
     throttles = pacing.of_loop()
     # Both are checkpoints: asyncio.timeout(0) and the like want to act before anything starts.
@@ -129,7 +129,7 @@ async def run_process(
         await limiter.acquire()
     try:
         # Before the pipes are made: that counts in a turn, too.
-        turn = _Turn(throttles.starts)
+        turn = _StartSlot(throttles.starts)
         await turn.begin()
         try:
             reap_left()
@@ -149,7 +149,7 @@ async def _run(
     timeout: float | None,
     grace: float,
     max_output: int,
-    turn: _Turn,
+    turn: _StartSlot,
 ) -> Outcome:
     pipes = Pipes(stdin_data, max_output)
     try:
@@ -158,7 +158,7 @@ async def _run(
             flooded = False
             try:
                 pipes.drain()
-            except OutputLimit:
+            except OutputExceededError:
                 flooded = True
             return Outcome(0, pipes.stdout_data, pipes.stderr_data, flooded=flooded, lost=True)
         try:
@@ -183,11 +183,11 @@ async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: f
                 await process.wait()
         if not timed_out:
             pipes.drain()
-    except OutputLimit:
+    except OutputExceededError:
         flooded = True
     except OSError as error:
         await _terminate(process, pipes, grace)
-        raise LostTrack(*error.args) from error
+        raise UntrackedError(*error.args) from error
     except BaseException:
         await _terminate(process, pipes, grace)
         raise
@@ -279,12 +279,12 @@ async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
     async def gone() -> None:
         # What it says while it goes does not matter, but it must not block on saying it.
         while process.returncode is None:
-            with suppress(OutputLimit):
+            with suppress(OutputExceededError):
                 if await pipes.wait():
                     await process.wait()
         tick = _FIRST_TICK
         while await _group_lives(process.pid):
-            with suppress(OutputLimit):
+            with suppress(OutputExceededError):
                 pipes.pump()
             await anyio.sleep(tick)
             tick = min(2 * tick, _LAST_TICK)

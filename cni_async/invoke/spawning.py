@@ -10,7 +10,7 @@ from functools import partial
 from types import coroutine
 from typing import Any, Final, TypeVar
 
-from cni_async._async.uncut import on_uvloop
+from cni_async._async.shielded import on_uvloop
 
 _T = TypeVar("_T")
 

@@ -24,7 +24,7 @@ class Started(Protocol):
         """
         ...
 
-    def will_tell(self, *, gone: bool) -> bool:
+    def may_report(self, *, gone: bool) -> bool:
         """Tell whether the event loop may still tell how the process ended.
 
         Args:
@@ -32,7 +32,7 @@ class Started(Protocol):
         """
         ...
 
-    def may_be_believed(self, returncode: int) -> bool:
+    def is_trustworthy(self, returncode: int) -> bool:
         """Tell whether the event loop knows the exit code, and did not make it up."""
         ...
 

@@ -15,8 +15,8 @@ from typing import Any, Final, Protocol, runtime_checkable
 import anyio
 import anyio.abc
 
+from cni_async._async.shielded import in_asyncio_task, on_uvloop, shielded
 from cni_async._async.threads import no_thread
-from cni_async._async.uncut import in_asyncio_task, on_uvloop, uncut
 
 from .pipes import Pipes
 from .spawning import RACING, one_at_a_time
@@ -39,7 +39,7 @@ async def start(
     starting = _start(path, environ, pipes, started)
     try:
         if in_asyncio_task():
-            await uncut(starting, begun=begun)
+            await shielded(starting, begun=begun)
         else:
             # trio first waits for one of the application's worker threads, for however long these
             # are busy, and nothing has begun until then. From there on it heeds no cancellation.
@@ -112,23 +112,23 @@ def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None
                 raise OSError(errno.ENOEXEC, os.strerror(errno.ENOEXEC), path)
 
 
-class _Told:
+class _FromLoop:
     """What the event loop tells of a process that it has started."""
 
     def __init__(self, pid: int) -> None:
         self.pid: int = pid
 
-    def will_tell(self, *, gone: bool) -> bool:
+    def may_report(self, *, gone: bool) -> bool:
         # libuv reaps in this thread, and tells uvloop at once; a child that it finds reaped it
         # passes over.
         return not (gone and on_uvloop())
 
-    def may_be_believed(self, returncode: int) -> bool:
+    def is_trustworthy(self, returncode: int) -> bool:
         # subprocess, which trio uses, makes 0 of a lost one, and reaps only when we ask it.
         return in_asyncio_task() and (returncode != _LOST_TO_ASYNCIO or on_uvloop())
 
 
-class _Opened(_Told):
+class _Opened(_FromLoop):
     """anyio's process."""
 
     def __init__(self, process: anyio.abc.Process) -> None:
@@ -156,7 +156,7 @@ class _Transport(Protocol):
     def close(self) -> None: ...
 
 
-class HalfStarted(_Told):
+class HalfStarted(_FromLoop):
     """A process that is there although its start failed.
 
     asyncio has the process first and then wants a pidfd of it, or until Python 3.12 a thread. If

@@ -70,10 +70,10 @@ class _Unwatched:
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
-    def will_tell(self, *, gone: bool) -> bool:
+    def may_report(self, *, gone: bool) -> bool:
         return False
 
-    def may_be_believed(self, returncode: int) -> bool:
+    def is_trustworthy(self, returncode: int) -> bool:
         return False
 
     def close(self) -> None:

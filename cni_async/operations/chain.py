@@ -127,7 +127,7 @@ class Chains:
             args = self._args("ADD", rt)
             validate_environ(args.environ)
         except CNIError as error:
-            error.in_context(_failed(chain, plugin, "add"))
+            error.in_context(_plugin_failed(chain, plugin, "add"))
             raise
         record = new_record(key, chain.raw, rt)
         # Before the first plugin, as nothing can be undone after it.
@@ -160,7 +160,7 @@ class Chains:
                 executable = await self._plugins.find(plugin.network.type)
             previous = None
             if prev_result is not None:
-                previous = as_raw(_as_understood(prev_result, chain))
+                previous = as_raw(_for_next_plugin(prev_result, chain))
             request = _request(plugin, chain, previous, rt)
             if progress is not None:
                 progress.begun.append(plugin)
@@ -171,7 +171,7 @@ class Chains:
         except CNIError as error:
             if begun and progress and isinstance(error, PluginError) and not error.started:
                 progress.begun.pop()  # it did nothing, and its DEL could not be started either
-            error.in_context(_failed(chain, plugin, "add"))
+            error.in_context(_plugin_failed(chain, plugin, "add"))
             raise
         if progress is not None:
             progress.result = result
@@ -193,7 +193,7 @@ class Chains:
             plugins = chain.plugins
         result: Result | None = None
         if progress.result is not None and greater_than_or_equal_to(chain.cni_version, "0.4.0"):
-            result = _as_understood(progress.result, chain)
+            result = _for_next_plugin(progress.result, chain)
         await self._run_del(chain, plugins, result, rt)
         await self._attachments.forget(progress.key, rt)
 
@@ -248,7 +248,7 @@ class Chains:
                     previous = as_raw(prev_result)
                 await self._run(args, plugin, chain, previous, rt)
             except CNIError as error:
-                error.in_context(_failed(chain, plugin, "delete"))
+                error.in_context(_plugin_failed(chain, plugin, "delete"))
                 raise
 
     async def _run(
@@ -283,8 +283,8 @@ class Chains:
             try:
                 request = request_config(plugin, net.name, net.cni_version)
             except CNIError as error:
-                type = plugin.network.type
-                error.in_context(f"failed to generate configuration to get plugin STATUS {type}: ")
+                name = plugin.network.type
+                error.in_context(f"failed to generate configuration to get plugin STATUS {name}: ")
                 raise
             await self.run_networkwide("STATUS", plugin, request)
 
@@ -318,7 +318,7 @@ def _request(
     )
 
 
-def _as_understood(result: Result, chain: Chain) -> Result:
+def _for_next_plugin(result: Result, chain: Chain) -> Result:
     """Return what the next plugin gets of a result.
 
     A plugin may answer in another version than it was asked in, and the next one is only sure to
@@ -331,7 +331,7 @@ def _as_understood(result: Result, chain: Chain) -> Result:
         return result
 
 
-def _failed(chain: Chain, plugin: NetworkConfig, what: str) -> str:
+def _plugin_failed(chain: Chain, plugin: NetworkConfig, what: str) -> str:
     """Return libcni's words for a plugin that failed within a list."""
     if not chain.is_list:
         return ""

@@ -41,11 +41,11 @@ async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> l
     extra = {} if args is None else _valid_attachments(args)
     failures: list[CNIError] = []
     for plugin in net.plugins:
-        type = plugin.network.type
-        words = f"failed to generate configuration to GC plugin {type}: "
+        name = plugin.network.type
+        words = f"failed to generate configuration to GC plugin {name}: "
         try:
             request = request_config(plugin, net.name, net.cni_version, extra=extra)
-            words = f"failed to GC plugin {type}: "
+            words = f"failed to GC plugin {name}: "
             await run("GC", plugin, request)
         except CNIError as error:
             failures.append(error.in_context(words))

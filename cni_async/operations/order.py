@@ -109,20 +109,20 @@ class Locks:
             CacheError: the lock file cannot be used.
         """
         # Always in this order, or two could wait for each other.
-        return _Held(
+        return _Order(
             self._file,
-            _Wanted(scope, "network", network, alone=False),
-            _Wanted(scope, "container", container_id, alone=True),
+            _Claim(scope, "network", network, alone=False),
+            _Claim(scope, "container", container_id, alone=True),
             begins=True,
         )
 
     def collection(self, scope: Hashable, network: str) -> AbstractAsyncContextManager[None]:
         """Hold the order for the garbage collection of a network; see `attachment`."""
-        return _Held(self._file, _Wanted(scope, "network", network, alone=True), begins=False)
+        return _Order(self._file, _Claim(scope, "network", network, alone=True), begins=False)
 
     def container(self, scope: Hashable, container_id: str) -> AbstractAsyncContextManager[None]:
         """Hold the order for a CHECK, or for a DEL within a collection; see `attachment`."""
-        return _Held(self._file, _Wanted(scope, "container", container_id, alone=True), begins=True)
+        return _Order(self._file, _Claim(scope, "container", container_id, alone=True), begins=True)
 
     def is_busy(self, scope: Hashable, container_id: str) -> bool:
         """Tell whether something happens to a container just now, here or in another process."""
@@ -131,11 +131,11 @@ class Locks:
             return True
         if self._file is None:
             return False
-        place = _place("container", container_id)
+        place = _byte_of("container", container_id)
         return (self._file, place) in gates or is_locked(self._file, place)
 
 
-class _Wanted(NamedTuple):
+class _Claim(NamedTuple):
     """What an operation needs for itself, or shares with others that are no GC.
 
     Attributes:
@@ -151,19 +151,19 @@ class _Wanted(NamedTuple):
     alone: bool
 
 
-class _Held:
+class _Order:
     """A block in which an operation has what it wants; taken one after the other."""
 
-    def __init__(self, file: str | None, *wanted: _Wanted, begins: bool) -> None:
+    def __init__(self, file: str | None, *claims: _Claim, begins: bool) -> None:
         """Say what.
 
         Args:
             file: the lock file, if there is one.
-            wanted: in this order.
+            claims: in this order.
             begins: an operation begins with it, of which only a few may in one turn of the loop.
         """
         self._file = file
-        self._wanted = wanted
+        self._claims = claims
         self._begins = begins
         self._taken: list[Callable[[], object]] = []
 
@@ -178,20 +178,20 @@ class _Held:
                 operations.release()
         gates = _gates()
         try:
-            for wanted in self._wanted:
-                key = (wanted.scope, wanted.kind, wanted.name)
-                await self._pass(gates, key, wanted.alone)
+            for claim in self._claims:
+                key = (claim.scope, claim.kind, claim.name)
+                await self._acquire_gate(gates, key, claim.alone)
                 if self._file is not None:
-                    place = _place(wanted.kind, wanted.name)
-                    await self._lock(gates, self._file, place, wanted.alone)
+                    place = _byte_of(claim.kind, claim.name)
+                    await self._acquire_lock(gates, self._file, place, claim.alone)
         except BaseException:
-            self._let_go()
+            self._release_all()
             raise
 
     async def __aexit__(self, *_: object) -> None:
-        self._let_go()
+        self._release_all()
 
-    async def _pass(self, gates: dict[Hashable, _Gate], key: Hashable, alone: bool) -> None:
+    async def _acquire_gate(self, gates: dict[Hashable, _Gate], key: Hashable, alone: bool) -> None:
         """Take the gate of that key."""
         gate = gates.get(key)
         if gate is None:
@@ -202,27 +202,29 @@ class _Held:
             if gate.idle:
                 gates.pop(key, None)
             raise
-        self._taken.append(partial(_leave, gates, key, gate))
+        self._taken.append(partial(_release_gate, gates, key, gate))
 
-    async def _lock(self, gates: dict[Hashable, _Gate], path: str, place: int, alone: bool) -> None:
+    async def _acquire_lock(
+        self, gates: dict[Hashable, _Gate], path: str, place: int, alone: bool
+    ) -> None:
         # Another gate: caches of any number may have one lock file, and two names one byte of it.
-        await self._pass(gates, (path, place), alone)
+        await self._acquire_gate(gates, (path, place), alone)
         # Of those who share it only the first in line looks at the file, or a thousand would do.
-        await self._pass(gates, (path, place, "door"), True)
+        await self._acquire_gate(gates, (path, place, "door"), True)
         held = await lock(path, place, alone=alone)
         self._taken.pop()()
         self._taken.append(partial(held.__exit__, None, None, None))
 
-    def _let_go(self) -> None:
+    def _release_all(self) -> None:
         try:
             while self._taken:
                 self._taken.pop()()
         finally:
             if self._taken:
-                self._let_go()
+                self._release_all()
 
 
-def _leave(gates: dict[Hashable, _Gate], key: Hashable, gate: _Gate) -> None:
+def _release_gate(gates: dict[Hashable, _Gate], key: Hashable, gate: _Gate) -> None:
     gate.release()
     if gate.idle:
         gates.pop(key, None)
@@ -237,7 +239,7 @@ def _gates() -> dict[Hashable, _Gate]:
         return gates
 
 
-def _place(kind: str, name: str) -> int:
+def _byte_of(kind: str, name: str) -> int:
     """Return a byte of the lock file; an odd one, the byte before it is its queue."""
     text = f"{kind}/{name}".encode("utf-8", "surrogatepass")
     digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())

@@ -22,7 +22,7 @@ from cni_async._async.threads import in_thread
 from cni_async.errors import PluginError
 from cni_async.model.attachment import AttachmentKey, NetworkAttachment
 
-from .recover import added_with
+from .recover import recorded_network
 
 # How often it is looked again: first soon, then less often.
 _FIRST_TICK: Final = 0.01
@@ -62,7 +62,7 @@ async def wait_for_orphans(
     """
     wanted: dict[_Owner, list[tuple[AttachmentKey, frozenset[str]]]] = {}
     for one in attachments:
-        if net := added_with(one):
+        if net := recorded_network(one):
             key = AttachmentKey(one.network, one.container_id, one.ifname)
             types = frozenset(plugin.network.type for plugin in net.plugins)
             wanted.setdefault((one.container_id, one.ifname, one.netns), []).append((key, types))
@@ -76,12 +76,12 @@ async def wait_for_orphans(
         nonlocal at_first, unknown
         # First: what executes its plugin in the meantime is seen below. What starts later is no
         # child of a runtime that is gone.
-        found = _unknown()
+        found = _unidentified()
         if at_first is None or time.monotonic() - began > _LONGEST_START:
             at_first = found if at_first is None else frozenset()
         unknown = {each for each in found if each in at_first or each.pid in seen}
         running: dict[AttachmentKey, PluginError] = {}
-        for owner, command, pid in _leaders_of(wanted):
+        for owner, command, pid in _session_leaders(wanted):
             for key, types in wanted[owner]:
                 for plugin in types:
                     # One that was seen may be a script that has executed another program since.
@@ -120,15 +120,19 @@ def _still_runs(plugin: str, command: str, pid: int) -> PluginError:
     )
 
 
-def _leaders_of(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int]]:
+def _session_leaders(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int]]:
     """Find leaders of a session that ADD or DEL: for whom, which, and the process."""
     # A DEL may have been told of no namespace, as it may be gone; another one is another
     # container's, of a runtime that uses the same IDs.
     marks: list[tuple[frozenset[bytes], _Owner]] = []
     for owner in owners:
-        id, ifname, where = owner
+        container_id, ifname, where = owner
         for netns in {where, ""}:
-            variables = (f"CNI_CONTAINERID={id}", f"CNI_IFNAME={ifname}", f"CNI_NETNS={netns}")
+            variables = (
+                f"CNI_CONTAINERID={container_id}",
+                f"CNI_IFNAME={ifname}",
+                f"CNI_NETNS={netns}",
+            )
             with suppress(ValueError):  # half a character: no process has that
                 marks.append((frozenset(map(os.fsencode, variables)), owner))
     try:
@@ -162,7 +166,7 @@ class _Process(NamedTuple):
     forked: int
 
 
-def _unknown() -> frozenset[_Process]:
+def _unidentified() -> frozenset[_Process]:
     """Find processes of which nothing tells just now what they work on.
 
     - Until it executes its plugin, the child of a runtime has the memory of the runtime, and so its

@@ -20,7 +20,7 @@ from cni_async.model.attachment import NetworkAttachment
 from cni_async.model.runtime import RuntimeConf
 
 
-def added_with(attachment: NetworkAttachment) -> NetworkConfigList | None:
+def recorded_network(attachment: NetworkAttachment) -> NetworkConfigList | None:
     """Return the network as it was when the attachment was added; None if that is unknown."""
     if not attachment.config:
         return None
@@ -42,7 +42,7 @@ def network_of(attachment: NetworkAttachment) -> NetworkConfigList:
     Raises:
         ConfigError: that is unknown.
     """
-    net = added_with(attachment)
+    net = recorded_network(attachment)
     if net is None:
         raise ConfigError(
             f"no configuration of network {quote(attachment.network)} in the cache record of "
@@ -82,7 +82,7 @@ async def for_each(
     for one in attachments:
         by_container.setdefault(one.container_id, []).append(one)
 
-    async def in_turn(group: list[NetworkAttachment]) -> list[CNIError]:
+    async def one_by_one(group: list[NetworkAttachment]) -> list[CNIError]:
         failures: list[CNIError] = []
         for one in group:
             try:
@@ -91,10 +91,10 @@ async def for_each(
                 failures.append(error.in_context(f"{words} {one.container_id} {one.ifname}: "))
         return failures
 
-    def all_of(group: list[NetworkAttachment]) -> Callable[[], Awaitable[list[CNIError]]]:
-        return lambda: in_turn(group)
+    def calls_for(group: list[NetworkAttachment]) -> Callable[[], Awaitable[list[CNIError]]]:
+        return lambda: one_by_one(group)
 
-    outcomes = await run_all([all_of(group) for group in by_container.values()], limit=AT_ONCE)
+    outcomes = await run_all([calls_for(group) for group in by_container.values()], limit=AT_ONCE)
     failures: list[CNIError] = []
     for outcome in outcomes:
         failures += [outcome] if isinstance(outcome, CNIError) else outcome

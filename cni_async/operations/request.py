@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from cni_async.conf import NetworkConfig
-from cni_async.conf.inject import existing, give_way, network_from, to_plain
+from cni_async.conf.inject import decode_object, drop_keys, network_from, to_plain
 from cni_async.errors import ArgsError, ConfigError
 from cni_async.go import json as go_json
 from cni_async.types import NetConf, Result
@@ -66,7 +66,7 @@ def request_config(
         if network.capabilities.get(key)
     }
     if runtime_config:
-        give_way(document, ("runtimeConfig",))
+        drop_keys(document, ("runtimeConfig",))
         try:
             document["runtimeConfig"] = to_plain(runtime_config, "runtimeConfig")
         except ConfigError as error:
@@ -85,9 +85,9 @@ def _common(
 
     It is what libcni makes of InjectConf twice for each call.
     """
-    document = existing(raw)
+    document = decode_object(raw)
     values = {"name": name, "cniVersion": cni_version}
-    give_way(document, {*values, "prevResult"} if has_prev_result else values)
+    drop_keys(document, {*values, "prevResult"} if has_prev_result else values)
     _drop_reserved(document)
     document.update(values)
     # Of the bytes, which are what the plugin gets, and not of the decoded view.

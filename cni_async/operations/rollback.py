@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from cni_async._async.concurrently import to_the_end
+from cni_async._async.concurrently import run_to_completion
 from cni_async.errors import CacheWriteError, CNIError, PluginTimeoutError
 from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result
@@ -38,7 +38,7 @@ async def add_or_undo(chains: Chains, chain: Chain, rt: RuntimeConf, *, within: 
         raise  # nothing can be awaited any more; `recover` finds the record
     except BaseException as failure:
         # A plugin that was killed may have done all of its work.
-        undone = await _on_the_way_out(
+        undone = await _clean_up(
             lambda: chains.undo(chain, rt, progress), within, failure, f"rollback of {_name(rt)}"
         )
         if undone and progress.key is not None and isinstance(failure, CacheWriteError):
@@ -68,29 +68,29 @@ async def attached(
     except GeneratorExit:
         raise  # nothing can be awaited any more
     except BaseException as failure:
-        await _on_the_way_out(delete, within, failure, f"DEL of {_name(rt)}")
+        await _clean_up(delete, within, failure, f"DEL of {_name(rt)}")
         raise
     await _bounded(delete, within, f"DEL of {_name(rt)}")
 
 
-async def _on_the_way_out(
+async def _clean_up(
     call: Callable[[], Awaitable[None]], within: float, failure: BaseException, what: str
 ) -> bool:
     """Await a call after a failure; tell whether it succeeded."""
     try:
         await _bounded(call, within, what)
     except Exception as error:
-        _add(error, failure, what)
+        _attach_error(error, failure, what)
         return False
     except BaseException as interruption:
         # Cancelled meanwhile, perhaps for the second time: that is what is raised.
         if isinstance(interruption.__cause__, Exception):
-            _add(interruption.__cause__, failure, what)
+            _attach_error(interruption.__cause__, failure, what)
         raise
     return True
 
 
-def _add(error: Exception, failure: BaseException, what: str) -> None:
+def _attach_error(error: Exception, failure: BaseException, what: str) -> None:
     """Keep a second error with the first."""
     _log.warning("%s failed: %s", what, error)
     failure.add_note(f"{what} failed: {error}")
@@ -106,7 +106,7 @@ async def _bounded(call: Callable[[], Awaitable[None]], within: float, what: str
             f"{what} was not done in {within:g} s", command="DEL", retryable=True
         )
 
-    await to_the_end(in_time)
+    await run_to_completion(in_time)
 
 
 def _name(rt: RuntimeConf) -> str:

@@ -79,12 +79,12 @@ class Codec(Generic[T]):
                 continue
             try:
                 found[attribute] = read(member, found)
-            except _Fault as fault:
+            except _FieldError as fault:
                 fault.path = f".{name}{fault.path}"
                 raise
         for field in self._required:
             if field.attribute not in found:
-                raise _Fault("result key ", " is missing", f".{field.key}")
+                raise _FieldError("result key ", " is missing", f".{field.key}")
         return self._struct(**found)
 
     def decode(self, document: Any) -> T:
@@ -95,7 +95,7 @@ class Codec(Generic[T]):
         """
         try:
             return self.read(document)
-        except _Fault as fault:
+        except _FieldError as fault:
             raise ResultError(fault.text()) from None
 
 
@@ -163,7 +163,7 @@ def _list(key: str, read_member: Callable[[Any], Any]) -> Field:
         for member in value:
             try:
                 members.append(read_member(member))
-            except _Fault as fault:
+            except _FieldError as fault:
                 fault.path = f"[{len(members)}]{fault.path}"
                 raise
         return members
@@ -183,7 +183,7 @@ def _read_integer(value: Any, _found: dict[str, Any] | None = None) -> int:
             return value
     elif type(value) is not float:
         _wrong_type(value, "integer")
-    raise _Fault("result key ", f" is {value}, not a 64-bit integer")
+    raise _FieldError("result key ", f" is {value}, not a 64-bit integer")
 
 
 def _read_nullable_integer(value: Any, _found: dict[str, Any] | None = None) -> int | None:
@@ -207,10 +207,10 @@ def _address(parse: Callable[[str], Any], text: str) -> Any:
     try:
         return parse(text)
     except ResultError as error:
-        raise _Fault(f"{error} (", ")") from None
+        raise _FieldError(f"{error} (", ")") from None
 
 
-class _Fault(Exception):
+class _FieldError(Exception):
     """What is wrong with a value; the way to it grows on the way up."""
 
     def __init__(self, before: str, after: str, path: str = "") -> None:
@@ -225,7 +225,7 @@ class _Fault(Exception):
 
 
 def _wrong_type(value: Any, wanted: str) -> NoReturn:
-    raise _Fault("result key ", f" is of type {go_json.kind(value)}, not {wanted}")
+    raise _FieldError("result key ", f" is of type {go_json.kind(value)}, not {wanted}")
 
 
 DNS_SETTINGS: Final = Codec(

@@ -139,7 +139,7 @@ def _from_own_version(data: bytes, load: Callable[[bytes], Any]) -> Result:
     _arguments.require_bytes(data, "data")
     try:
         document = load(data)
-        return _usual(document) or _from_document(version_of(document), document)
+        return _decode_fast(document) or _from_document(version_of(document), document)
     except go_json.JSONError as error:
         raise ResultError(f"decoding version from network config: {error}") from None
     except VersionError as error:
@@ -151,7 +151,7 @@ def _require_known(version: str) -> None:
         raise ResultError(f"unsupported CNI result version {quote(version)}")
 
 
-def _usual(document: Any) -> BaseResult | None:
+def _decode_fast(document: Any) -> BaseResult | None:
     """Read a document that spells its keys, its version's too, as everybody does."""
     version = document.get("cniVersion") if go_json.is_object(document) else None
     if not version or not isinstance(version, str) or version not in _FAMILIES:

@@ -11,7 +11,7 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import CNIError, ConfigError
-from cni_async._async.concurrently import run_all, to_the_end
+from cni_async._async.concurrently import run_all, run_to_completion
 
 pytestmark = pytest.mark.anyio
 
@@ -118,7 +118,7 @@ class Slow:
 
 async def test_to_the_end() -> None:
     slow = Slow()
-    await to_the_end(slow, within=5)
+    await run_to_completion(slow, within=5)
     assert slow.done
 
 
@@ -126,7 +126,7 @@ async def test_to_the_end_of_a_cancelled_scope() -> None:
     slow = Slow()
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await to_the_end(slow, within=5)
+        await run_to_completion(slow, within=5)
         assert slow.done
         await anyio.lowlevel.checkpoint()
     assert scope.cancelled_caught
@@ -139,14 +139,14 @@ async def test_to_the_end_with_an_error_which_comes_alone() -> None:
         await fail(error)
 
     with pytest.raises(LookupError) as caught:
-        await to_the_end(call, within=5)
+        await run_to_completion(call, within=5)
     assert caught.value is error
 
 
 async def test_to_the_end_but_not_for_ever() -> None:
     slow = Slow(60)
     with pytest.raises(TimeoutError):
-        await to_the_end(slow, within=0.01)
+        await run_to_completion(slow, within=0.01)
     assert not slow.done
 
 
@@ -156,7 +156,7 @@ async def test_task_cancel_before_the_call_has_begun() -> None:
 
     async def main() -> None:
         task.cancel()
-        await to_the_end(slow, within=5)
+        await run_to_completion(slow, within=5)
 
     task = asyncio.create_task(main())
     with pytest.raises(asyncio.CancelledError):
@@ -168,7 +168,7 @@ async def test_task_cancel_before_the_call_has_begun() -> None:
 @pytest.mark.parametrize("times", [1, 3])
 async def test_task_cancel_in_the_middle(times: int) -> None:
     slow = Slow()
-    task = asyncio.create_task(to_the_end(slow, within=5))
+    task = asyncio.create_task(run_to_completion(slow, within=5))
     await slow.started.wait()
     for _ in range(times):
         task.cancel()
@@ -183,7 +183,7 @@ async def test_asyncio_timeout_in_the_middle() -> None:
     slow = Slow()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.01):
-            await to_the_end(slow, within=5)
+            await run_to_completion(slow, within=5)
     assert slow.done
     current = asyncio.current_task()
     assert current is not None

@@ -61,17 +61,19 @@ def fill(cache: Path, records: int) -> None:
     config = base64.b64encode(CHAIN.encode()).decode()
     result = json.loads(RESULT)
     for number in range(records):
-        id = f"container-{number:06d}"
+        container_id = f"container-{number:06d}"
         port = {"hostPort": 20000 + number % 10000, "containerPort": 80, "protocol": "tcp"}
         record = {
             "kind": "cniCacheV1",
-            "containerId": id,
+            "containerId": container_id,
             "config": config,
             "ifName": "eth0",
             "networkName": "bench",
-            "netns": f"/var/run/netns/{id}",
-            "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAME", id]],
+            "netns": f"/var/run/netns/{container_id}",
+            "cniArgs": [["IgnoreUnknown", "1"], ["K8S_POD_NAME", container_id]],
             "capabilityArgs": {"portMappings": [port]},
             "result": result,
         }
-        (results / f"bench-{id}-eth0").write_text(json.dumps(record, separators=(",", ":")))
+        (results / f"bench-{container_id}-eth0").write_text(
+            json.dumps(record, separators=(",", ":"))
+        )

@@ -11,7 +11,7 @@ import pytest
 
 from cni_async import AttachmentKey, FileCache
 from cni_async._async import disk
-from cni_async._async.concurrently import to_the_end
+from cni_async._async.concurrently import run_to_completion
 from cni_async._async.pacing import DISK_CALLS
 from tests.support.wait import PATIENCE
 
@@ -104,5 +104,5 @@ async def test_what_must_not_be_cut_short_is_not(cache: FileCache) -> None:
 
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await to_the_end(work)
+        await run_to_completion(work)
     assert done

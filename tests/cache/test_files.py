@@ -704,8 +704,11 @@ async def test_a_record_that_may_not_be_removed(cache: Cache) -> None:
 
 
 async def test_items_188_and_190_listing(cache: Cache, caplog: pytest.LogCaptureFixture) -> None:
-    for id in ("c2", "c1", "c10"):
-        await cache.store(AttachmentKey("net", id, "eth0"), record(AttachmentKey("net", id, "e")))
+    for container_id in ("c2", "c1", "c10"):
+        await cache.store(
+            AttachmentKey("net", container_id, "eth0"),
+            record(AttachmentKey("net", container_id, "e")),
+        )
     (cache.results / "net-c1-empty").touch()
     (cache.results / "net-c1-gone").symlink_to("nowhere")
     (cache.results / "net-c1-dir").mkdir()

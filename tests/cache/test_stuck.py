@@ -437,8 +437,8 @@ async def test_a_listing_that_takes_long_is_read_in_slices(
     exec = FakeExec()
     cni = CNIConfig(["/bin"], exec=exec, cache=cache)
     ids = [f"c{number}" for number in range(5)]
-    for id in ids:
-        await cni.add_network_list(A, RuntimeConf(id, "", "eth0"))
+    for container_id in ids:
+        await cni.add_network_list(A, RuntimeConf(container_id, "", "eth0"))
     visits = 0
     visit = Threads.visit
 

@@ -231,7 +231,7 @@ def test_life_of_an_attachment(cli: Cli) -> None:
     assert cli("check", "net", NETNS) == (0, "", "")
     assert cli("del", "net", NETNS) == (0, "", "")
     assert cli.plugins.order() == [
-        f"{type} {verb}" for verb in ("ADD", "CHECK") for type in ("one", "two")
+        f"{plugin_type} {verb}" for verb in ("ADD", "CHECK") for plugin_type in ("one", "two")
     ] + ["two DEL", "one DEL"]
     assert cli.records() == []
     assert cli("del", "net", NETNS) == (0, "", "")
@@ -624,10 +624,10 @@ def test_timeout(backend: str, cli: Cli) -> None:
     ],
 )
 def test_misuse(args: list[str], text: str, cli: Cli) -> None:
-    with pytest.raises(SystemExit) as exit:
+    with pytest.raises(SystemExit) as exited:
         command(args, prog_name="cni-async")
     out, err = cli.capsys.readouterr()
-    assert (exit.value.code, out) == (2, "")
+    assert (exited.value.code, out) == (2, "")
     assert err.startswith("Usage: cni-async ")
     assert text in err
     assert not cli.plugins.calls()
@@ -684,10 +684,10 @@ def test_without_the_extra(
 ) -> None:
     for name in missing:
         monkeypatch.setitem(sys.modules, name, None)
-    with pytest.raises(SystemExit) as exit:
+    with pytest.raises(SystemExit) as exited:
         main()
     needs = " and ".join(missing)
-    assert exit.value.code == 2
+    assert exited.value.code == 2
     assert capsys.readouterr() == (
         "",
         f"cni-async needs {needs}: pip install 'cni-async[cli]'\n",
@@ -698,9 +698,9 @@ def test_main(
     cli: Cli, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["x", "status", "net"])
-    with pytest.raises(SystemExit) as exit:
+    with pytest.raises(SystemExit) as exited:
         main()
-    assert exit.value.code == 0
+    assert exited.value.code == 0
 
 
 def test_the_library_needs_no_extra() -> None:
@@ -793,10 +793,10 @@ def test_interrupt_while_the_answer_is_printed(cli: Cli, monkeypatch: pytest.Mon
 
 def test_help(cli: Cli) -> None:
     for args in (["--help"], ["add", "-h"], ["--version"]):
-        with pytest.raises(SystemExit) as exit:
+        with pytest.raises(SystemExit) as exited:
             command(args, prog_name="cni-async")
         out, err = cli.capsys.readouterr()
-        assert (exit.value.code, err) == (0, "")
+        assert (exited.value.code, err) == (0, "")
         assert out.startswith(("Usage: cni-async ", "cni-async "))
 
 

@@ -178,7 +178,7 @@ def test_records_do_not_steer_the_terminal(cli: Cli) -> None:
     assert out.replace("\n", "").isprintable()
     [attachment] = json.loads(out)
     assert (attachment["containerId"], attachment["netns"]) == (ODD, ODD)
-    printed = cli.on_terminal("gc", "net", "--keep", "x/y", all=True)
+    printed = cli.on_terminal("gc", "net", "--keep", "x/y", everything=True)
     assert printed.code == 2
     assert SHOWN in printed.out
     assert printed.out.replace("\n", "").isprintable()
@@ -187,7 +187,7 @@ def test_records_do_not_steer_the_terminal(cli: Cli) -> None:
 def test_the_log_does_not_steer_the_terminal(cli: Cli) -> None:
     put(cli)
     (cli.cache / "results" / f"net-{ODD}-x").write_text("")
-    printed = cli.on_terminal("attachments", all=True, COLUMNS="200")
+    printed = cli.on_terminal("attachments", everything=True, COLUMNS="200")
     assert f"cache record net-{SHOWN}-x is left out" in printed.out
     assert printed.out.replace("\n", "").isprintable()
 
@@ -212,12 +212,12 @@ def test_plugins_do_not_steer_the_terminal(cli: Cli) -> None:
     said = Answer(stderr=f"one\ttwo\n{ODD}\n".encode() + b"\xff\n")
     cli.plugins.plugin("one", {"CHECK": said})
     cli("add", "net", NETNS)
-    printed = cli.on_terminal("check", "net", NETNS, "--json", all=True)
+    printed = cli.on_terminal("check", "net", NETNS, "--json", everything=True)
     # The terminal itself makes spaces of a tab.
     assert re.sub(" +", "\t", printed.out) == f"one\ttwo\n{SHOWN}\n\\xff\n"
     error = Answer(stdout={"code": 7, "msg": ODD, "details": f"x\n{ODD}"}, stderr=ODD, exit_code=1)
     cli.plugins.plugin("one", {"CHECK": error})
-    printed = cli.on_terminal("check", "net", NETNS, all=True)
+    printed = cli.on_terminal("check", "net", NETNS, everything=True)
     assert (printed.code, printed.out.count(SHOWN)) == (1, 2)
     assert printed.out.replace("\n", "").isprintable()
 

@@ -49,12 +49,14 @@ def write(path: Path, **document: Any) -> Path:
     return path
 
 
-def single(path: Path, name: str, type: str = "t") -> Path:
-    return write(path, name=name, type=type)
+def single(path: Path, name: str, plugin_type: str = "t") -> Path:
+    return write(path, name=name, type=plugin_type)
 
 
 def several(path: Path, name: str, *types: str, **more: Any) -> Path:
-    return write(path, name=name, plugins=[{"type": type} for type in types or ("t",)], **more)
+    return write(
+        path, name=name, plugins=[{"type": plugin_type} for plugin_type in types or ("t",)], **more
+    )
 
 
 def types(net: Any) -> list[str]:

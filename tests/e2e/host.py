@@ -106,16 +106,16 @@ class Host:
             self.remove(container)
         self._stack.close()
 
-    def container(self, id: str = "blue") -> Container:
+    def container(self, container_id: str = "blue") -> Container:
         """Make a container."""
         stack = ExitStack()
-        container = Container(id, stack.enter_context(namespace()))
-        self._containers[id] = container, stack
+        container = Container(container_id, stack.enter_context(namespace()))
+        self._containers[container_id] = container, stack
         return container
 
-    def remove(self, id: str) -> None:
+    def remove(self, container_id: str) -> None:
         """Remove a container, as if its last process ended."""
-        self._containers.pop(id)[1].close()
+        self._containers.pop(container_id)[1].close()
 
     # What network configurations name.
 

@@ -67,7 +67,11 @@ class Go:
 
     async def collect(self, net: NetworkConfigList, valid: Valid) -> None:
         """Collect what is not valid."""
-        self._ask("gc", net, valid=[{"containerID": id, "ifname": name} for id, name in valid])
+        self._ask(
+            "gc",
+            net,
+            valid=[{"containerID": container_id, "ifname": name} for container_id, name in valid],
+        )
 
     async def cached(self, net: NetworkConfigList, rt: RuntimeConf) -> RuntimeConf:
         """Return the runtime's side of an attachment as it was added."""

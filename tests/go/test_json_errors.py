@@ -148,8 +148,8 @@ VALUES = st.recursive(
 
 
 @given(VALUES, st.sampled_from([None, 1]), st.booleans())
-def test_nothing_is_wrong(value: object, indent: int | None, ascii: bool) -> None:
-    assert first_error(json.dumps(value, indent=indent, ensure_ascii=ascii).encode()) is None
+def test_nothing_is_wrong(value: object, indent: int | None, ensure_ascii: bool) -> None:
+    assert first_error(json.dumps(value, indent=indent, ensure_ascii=ensure_ascii).encode()) is None
 
 
 @given(VALUES, st.binary(max_size=3), st.data())

@@ -15,7 +15,7 @@ import pytest
 from cni_async import ArgsError, CNIConfig, PluginError, RuntimeConf
 from cni_async.invoke.failure import start_error
 from cni_async.invoke.pipes import Pipes
-from cni_async.invoke.process import LostTrack
+from cni_async.invoke.process import UntrackedError
 from tests.support.chains import network, runtime, single
 from tests.support.recorder import Answer, Recorder
 
@@ -266,7 +266,7 @@ async def test_losing_track_of_a_plugin_does_not_look_like_a_failed_start(
 )
 def test_which_errors_say_that_nothing_runs(number: int, started: bool) -> None:
     assert start_error("/p", OSError(number, os.strerror(number))).started is started
-    assert start_error("/p", LostTrack(number, os.strerror(number))).started
+    assert start_error("/p", UntrackedError(number, os.strerror(number))).started
 
 
 def test_others_are_about_what_has_run() -> None:

@@ -20,7 +20,7 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import CNIConfig
-from cni_async._async.uncut import on_uvloop
+from cni_async._async.shielded import on_uvloop
 from cni_async.errors import PluginError, PluginTimeoutError
 from cni_async.invoke import RawExec, child, process, start_posix
 from cni_async.invoke.pipes import Pipes
@@ -292,11 +292,11 @@ class Interrupted(BaseException):
     """What a handler of a signal raises, as Python's own of SIGINT does."""
 
 
-class TimeIsUp(TimeoutError):
+class AlarmError(TimeoutError):
     """What one of SIGALRM raises."""
 
 
-@pytest.mark.parametrize("kind", [Interrupted, TimeIsUp])
+@pytest.mark.parametrize("kind", [Interrupted, AlarmError])
 def test_a_signal_while_it_is_started(scripts: Scripts, kind: type[BaseException]) -> None:
     """Its handler may raise an exception right when the process is there."""
     path = scripts.sh(f"exec sleep {HANG}")

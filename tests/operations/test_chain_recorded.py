@@ -53,8 +53,8 @@ class Chain:
     def __init__(self, recorder: Recorder, cache: Path) -> None:
         self.recorder = recorder
         self.cache = cache
-        for number, type in enumerate(REQUESTS, 1):
-            recorder.plugin(type, {"ADD": Answer(stdout=address(number))})
+        for number, plugin_type in enumerate(REQUESTS, 1):
+            recorder.plugin(plugin_type, {"ADD": Answer(stdout=address(number))})
         self.cni = CNIConfig(recorder.path, cache_dir=cache)
 
     def environ(self, command: str) -> dict[str, str]:
@@ -165,7 +165,9 @@ async def test_items_125_to_136_gc(chain: Chain) -> None:
 async def test_items_140_to_145_status(chain: Chain) -> None:
     await chain.cni.get_status_network_list(NET)
     environ = chain.networkwide("STATUS")
-    assert chain.calls() == [(type, environ, request) for type, request in REQUESTS.items()]
+    assert chain.calls() == [
+        (plugin_type, environ, request) for plugin_type, request in REQUESTS.items()
+    ]
     report = {"cniVersion": "1.1.0", "code": 50, "msg": "no bridge", "details": "yet"}
     chain.recorder.plugin("tuning", {"STATUS": Answer(stdout=report, exit_code=1)})
     with pytest.raises(PluginError) as caught:

@@ -35,7 +35,7 @@ OLD_VALID = "cni.dev/attachments"
 
 
 def keep(*container_ids: str) -> GCArgs:
-    return GCArgs([GCAttachment(id, "eth0") for id in container_ids])
+    return GCArgs([GCAttachment(container_id, "eth0") for container_id in container_ids])
 
 
 async def attached(
@@ -43,9 +43,13 @@ async def attached(
 ) -> Runtime:
     """Make a runtime where these are attached, with things that a DEL has to bring back."""
     fake = runtime(answers, **options)
-    for id in container_ids:
+    for container_id in container_ids:
         rt = RuntimeConf(
-            id, f"/run/{id}", "eth0", args=[("ID", id)], capability_args={"p": id, "q": 1}
+            container_id,
+            f"/run/{container_id}",
+            "eth0",
+            args=[("ID", container_id)],
+            capability_args={"p": container_id, "q": 1},
         )
         await fake.cni.add_network_list(NET, rt)
     fake.exec.calls.clear()
@@ -200,7 +204,7 @@ async def test_item_135_that_of_a_single_plugin_too() -> None:
         pytest.param("", id="empty"),
         pytest.param("Z2FyYmFnZQ==", id="garbage"),
         pytest.param("e30=", id="no-network"),
-        # {"name":"other","plugins":[{"type":"x"}]}
+        # The network "other" with the plugin "x".
         pytest.param("eyJuYW1lIjoib3RoZXIiLCJwbHVnaW5zIjpbeyJ0eXBlIjoieCJ9XX0=", id="another"),
     ],
 )
@@ -255,9 +259,14 @@ async def test_item_138_only_its_own_cache_is_searched(tmp_path: Path) -> None:
 
 async def test_item_191_a_record_that_does_not_say_whose_it_is() -> None:
     fake = runtime()
-    for id in ("", "../c"):
-        record = {"kind": "cniCacheV1", "containerId": id, "ifName": "e", "networkName": "net"}
-        key = AttachmentKey("net", id, "e")
+    for container_id in ("", "../c"):
+        record = {
+            "kind": "cniCacheV1",
+            "containerId": container_id,
+            "ifName": "e",
+            "networkName": "net",
+        }
+        key = AttachmentKey("net", container_id, "e")
         fake.cache.records[key] = json.dumps({**record, "config": None}).encode()
     caught = await refused(fake, network("a"), keep())
     assert sorted(map(type, caught.errors), key=str) == [CacheError, InvalidIdentifierError]
@@ -272,20 +281,20 @@ async def test_attachments_of_different_containers_are_deleted_at_the_same_time(
     all_of_them = anyio.Event()
 
     async def delete(call: FakeCall) -> bytes:
-        id = call.environ["CNI_CONTAINERID"]
-        assert id not in running, "two at once for one container"
-        running.add(id)
+        container_id = call.environ["CNI_CONTAINERID"]
+        assert container_id not in running, "two at once for one container"
+        running.add(container_id)
         if len(running) == 3:
             all_of_them.set()
         await all_of_them.wait()
-        running.remove(id)
+        running.remove(container_id)
         return b""
 
     fake = runtime({("a", "DEL"): delete})
     net = network("a")
-    for id in ("c1", "c2", "c3"):
+    for container_id in ("c1", "c2", "c3"):
         for ifname in ("eth0", "eth1"):
-            await fake.cni.add_network_list(net, RuntimeConf(id, "", ifname))
+            await fake.cni.add_network_list(net, RuntimeConf(container_id, "", ifname))
     with anyio.fail_after(30):
         await fake.cni.gc_network_list(net, keep())
     assert not fake.cache.records

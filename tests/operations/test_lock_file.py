@@ -235,7 +235,9 @@ async def test_what_is_forgotten_is_not_closed_twice(tmp_path: Path) -> None:
         [lock_file] = lockfile._OPEN
         number = lock_file._fd
         lockfile._leave_all_to_parent()
-        assert not lockfile.is_locked(str(tmp_path / "lock"), locks_module._place("container", "c"))
+        assert not lockfile.is_locked(
+            str(tmp_path / "lock"), locks_module._byte_of("container", "c")
+        )
         taken = os.open("/dev/null", os.O_RDONLY)
         assert taken == number
     os.close(taken)  # it is still open
@@ -370,12 +372,12 @@ async def test_who_is_turned_away_by_the_file_lets_the_next_in(tmp_path: Path) -
 async def test_bytes_of_a_lock_file() -> None:
     """Each kind and name has its own, an odd one; the one before is its queue."""
     keys = [(kind, name) for kind in ("network", "container") for name in ("a", "b", "\udcff")]
-    places = {locks_module._place(*key) for key in keys}
+    places = {locks_module._byte_of(*key) for key in keys}
     assert len(places) == len(keys)
     assert all(place % 2 and 0 < place < 2**61 for place in places)
     # Nor does a container ever have its own network's, for which it would wait for ever.
-    assert {locks_module._place("network", str(number)) & 2 for number in range(99)} == {2}
-    assert {locks_module._place("container", str(number)) & 2 for number in range(99)} == {0}
+    assert {locks_module._byte_of("network", str(number)) & 2 for number in range(99)} == {2}
+    assert {locks_module._byte_of("container", str(number)) & 2 for number in range(99)} == {0}
 
 
 async def test_the_lock_file_is_not_in_the_way_of_the_cache(tmp_path: Path) -> None:

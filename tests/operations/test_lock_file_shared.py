@@ -38,7 +38,7 @@ def is_locked(file: Path, kind: str, name: str) -> bool:
     """Ask as another process would."""
     fd = os.open(file, os.O_RDWR)
     try:
-        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, locks_module._place(kind, name))
+        fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, locks_module._byte_of(kind, name))
     except BlockingIOError:
         return True
     finally:
@@ -154,7 +154,7 @@ async def test_the_last_to_leave_unlocks(tmp_path: Path) -> None:
 
 async def test_two_of_one_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The names of two containers, and of two networks, may come to the same."""
-    monkeypatch.setattr(locks_module, "_place", lambda kind, name: 5 if kind == "network" else 9)
+    monkeypatch.setattr(locks_module, "_byte_of", lambda kind, name: 5 if kind == "network" else 9)
     file = tmp_path / "lock"
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, Locks(file))

@@ -300,16 +300,18 @@ async def test_a_crowd_comes_to_its_end(locks: Locks) -> None:
     inside: set[tuple[str, str]] = set()
 
     async def one(number: int) -> None:
-        net, id = f"n{number % 3}", f"c{number % 5}"
+        net, container_id = f"n{number % 3}", f"c{number % 5}"
         is_gc = number % 11 == 0
-        hold = collection(net) if is_gc else attachment(net, id)
+        hold = collection(net) if is_gc else attachment(net, container_id)
         with anyio.move_on_after(0.002 if number % 7 == 0 else 60):
             async with hold(locks):
                 if is_gc:
                     assert not [each for each in inside if each[0] == net]
                 else:
-                    assert not [each for each in inside if each[1] == id or each == (net, "")]
-                me = (net, "" if is_gc else id)
+                    assert not [
+                        each for each in inside if each[1] == container_id or each == (net, "")
+                    ]
+                me = (net, "" if is_gc else container_id)
                 inside.add(me)
                 try:
                     for _ in range(number % 4):

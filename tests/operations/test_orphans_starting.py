@@ -140,13 +140,13 @@ async def test_what_starts_later_is_nobody_that_was_killed(
 ) -> None:
     """Others that start plugins all the time keep nobody waiting."""
     looks: list[frozenset[orphans._Process]] = []
-    look = orphans._unknown
+    look = orphans._unidentified
 
     def spy() -> frozenset[orphans._Process]:
         looks.append(look() | {orphans._Process(1, len(looks))})
         return looks[-1]
 
-    monkeypatch.setattr(orphans, "_unknown", spy)
+    monkeypatch.setattr(orphans, "_unidentified", spy)
     attachment = NetworkAttachment(ME, "net", "eth0", config=network("a").raw, netns=NETNS)
     with anyio.fail_after(LONG):
         assert await orphans.wait_for_orphans([attachment], within=2 * LONG) == {}
@@ -156,7 +156,7 @@ async def test_what_starts_later_is_nobody_that_was_killed(
 def test_each_is_told_by_when_it_was_forked(start: Callable[..., int]) -> None:
     child = start(LONG)
     found = eventually_blocking(
-        lambda: [forked for pid, forked in orphans._unknown() if pid == child], bool
+        lambda: [forked for pid, forked in orphans._unidentified() if pid == child], bool
     )
     now = time.clock_gettime(time.CLOCK_BOOTTIME) * os.sysconf("SC_CLK_TCK")
     assert 0 <= now - found[0] < LONG * os.sysconf("SC_CLK_TCK")
@@ -174,9 +174,9 @@ async def test_the_moment_within_execve(
         return [b""] if pid == child else strings(pid, name)
 
     await eventually(lambda: b"CNI_COMMAND=ADD" in strings(child, "environ"))
-    assert child not in {pid for pid, _ in orphans._unknown()}
+    assert child not in {pid for pid, _ in orphans._unidentified()}
     monkeypatch.setattr(orphans, "_strings", within_execve)
-    await eventually(lambda: child in {pid for pid, _ in orphans._unknown()})
+    await eventually(lambda: child in {pid for pid, _ in orphans._unidentified()})
 
 
 async def test_a_plugin_that_executes_another_program(
@@ -229,7 +229,7 @@ async def test_a_plugin_that_is_killed_and_has_not_ended(scripts: Scripts, tmp_p
     with subprocess.Popen([sys.executable, "-IS", "-c", DYING, order]) as process:
         # It is unknown while it starts, too.
         await eventually(lambda: state(process.pid) == "Z")
-        assert process.pid in {pid for pid, _ in orphans._unknown()}
+        assert process.pid in {pid for pid, _ in orphans._unidentified()}
         assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]
         process.kill()
 

@@ -134,8 +134,8 @@ class Hand:
         kind = random.choice([*READABLE, *UNREADABLE])
         net = random.choice(self._nets)
         # Not under the same names: a DEL of the one must not be what removes the other.
-        id = "odd" if kind in UNREADABLE else FOREIGN
-        key = AttachmentKey(net.name, f"{id}{random.randrange(20)}", "eth0")
+        container_id = "odd" if kind in UNREADABLE else FOREIGN
+        key = AttachmentKey(net.name, f"{container_id}{random.randrange(20)}", "eth0")
         own = kind == _IN_PLACE or (kind in UNREADABLE and random.random() < 0.5)
         if own:
             key = random.choice(self._corruptible)

@@ -95,7 +95,7 @@ def soak(
         for world in worlds:
             for kind, kept in world.left().items():
                 tally.leaked(kind, kept)
-            tally.leaked("processes", _at_last(world.processes))
+            tally.leaked("processes", _after_patience(world.processes))
             records = world.records()
             tally.leaked("records", records - world.foreign)
             tally.leaked("records of other hands that are gone", world.foreign - records)
@@ -149,9 +149,11 @@ class _Process:
         """Return, by kind, what is there now and was not; what goes by itself is waited for."""
         gc.collect()
         return {
-            "zombies and children": _at_last(lambda: sorted(map(str, children() - self._children))),
-            "descriptors": _at_last(lambda: _more(_descriptors(), self._fds)),
-            "threads": _at_last(lambda: _more(_threads(), self._threads)),
+            "zombies and children": _after_patience(
+                lambda: sorted(map(str, children() - self._children))
+            ),
+            "descriptors": _after_patience(lambda: _more(_descriptors(), self._fds)),
+            "threads": _after_patience(lambda: _more(_threads(), self._threads)),
         }
 
 
@@ -176,7 +178,7 @@ def _more(now: list[str], before: list[str]) -> list[str]:
     return rest
 
 
-def _at_last(look: Callable[[], Iterable[str]]) -> list[str]:
+def _after_patience(look: Callable[[], Iterable[str]]) -> list[str]:
     """Return what is left when it is nothing or the time is up."""
     deadline = time.monotonic() + PATIENCE
     while (left := list(look())) and time.monotonic() < deadline:

@@ -40,10 +40,10 @@ def network(
 
 
 def single(
-    type: str = "a", *, name: str = "net", version: str = "1.1.0", **keys: Any
+    plugin_type: str = "a", *, name: str = "net", version: str = "1.1.0", **keys: Any
 ) -> NetworkConfig:
     """Make the configuration of a single plugin."""
-    document = {"cniVersion": version, "name": name, "type": type, **keys}
+    document = {"cniVersion": version, "name": name, "type": plugin_type, **keys}
     return conf_from_bytes(json.dumps(document).encode())
 
 

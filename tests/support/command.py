@@ -54,11 +54,11 @@ class Cli:
 
     def network(self, *types: str, name: str = "net", version: str = "1.1.0", **keys: Any) -> None:
         """Write a network of these plugins, which all support everything."""
-        plugins = [{"type": type, "capabilities": {"mac": True}} for type in types]
+        plugins = [{"type": plugin_type, "capabilities": {"mac": True}} for plugin_type in types]
         document = {"cniVersion": version, "name": name, "plugins": plugins, **keys}
         (self.networks / f"{name}.conflist").write_text(json.dumps(document))
-        for type in types:
-            self.plugins.plugin(type)
+        for plugin_type in types:
+            self.plugins.plugin(plugin_type)
 
     def arguments(self, *args: str) -> list[str]:
         """Return arguments, with the cache's directory for those that have one."""
@@ -71,9 +71,9 @@ class Cli:
 
     def __call__(self, *args: str, cache: bool = True) -> Printed:
         """Run the command in this process; without `cache`, with the node's usual one."""
-        with pytest.raises(SystemExit) as exit:
+        with pytest.raises(SystemExit) as exited:
             command(self.arguments(*args) if cache else [*args], prog_name="cni-async")
-        code = exit.value.code
+        code = exited.value.code
         assert isinstance(code, int)
         printed = self.capsys.readouterr()
         return Printed(code, printed.out, printed.err)
@@ -84,12 +84,12 @@ class Cli:
         words = self.arguments(*args)
         return Program(*words, module="cni_async.cli", **{**pipes, **options})
 
-    def on_terminal(self, *args: str, all: bool = False, **environ: str) -> Printed:
+    def on_terminal(self, *args: str, everything: bool = False, **environ: str) -> Printed:
         """Run the command as a process whose stdout is a terminal, or all of its streams."""
         ours, its = pty.openpty()
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
         env = {**os.environ, "TERM": "dumb", "COLUMNS": "100", **environ}
-        stderr = its if all else PIPE
+        stderr = its if everything else PIPE
         process = self.start(*args, stdin=its, stdout=its, stderr=stderr, env=env)
         os.close(its)
         out = b""

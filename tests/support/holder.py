@@ -70,5 +70,5 @@ def holder(kind: str, file: Path, program: str = PROGRAM) -> Iterator[Holder]:
 async def is_queueing(file: Path, kind: str, name: str) -> None:
     """Wait until another process is the next to have a "network" or a "container"."""
     with anyio.fail_after(PATIENCE):
-        while not lockfile.is_locked(str(file), order._place(kind, name) - 1):
+        while not lockfile.is_locked(str(file), order._byte_of(kind, name) - 1):
             await anyio.sleep(0.01)

@@ -10,12 +10,12 @@ from .task import Row, Rows, Task, container
 
 async def list_cached(task: Task) -> Rows:
     cni, records, times = task.cni(), task.sizes["records"], task.sizes["times"]
-    id = container(records // 2).container_id
+    container_id = container(records // 2).container_id
 
-    async def listed(id: str, expected: int) -> None:
-        assert len(await cni.get_cached_attachments(id)) == expected
+    async def listed(container_id: str, expected: int) -> None:
+        assert len(await cni.get_cached_attachments(container_id)) == expected
 
-    one = await repeat_async(task.sizes["milliseconds"], lambda: listed(id, 1))
+    one = await repeat_async(task.sizes["milliseconds"], lambda: listed(container_id, 1))
     await listed("", records)
     meter = Meter()
     for _ in range(times):

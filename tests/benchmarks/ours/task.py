@@ -67,12 +67,12 @@ Rows = dict[str, Row]
 
 def container(number: int, netns: str = "") -> RuntimeConf:
     """Return one of many containers, the same on both sides."""
-    id = f"container-{number:06d}"
+    container_id = f"container-{number:06d}"
     return RuntimeConf(
-        id,
-        netns or f"/var/run/netns/{id}",
+        container_id,
+        netns or f"/var/run/netns/{container_id}",
         "eth0",
-        args=(("IgnoreUnknown", "1"), ("K8S_POD_NAME", id)),
+        args=(("IgnoreUnknown", "1"), ("K8S_POD_NAME", container_id)),
         capability_args=port_mapping(number),
     )
 

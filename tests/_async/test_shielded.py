@@ -8,7 +8,7 @@ import anyio
 import anyio.lowlevel
 import pytest
 
-from cni_async._async.uncut import uncut
+from cni_async._async.shielded import shielded
 
 pytestmark = pytest.mark.anyio
 
@@ -40,14 +40,14 @@ class Witness:
     def has_begun(self) -> None:
         self.begun += 1
 
-    async def uncut(self) -> str:
-        return await uncut(self.coroutine(), begun=self.has_begun)
+    async def shielded(self) -> str:
+        return await shielded(self.coroutine(), begun=self.has_begun)
 
 
 async def test_undisturbed() -> None:
     witness = Witness()
     witness.go_on.set()
-    assert await witness.uncut() == "done"
+    assert await witness.shielded() == "done"
     assert witness.begun == 1
 
 
@@ -57,7 +57,7 @@ async def test_it_need_not_wait() -> None:
     async def at_once() -> int:
         return 1
 
-    assert await uncut(at_once(), begun=witness.has_begun) == 1
+    assert await shielded(at_once(), begun=witness.has_begun) == 1
     assert witness.begun == 1
 
 
@@ -65,13 +65,13 @@ async def test_a_failure() -> None:
     witness = Witness(ValueError("no"))
     witness.go_on.set()
     with pytest.raises(ValueError, match="no"):
-        await witness.uncut()
+        await witness.shielded()
     assert witness.begun == 1
 
 
 async def cancelled_scope(witness: Witness) -> None:
     async with anyio.create_task_group() as group:
-        group.start_soon(witness.uncut)
+        group.start_soon(witness.shielded)
         await witness.waits.wait()
         group.cancel_scope.cancel()
         witness.go_on.set()
@@ -91,7 +91,7 @@ async def test_a_cancelled_task(times: int) -> None:
     """It has come to its end, and then the cancellation counts."""
     witness = Witness()
     others = asyncio.all_tasks()
-    task = asyncio.create_task(witness.uncut())
+    task = asyncio.create_task(witness.shielded())
     await witness.waits.wait()
     # asyncio.run() cancels all when it ends: there are no more than the caller knows of.
     assert asyncio.all_tasks() - others == {task}
@@ -114,7 +114,7 @@ async def test_a_cancelled_task_whose_coroutine_fails() -> None:
 
     async def run() -> None:
         try:
-            await witness.uncut()
+            await witness.shielded()
         except asyncio.CancelledError as interruption:
             causes.append(interruption.__cause__)
             raise
@@ -153,7 +153,7 @@ class Scoped:
 async def test_a_deadline_inside() -> None:
     scoped = Scoped(0.01)
     scoped.go_on.set()
-    await uncut(scoped.coroutine())
+    await shielded(scoped.coroutine())
     assert scoped.scope.cancelled_caught
     assert scoped.ended
 
@@ -163,7 +163,7 @@ async def test_a_deadline_inside_a_cancelled_scope() -> None:
     scoped.go_on.set()
     with anyio.CancelScope() as outer:
         outer.cancel()
-        await uncut(scoped.coroutine())
+        await shielded(scoped.coroutine())
         assert scoped.scope.cancelled_caught
         assert scoped.ended
         await anyio.lowlevel.checkpoint()
@@ -175,7 +175,7 @@ async def test_a_deadline_inside_a_cancelled_scope() -> None:
 async def test_a_deadline_inside_after_the_task_was_cancelled(times: int) -> None:
     """The deadline ends what it is for and no more; the task is cancelled after that."""
     scoped = Scoped(0.1)
-    task = asyncio.create_task(uncut(scoped.coroutine()))
+    task = asyncio.create_task(shielded(scoped.coroutine()))
     await scoped.waits.wait()
     for _ in range(times):
         task.cancel("enough")
@@ -193,7 +193,7 @@ async def test_a_deadline_inside_after_the_task_was_cancelled(times: int) -> Non
 async def test_a_scope_inside_and_the_task_are_cancelled_in_one_turn(order: str) -> None:
     """To asyncio that is one exception; neither is lost."""
     scoped = Scoped()
-    task = asyncio.create_task(uncut(scoped.coroutine()))
+    task = asyncio.create_task(shielded(scoped.coroutine()))
     await scoped.waits.wait()
     await asyncio.sleep(0.01)
     for which in order.split(", "):
@@ -220,7 +220,7 @@ async def test_in_a_task_that_was_cancelled_before() -> None:
         try:
             await asyncio.sleep(60)
         finally:
-            await uncut(scoped.coroutine())
+            await shielded(scoped.coroutine())
 
     task = asyncio.create_task(main())
     await asyncio.sleep(0)
@@ -236,10 +236,10 @@ async def test_nested() -> None:
     inner, outer = Scoped(0.05), Scoped(0.1)
 
     async def both() -> None:
-        await uncut(inner.coroutine())
+        await shielded(inner.coroutine())
         await outer.coroutine()
 
-    task = asyncio.create_task(uncut(both()))
+    task = asyncio.create_task(shielded(both()))
     await inner.waits.wait()
     task.cancel()
     inner.go_on.set()
@@ -263,7 +263,7 @@ async def test_a_task_group_whose_other_task_fails() -> None:
     async def both() -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(fail())
-            await uncut(scoped.coroutine())
+            await shielded(scoped.coroutine())
 
     with pytest.raises(ExceptionGroup) as caught:
         await both()
@@ -284,7 +284,7 @@ async def test_a_coroutine_that_is_closed() -> None:
         finally:
             closed.append(True)
 
-    call = uncut(coroutine())
+    call = shielded(coroutine())
     call.send(None)
     call.close()
     assert closed == [True]

@@ -12,7 +12,7 @@ import anyio
 _T = TypeVar("_T")
 
 
-async def uncut(
+async def shielded(
     coroutine: Coroutine[Any, Any, _T], *, begun: Callable[[], None] | None = None
 ) -> _T:
     """Await a coroutine to its end; a cancellation of the caller is raised after that.
@@ -32,7 +32,7 @@ async def uncut(
     result: list[_T] = []
     with anyio.CancelScope(shield=True):
         if in_asyncio_task():
-            result.append(await _Uncut(coroutine, begun or _nothing))
+            result.append(await _Shielded(coroutine, begun or _nothing))
         else:
             try:
                 result.append(await coroutine)
@@ -42,7 +42,7 @@ async def uncut(
     return result[0]
 
 
-class _Uncut(Generic[_T]):
+class _Shielded(Generic[_T]):
     """Awaits a coroutine on asyncio, where task.cancel() cuts through anyio's shield.
 
     A task waits for one future after the other, and task.cancel() cancels the future. So the task
@@ -179,7 +179,7 @@ class _Cancellations:
 
 def _is_of_a_scope(error: asyncio.CancelledError) -> bool:
     """Tell whether a cancel scope inside the coroutine has cancelled the task."""
-    # `uncut` is shielded, and this looks no farther than a shield.
+    # `shielded` is shielded, and this looks no farther than a shield.
     if anyio.current_effective_deadline() > -math.inf:
         return False
     # The application may have cancelled the task in the turn in which the scope's time was up.
