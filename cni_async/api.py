@@ -13,31 +13,25 @@ from typing import Final
 import anyio
 
 from . import _arguments
-from ._async.concurrently import run_all
-from ._async.pacing import AT_ONCE
-from .cache import AttachmentKey, CacheStore, FileCache, NetworkAttachment, attachment_key
+from .cache import (
+    CachedConfig,
+    CacheStore,
+    FileCache,
+    NetworkAttachment,
+)
 from .cache.records import Attachments
 from .conf import NetworkConfig, NetworkConfigList
-from .errors import (
-    CacheError,
-    CNIError,
-    GCError,
-    PluginError,
-    RecoveryError,
-    ValidationError,
-    VersionError,
-)
-from .go.quote import quote
 from .invoke import Exec, Spawn
 from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
 from .model.runtime import GCArgs, RuntimeConf
-from .operations.chain import Chain, Chains, at_least_1_1, chain_for
-from .operations.gc import gc_plugins, stale_attachments
+from .operations.chain import Chain, Chains, chain_for
+from .operations.gc import collect
 from .operations.order import Locks
-from .operations.orphans import wait_for_orphans
-from .operations.recover import for_each, network_of, recorded_network, runtime_of
+from .operations.recorded import network_of, runtime_of
+from .operations.recover import recover
 from .operations.rollback import add_or_undo, attached
+from .operations.validation import enabled_capabilities, validate_plugin, validate_plugins
 from .types import Result
 from .version import PluginInfo
 
@@ -61,7 +55,7 @@ class CNIConfig:
         exec: Exec | None = None,
         cache: CacheStore | None = None,
         timeout: float | None = None,
-        grace: float = DEFAULT_GRACE,
+        grace: float | None = None,
         strict: bool = False,
         rollback: bool = False,
         cleanup_timeout: float = DEFAULT_CLEANUP_TIMEOUT,
@@ -76,10 +70,12 @@ class CNIConfig:
             cache_dir: where attachments are remembered, /var/lib/cni by default.
             exec: runs the plugins; by default they are processes of the host.
             cache: remembers attachments in place of the directory.
-            timeout: seconds that each call of a plugin may take; None for as long as it likes.
-            grace: seconds between SIGTERM and SIGKILL for a plugin that is timed out or cancelled.
-            strict: refuse what the specification forbids and libcni lets pass: a CHECK of an
-                attachment that the cache does not know.
+            timeout: seconds that each call of a plugin may take; `None` means no limit.
+            grace: seconds between SIGTERM and SIGKILL for a plugin that is timed out or cancelled;
+                2 by default.
+            strict: refuse what the specification forbids and libcni permits: a CHECK of an
+                attachment that the cache does not know, and an ADD of one that the cache knows with
+                another configuration or another network namespace.
             rollback: DEL after an ADD that failed or was cancelled, and record an attachment
                 before its first plugin runs, so that `recover` finds it after a crash. libcni
                 leaves both to its caller.
@@ -88,19 +84,32 @@ class CNIConfig:
                 e.g. /run/cni-async.lock. It is made where it is missing, and must not lie in the
                 cache's results directory.
             limiter: how many plugins may run at once; by default there are 100 in an event loop,
-                for all that run in it. What an `exec` of your own runs is its own affair.
+                for all that run in it.
             spawn: how plugins are started: "anyio" (`anyio.open_process`) or "posix"
                 (`os.posix_spawn`). By default "anyio" on asyncio and trio, "posix" on uvloop.
 
         Raises:
             TypeError: `path` is one path, or something else is of another type.
-            ValueError: both `cache` and `cache_dir` are given, or another value makes no sense.
+            ValueError: both `cache` and `cache_dir` are given; `exec` is given together with
+                `grace`, `limiter` or `spawn`, which only our own `RawExec` obeys and takes itself;
+                a value is out of its range.
         """
         self.path: tuple[str, ...] = _arguments.paths(path, "path")
         if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
+        bounds = {"grace": grace, "limiter": limiter, "spawn": spawn}
+        ignored = [name for name, value in bounds.items() if value is not None]
+        if exec is not None and ignored:
+            raise ValueError(
+                f"{ignored[0]} has no effect on an exec of your own: give it to that one"
+            )
         # Made in any case, as it checks the values.
-        default = default_exec(timeout=timeout, grace=grace, limiter=limiter, spawn=spawn)
+        default = default_exec(
+            timeout=timeout,
+            grace=DEFAULT_GRACE if grace is None else grace,
+            limiter=limiter,
+            spawn=spawn,
+        )
         self._plugins = PluginCaller(
             self.path,
             default if exec is None else exec,
@@ -138,6 +147,8 @@ class CNIConfig:
             InvalidIdentifierError, ArgsError, ConfigError: nothing was run.
             CacheWriteError: the container is attached and has its `result`, but no record was
                 made; without a result nothing was run.
+            AlreadyAttachedError: with `strict`, the cache knows the attachment with another
+                configuration or network namespace; nothing was run.
         """
         return await self._add(chain_for(NetworkConfigList, net, rt), rt, rollback=self._rollback)
 
@@ -283,12 +294,12 @@ class CNIConfig:
 
     async def get_network_list_cached_config(
         self, net: NetworkConfigList, rt: RuntimeConf
-    ) -> tuple[bytes | None, RuntimeConf | None]:
-        """Return what ADD was given (GetNetworkListCachedConfig).
+    ) -> CachedConfig | None:
+        """Return the configuration of an attachment's ADD (GetNetworkListCachedConfig).
 
         Returns:
-            the configuration's bytes, and `rt` with the args and capability args of ADD, and its
-            netns where `rt` has none; (None, None) if there is no record.
+            the network configuration's bytes and the runtime configuration; `None` if there is no
+            record.
 
         Raises:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
@@ -298,8 +309,8 @@ class CNIConfig:
 
     async def get_network_cached_config(
         self, net: NetworkConfig, rt: RuntimeConf
-    ) -> tuple[bytes | None, RuntimeConf | None]:
-        """Return what ADD was given (GetNetworkCachedConfig); as for a list."""
+    ) -> CachedConfig | None:
+        """Return the configuration of an ADD (GetNetworkCachedConfig); as for a list."""
         return await self._attachments.config(chain_for(NetworkConfig, net, rt).name, rt)
 
     async def get_cached_attachments(
@@ -331,19 +342,7 @@ class CNIConfig:
             ValidationError: plugins are missing, fail or do not; `errors` has one for each.
         """
         _arguments.require(net, NetworkConfigList, "net")
-        types = list(dict.fromkeys(plugin.network.type for plugin in net.plugins))
-        outcomes = await run_all(
-            [partial(self._validate_plugin, each, net.cni_version) for each in types],
-            limit=AT_ONCE,
-        )
-        errors = dict(zip(types, outcomes, strict=True))
-        failures = [
-            error for plugin in net.plugins if (error := errors[plugin.network.type]) is not None
-        ]
-        if failures:
-            raise ValidationError(failures)
-        enabled = (key for plugin in net.plugins for key in _enabled_capabilities(plugin))
-        return list(dict.fromkeys(enabled))
+        return await validate_plugins(net.plugins, net.cni_version, self._plugins.version)
 
     async def validate_network(self, net: NetworkConfig) -> list[str]:
         """Check that a plugin is there and speaks its configuration's version (ValidateNetwork).
@@ -355,8 +354,8 @@ class CNIConfig:
             PluginNotFoundError, PluginError, VersionError: not so.
         """
         _arguments.require(net, NetworkConfig, "net")
-        await self._validate_plugin(net.network.type, net.network.cni_version)
-        return _enabled_capabilities(net)
+        await validate_plugin(net.network.type, net.network.cni_version, self._plugins.version)
+        return enabled_capabilities([net])
 
     async def gc_network_list(self, net: NetworkConfigList, args: GCArgs | None) -> None:
         """Free what no valid attachment of a network uses (GCNetworkList).
@@ -378,28 +377,7 @@ class CNIConfig:
         _arguments.require(args, GCArgs | None, "args")
         if net.disable_gc:
             return
-        failures: list[CNIError] = []
-        scope = await self._scope()
-
-        async def delete(attachment: NetworkAttachment) -> None:
-            chain = Chain.of(recorded_network(attachment) or net)
-            async with self._locks.container(scope, attachment.container_id):
-                await self._chains.delete(chain, runtime_of(attachment))
-
-        async with self._locks.collection(scope, net.name):
-            try:
-                attachments = await self._attachments.cache().attachments()
-            except CacheError as error:
-                # The plugins can still clean up what they know of.
-                failures.append(error)
-            else:
-                stale = stale_attachments(attachments, net.name, args)
-                words = "failed to delete stale attachment"
-                failures += await for_each(stale, delete, words)
-            if at_least_1_1(net.cni_version):
-                failures += await gc_plugins(net, args, self._chains.run_networkwide)
-        if failures:
-            raise GCError(failures)
+        await collect(self._chains, self._attachments, self._locks, net, args)
 
     async def recover(
         self, *, delete: bool = False, cache_dir: str | os.PathLike[str] | None = None
@@ -425,35 +403,14 @@ class CNIConfig:
                 `PluginError` where a plugin still runs.
             CacheError: the cache cannot be listed.
         """
-        scope = await self._scope(RuntimeConf("", cache_dir=cache_dir))
-        caches = self._attachments
-        cache = caches.cache_in(cache_dir) if cache_dir else caches.cache()
-        unfinished = [
-            one
-            for one in await cache.attachments()
-            if not one.completed and not self._locks.is_busy(scope, one.container_id)
-        ]
-        at_work: dict[AttachmentKey, PluginError] = {}
-        if delete:
-            within = self._cleanup_timeout
-            at_work = await wait_for_orphans(unfinished, self.path, within=within)
-        settled: set[int] = set()
-
-        async def look(one: NetworkAttachment) -> None:
-            rt = runtime_of(one, cache_dir)
-            async with self._locks.attachment(scope, one.network, one.container_id):
-                # Since the cache was read its ADD may have come to its end after all.
-                if not await self._attachments.is_unfinished(one.network, rt):
-                    settled.add(id(one))
-                elif error := at_work.get(attachment_key(one.network, rt)):
-                    raise error
-                elif delete:
-                    await self._chains.delete(Chain.of(network_of(one)), rt)
-
-        failures = await for_each(unfinished, look, "failed to delete attachment")
-        if failures and delete:
-            raise RecoveryError(failures)
-        return [one for one in unfinished if id(one) not in settled]
+        return await recover(
+            self._chains,
+            self._attachments,
+            self._locks,
+            cache_dir=cache_dir,
+            path=self.path if delete else None,
+            within=self._cleanup_timeout,
+        )
 
     async def get_status_network_list(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready for ADD: STATUS of each plugin (GetStatusNetworkList).
@@ -482,15 +439,3 @@ class CNIConfig:
 
     async def _scope(self, rt: RuntimeConf | None = None) -> Hashable:
         return await self._attachments.scope(rt)
-
-    async def _validate_plugin(self, plugin_type: str, cni_version: str) -> None:
-        info = await self.get_version_info(plugin_type)
-        wanted = cni_version or "0.1.0"
-        if wanted not in info.supported_versions:
-            raise VersionError(
-                f"plugin {plugin_type} does not support config version {quote(wanted)}"
-            )
-
-
-def _enabled_capabilities(plugin: NetworkConfig) -> list[str]:
-    return [key for key, enabled in plugin.network.capabilities.items() if enabled]

@@ -17,7 +17,8 @@
     │   ├── CorruptRecordError    what it holds is no record
     │   ├── ForeignRecordError    it is another attachment's
     │   └── CacheWriteError       it could not be kept; `.result` is what ADD gave
-    ├── AggregateError            several things failed; `.errors` holds each
+    ├── AlreadyAttachedError      the container is attached in another way   (strict=True)
+    ├── AggregateError            several things failed                      (an ExceptionGroup)
     │   ├── ValidationError       in validate_network_list
     │   ├── GCError               in gc_network_list
     │   └── RecoveryError         in recover
@@ -234,16 +235,44 @@ class CacheWriteError(CacheError):
         self.result = result
 
 
-class AggregateError(CNIError):
-    """Several things failed.
+class AlreadyAttachedError(CNIError):
+    """An ADD was refused: the container is attached to the network in another way.
+
+    `CNIConfig(strict=True)` raises it before any plugin runs. Call DEL first.
 
     Attributes:
-        errors: each of them, in the order of the plugins or attachments.
+        config: the bytes of the network configuration in the cache; empty if the record has none.
+        netns: path of the network namespace in the cache; empty if that is unknown.
     """
 
-    def __init__(self, errors: Sequence[Exception] = ()) -> None:
-        super().__init__(tuple(errors))
-        self.errors: tuple[Exception, ...] = tuple(errors)
+    def __init__(self, text: str = "", *, config: bytes = b"", netns: str = "") -> None:
+        super().__init__(text)
+        self.config = config
+        self.netns = netns
+
+
+class AggregateError(CNIError, ExceptionGroup[Exception]):
+    """Several things failed: an `ExceptionGroup`, so that `except*` finds each of them."""
+
+    def __new__(cls, errors: Sequence[Exception]) -> Self:  # noqa: D102
+        return super().__new__(cls, "\n".join(map(str, errors)), errors)
+
+    def __init__(self, errors: Sequence[Exception]) -> None:
+        Exception.__init__(self, errors)  # pickle calls us with these again
+
+    @property
+    def errors(self) -> tuple[Exception, ...]:
+        """Each failure, in the order of the plugins or attachments."""
+        return self.exceptions
+
+    def derive(self, excs: Sequence[Any], /) -> Any:
+        """Return a group of the same kind with some of the failures."""
+        part = type(self)(excs)
+        part.__dict__.update(self.__dict__)
+        return part
+
+    def _text(self) -> str:
+        return "\n".join(map(str, self.errors))
 
 
 class ValidationError(AggregateError):
@@ -256,15 +285,9 @@ class ValidationError(AggregateError):
 class GCError(AggregateError):
     """Attachments could not be deleted or plugins could not collect (GCNetworkList)."""
 
-    def _text(self) -> str:
-        return "\n".join(map(str, self.errors))
-
 
 class RecoveryError(AggregateError):
-    """Attachments whose ADD never came to its end could not be deleted; they stay recorded."""
-
-    def _text(self) -> str:
-        return "\n".join(map(str, self.errors))
+    """Attachments of unfinished ADDs could not be deleted; their records stay."""
 
 
 class ErrorCode(IntEnum):

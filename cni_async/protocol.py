@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from .cache import NetworkAttachment
+from .cache import CachedConfig, NetworkAttachment
 from .conf import NetworkConfig, NetworkConfigList
 from .model.runtime import GCArgs, RuntimeConf
 from .types import Result
@@ -32,8 +32,8 @@ class CNI(Protocol):
 
     async def get_network_list_cached_config(
         self, net: NetworkConfigList, rt: RuntimeConf
-    ) -> tuple[bytes | None, RuntimeConf | None]:
-        """Return what ADD was given (GetNetworkListCachedConfig)."""
+    ) -> CachedConfig | None:
+        """Return the configuration of an ADD (GetNetworkListCachedConfig)."""
         ...
 
     async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
@@ -54,8 +54,8 @@ class CNI(Protocol):
 
     async def get_network_cached_config(
         self, net: NetworkConfig, rt: RuntimeConf
-    ) -> tuple[bytes | None, RuntimeConf | None]:
-        """Return what ADD was given (GetNetworkCachedConfig)."""
+    ) -> CachedConfig | None:
+        """Return the configuration of an ADD (GetNetworkCachedConfig)."""
         ...
 
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:

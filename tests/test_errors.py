@@ -3,11 +3,14 @@
 import copy
 import pickle
 
+import anyio
+import anyio.lowlevel
 import pytest
 
 from cni_async import errors
 from cni_async.errors import (
     AggregateError,
+    AlreadyAttachedError,
     ArgsError,
     CacheError,
     CacheWriteError,
@@ -56,7 +59,8 @@ def every_error() -> list[type[CNIError]]:
         (CacheError, (CNIError,)),
         (CorruptRecordError, (CacheError,)),
         (CacheWriteError, (CacheError,)),
-        (AggregateError, (CNIError,)),
+        (AlreadyAttachedError, (CNIError,)),
+        (AggregateError, (CNIError, ExceptionGroup)),
         (ValidationError, (AggregateError,)),
         (GCError, (AggregateError,)),
         (PluginError, (CNIError,)),
@@ -96,7 +100,6 @@ def test_the_tree_is_drawn() -> None:
         (CacheWriteError("x", path="/p"), "x"),
         (ValidationError([ValueError("a"), ConfigError("b")]), "[a b]"),
         (GCError([ValueError("a"), ConfigError("b")]), "a\nb"),
-        (GCError(), ""),
         (PluginError("m"), "m"),
         (PluginError("m", details="d"), "m; d"),
         (PluginError(details="d"), "; d"),
@@ -122,7 +125,48 @@ def test_attributes() -> None:
     unwritten = CacheWriteError("x", path="/p", result=result)
     assert (unwritten.path, unwritten.result) == ("/p", result)
     inner = [ValueError("a"), KeyError("b")]
-    assert AggregateError(inner).errors == tuple(inner)
+    assert AggregateError(inner).errors == AggregateError(inner).exceptions == tuple(inner)
+    attached = AlreadyAttachedError("x", config=b"{}", netns="/run/netns/a")
+    assert (attached.config, attached.netns) == (b"{}", "/run/netns/a")
+
+
+def test_an_aggregate_is_a_group() -> None:
+    inner = [PluginError("a"), CacheError("b"), PluginError("c")]
+    found: list[tuple[Exception, ...]] = []
+    try:
+        raise GCError(inner)
+    except* PluginError as group:
+        found.append(group.exceptions)
+    except* CacheError as group:
+        found.append(group.exceptions)
+    assert found == [(inner[0], inner[2]), (inner[1],)]
+
+
+def test_a_part_of_an_aggregate_says_what_the_whole_says() -> None:
+    error = GCError([PluginError("a"), CacheError("b")]).in_context("net: ")
+    error.rollback_error = PluginError("c")
+    part = error.subgroup(CacheError)
+    assert isinstance(part, GCError)
+    assert (str(part), part.rollback_error) == ("net: b", error.rollback_error)
+
+
+@pytest.mark.anyio
+async def test_an_aggregate_passes_through_scopes_and_task_groups_as_it_is() -> None:
+    error = GCError([PluginError("a"), CacheError("b")])
+    with pytest.raises(GCError) as caught, anyio.fail_after(60):  # noqa: PT012
+        await anyio.lowlevel.checkpoint()
+        raise error
+    assert str(caught.value) == "a\nb"
+    with pytest.raises(ExceptionGroup) as grouped:
+        async with anyio.create_task_group():
+            raise error
+    [inner] = grouped.value.exceptions
+    assert str(inner) == "a\nb"
+
+
+def test_an_aggregate_of_nothing() -> None:
+    with pytest.raises(ValueError, match="non-empty"):
+        GCError([])
 
 
 def test_plugin_error() -> None:
@@ -205,6 +249,7 @@ def test_libcni_s_own_failures_have_no_code() -> None:  # 294
         PluginNotFoundError("x", plugin="p", paths=["/a"]),
         CacheWriteError("x", path="/p"),
         GCError([ValueError("a")]),
+        AlreadyAttachedError("m", config=b"{}", netns="/n"),
         PluginError("m", code=7, details="d", plugin="p"),
         PluginTimeoutError("m"),
         InvalidIdentifierError("m", code=4, details="d"),

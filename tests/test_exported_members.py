@@ -24,12 +24,14 @@ PACKAGE = Path(cni_async.__file__).parent
 # Ours, with no counterpart in libcni.
 BEYOND_LIBCNI: Final = {
     "AggregateError",
+    "AlreadyAttachedError",
     "ArgsError",
     "AttachmentKey",
     "CNIError",
     "CacheError",
     "CacheStore",
     "CacheWriteError",
+    "CachedConfig",
     "ConfigError",
     "CorruptRecordError",
     "FileCache",

@@ -1,6 +1,11 @@
 """Where attachments are remembered (libcni's cache)."""
 
-from cni_async.model.attachment import AttachmentKey, NetworkAttachment, attachment_key
+from cni_async.model.attachment import (
+    AttachmentKey,
+    CachedConfig,
+    NetworkAttachment,
+    attachment_key,
+)
 
 from .files import FileCache
 from .record import CNI_CACHE_V1
@@ -11,6 +16,7 @@ __all__ = [
     "CNI_CACHE_V1",
     "AttachmentKey",
     "CacheStore",
+    "CachedConfig",
     "FileCache",
     "MemoryCache",
     "NetworkAttachment",

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from cni_async.errors import (
+    AlreadyAttachedError,
     ArgsError,
     CacheError,
     CNIError,
@@ -172,6 +173,36 @@ def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
         except _NO_JSON as error:
             raise _no_json(error) from error
     return record
+
+
+def require_same(earlier: Record, record: Record) -> None:
+    """Check that an ADD would repeat an earlier one: the same configuration and namespace.
+
+    Raises:
+        AlreadyAttachedError: it would not.
+    """
+    if earlier.namespace not in {"", record.netns}:
+        what = f"in the network namespace {quote(earlier.namespace)}"
+    elif not _is_same_document(earlier.config, record.config):
+        what = "with another configuration"
+    else:
+        return
+    raise AlreadyAttachedError(
+        f"container {record.container_id} is already attached to network {record.network} "
+        f"as {record.ifname}, {what}: DEL it first",
+        config=earlier.config or b"",
+        netns=earlier.namespace,
+    )
+
+
+def _is_same_document(one: bytes | None, other: bytes | None) -> bool:
+    """Compare configurations as JSON: a file that was laid out anew means the same network."""
+    if one == other or not one or not other:
+        return one == other
+    try:
+        return bool(go_json.loads(one) == go_json.loads(other))
+    except (go_json.JSONError, RecursionError):
+        return False
 
 
 def encode_record(record: Record, result: Result | None) -> bytes:

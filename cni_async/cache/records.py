@@ -14,7 +14,7 @@ from cni_async import _arguments
 from cni_async._async.concurrently import run_to_completion
 from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
 from cni_async.go.quote import quote
-from cni_async.model.attachment import AttachmentKey, attachment_key
+from cni_async.model.attachment import AttachmentKey, CachedConfig, attachment_key
 from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result
 
@@ -35,7 +35,7 @@ class Before(Enum):
 
     NOTHING = "nothing"
     UNFINISHED = "unfinished"
-    """An ADD has begun, or a record is damaged: any plugin may have done something."""
+    """An ADD has begun, or the record is damaged: any plugin may have done something."""
     COMPLETED = "completed"
 
 
@@ -99,29 +99,31 @@ class Attachments:
         except CacheError as error:
             raise _write_error(error, key, None) from error
 
-    async def before(self, key: AttachmentKey, rt: RuntimeConf) -> Before:
-        """Tell, before any plugin runs, how far an earlier ADD of the attachment came.
+    async def before(self, key: AttachmentKey, rt: RuntimeConf) -> tuple[Before, Record | None]:
+        """Return, before any plugin runs, how far an earlier ADD of the attachment came.
+
+        Returns:
+            the state, and the record if it can be read.
 
         Raises:
-            CacheWriteError: the cache is in the way.
+            CacheWriteError: the cache cannot be read or written, or the name is taken.
         """
         await self.prepare(key, rt)
         try:
             data = await self.cache(rt).load(key)
         except CorruptRecordError:
-            return Before.UNFINISHED
+            return Before.UNFINISHED, None
         except CacheError as error:
             raise _write_error(error, key, None) from error
         if data is None:
-            return Before.NOTHING
+            return Before.NOTHING, None
         try:
             record = decode_record(data)
             record.check_owner(key)
-            # A record of another kind is at least somebody's; the oldest are bare results.
-            unfinished = _is_unfinished(record)
         except CorruptRecordError:
-            unfinished = True
-        return Before.UNFINISHED if unfinished else Before.COMPLETED
+            return Before.UNFINISHED, None
+        # A record of another kind belongs to some attachment; the oldest are bare results.
+        return (Before.UNFINISHED if _is_unfinished(record) else Before.COMPLETED), record
 
     async def is_unfinished(self, network: str, rt: RuntimeConf) -> bool:
         """Tell whether there is a record of an ADD that has begun, and no more.
@@ -182,10 +184,8 @@ class Attachments:
         data = await self.cache(rt).load(key)
         return None if data is None else read_result(data, key, cni_version)
 
-    async def config(
-        self, network: str, rt: RuntimeConf
-    ) -> tuple[bytes | None, RuntimeConf | None]:
-        """Return what ADD was given; (None, None) if there is no record.
+    async def config(self, network: str, rt: RuntimeConf) -> CachedConfig | None:
+        """Return the configuration of an attachment's ADD; `None` if there is no record.
 
         Raises:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
@@ -194,7 +194,7 @@ class Attachments:
         key = attachment_key(network, rt)
         data = await self.cache(rt).load(key)
         if data is None:
-            return None, None
+            return None
         record = read_config(data, key)
         added = RuntimeConf(
             rt.container_id,
@@ -204,7 +204,7 @@ class Attachments:
             capability_args=record.capability_args,
             cache_dir=rt.cache_dir,
         )
-        return record.config, added
+        return CachedConfig(record.config or b"", added)
 
     async def recall(self, key: AttachmentKey, rt: RuntimeConf, *, version: str | None) -> Recalled:
         """Return what a DEL is to know of its ADD, as far as that can be found out.

@@ -166,10 +166,9 @@ async def _is_recorded(given: Given, cni: CNIConfig, net: NetworkConfigList) -> 
     except OSError as error:
         warn(error)
     try:
-        _, added = await cni.get_network_list_cached_config(net, given.container())
+        return await cni.get_network_list_cached_config(net, given.container()) is not None
     except CNIError:
         return True
-    return added is not None
 
 
 def _no_record(given: Given, net: NetworkConfigList) -> str:

@@ -1,6 +1,6 @@
 """Network configurations: read, find, change (section 1 of the CNI specification)."""
 
-from cni_async.model.network import NetworkConfig, NetworkConfigList
+from cni_async.model.network import NetworkConfig, NetworkConfigList, PluginConfig
 
 from .inject import inject_conf
 from .load import (
@@ -24,6 +24,7 @@ from .parse import (
 __all__ = [
     "NetworkConfig",
     "NetworkConfigList",
+    "PluginConfig",
     "conf_files",
     "conf_from_bytes",
     "conf_from_file",

@@ -12,7 +12,7 @@ from cni_async.types.create import result_from_plugin
 from cni_async.version import PluginInfo, plugin_supports
 
 from .answer import Answer, read
-from .environ import Args, BuiltArgs, DelegateArgs
+from .environ import Args, DelegateArgs
 from .exec import Exec, default_exec
 
 # How many bytes of an unreadable answer its error keeps.
@@ -22,14 +22,14 @@ _VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
 _VERSION_ARGS = Args(command="VERSION", netns="dummy", ifname="dummy", path=("dummy",))
 
 
-def _environ(args: Args | BuiltArgs | DelegateArgs | None) -> Mapping[str, str] | None:
+def _environ(args: Args | DelegateArgs | None) -> Mapping[str, str] | None:
     return None if args is None else args.as_env()
 
 
 async def exec_plugin_with_result(
     plugin_path: str,
     netconf: bytes,
-    args: Args | BuiltArgs | DelegateArgs | None,
+    args: Args | DelegateArgs | None,
     exec: Exec | None = None,
 ) -> Result:
     """Run a plugin that answers with a result (invoke.ExecPluginWithResult).
@@ -76,7 +76,7 @@ async def read_answer(plugin_path: str, command: str, stdout: bytes, config_vers
 async def exec_plugin_without_result(
     plugin_path: str,
     netconf: bytes,
-    args: Args | BuiltArgs | DelegateArgs | None,
+    args: Args | DelegateArgs | None,
     exec: Exec | None = None,
 ) -> None:
     """Run a plugin whose output does not matter (invoke.ExecPluginWithoutResult).

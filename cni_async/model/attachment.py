@@ -46,6 +46,19 @@ def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
     return AttachmentKey(network, rt.container_id, rt.ifname)
 
 
+class CachedConfig(msgspec.Struct, frozen=True):
+    """The network configuration and the runtime configuration of an ADD, from the cache.
+
+    Attributes:
+        config: the bytes of the network configuration; empty if the record has none.
+        runtime: the caller's `RuntimeConf` with the args and capability args of the ADD, and with
+            its network namespace where the caller's names none.
+    """
+
+    config: bytes
+    runtime: RuntimeConf
+
+
 class _Attachment(msgspec.Struct, frozen=True, gc=False):
     """The part of `NetworkAttachment` that can be given by position."""
 

@@ -21,6 +21,10 @@ class NetworkConfig(msgspec.Struct):
     raw: bytes
 
 
+# libcni's name for it since v1.3.0.
+PluginConfig = NetworkConfig
+
+
 class NetworkConfigList(msgspec.Struct):
     """A network: plugins that run one after the other (libcni.NetworkConfigList).
 

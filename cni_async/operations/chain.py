@@ -8,7 +8,7 @@ from typing import Self
 import msgspec
 
 from cni_async import _arguments
-from cni_async.cache.record import new_record
+from cni_async.cache.record import Record, new_record, require_same
 from cni_async.cache.records import Attachments, Before
 from cni_async.conf import NetworkConfig, NetworkConfigList
 from cni_async.errors import (
@@ -99,7 +99,8 @@ class Chains:
         Args:
             plugins: calls them.
             attachments: remembers what they did.
-            strict: CHECK refuses an attachment that the cache does not know.
+            strict: CHECK refuses an attachment that the cache does not know, ADD one that the cache
+                knows as attached in another way.
         """
         self._plugins = plugins
         self._attachments = attachments
@@ -130,19 +131,28 @@ class Chains:
             error.in_context(_plugin_failed(chain, plugin, "add"))
             raise
         record = new_record(key, chain.raw, rt)
-        # Before the first plugin, as nothing can be undone after it.
-        if progress is None:
-            await self._attachments.prepare(key, rt)
-        else:
-            progress.before = await self._attachments.before(key, rt)
-            if progress.before is not Before.COMPLETED:
-                progress.key = key
-                await self._attachments.begin(key, record, rt)
+        await self._prepare(key, record, rt, progress)
         result = await self._add(chain, plugin, executable, None, args, rt, progress)
         for plugin in chain.plugins[1:]:
             result = await self._add(chain, plugin, None, result, args, rt, progress)
         await self._attachments.remember(key, record, rt, result)
         return result
+
+    async def _prepare(
+        self, key: AttachmentKey, record: Record, rt: RuntimeConf, progress: Progress | None
+    ) -> None:
+        """Do before the first plugin runs what an ADD could not take back after it."""
+        if progress is None and not self._strict:
+            await self._attachments.prepare(key, rt)
+            return
+        before, earlier = await self._attachments.before(key, rt)
+        if self._strict and before is Before.COMPLETED and earlier is not None:
+            require_same(earlier, record)
+        if progress is not None:
+            progress.before = before
+            if before is not Before.COMPLETED:
+                progress.key = key
+                await self._attachments.begin(key, record, rt)
 
     async def _add(
         self,

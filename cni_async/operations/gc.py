@@ -1,17 +1,56 @@
-"""Garbage collection: which attachments are stale, and plugins' own GC."""
+"""Garbage collection: DEL of stale attachments, and plugins' own GC."""
 
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
+from cni_async.cache.records import Attachments
 from cni_async.conf import NetworkConfig, NetworkConfigList
-from cni_async.errors import CNIError
+from cni_async.errors import CacheError, CNIError, GCError
 from cni_async.go.quote import as_written
 from cni_async.model.attachment import NetworkAttachment
 from cni_async.model.runtime import GCArgs
 
+from .chain import Chain, Chains, at_least_1_1
+from .order import Locks
+from .recorded import for_each, recorded_network, runtime_of
 from .request import request_config
 
 Run = Callable[[str, NetworkConfig, bytes], Awaitable[None]]
+
+
+async def collect(
+    chains: Chains,
+    attachments: Attachments,
+    locks: Locks,
+    net: NetworkConfigList,
+    args: GCArgs | None,
+) -> None:
+    """Delete a network's stale attachments, then have its plugins collect.
+
+    Raises:
+        GCError: some of it failed.
+    """
+    failures: list[CNIError] = []
+    scope = await attachments.scope()
+
+    async def delete(attachment: NetworkAttachment) -> None:
+        chain = Chain.of(recorded_network(attachment) or net)
+        async with locks.container(scope, attachment.container_id):
+            await chains.delete(chain, runtime_of(attachment))
+
+    async with locks.collection(scope, net.name):
+        try:
+            known = await attachments.cache().attachments()
+        except CacheError as error:
+            # The plugins can still clean up what they know of.
+            failures.append(error)
+        else:
+            stale = stale_attachments(known, net.name, args)
+            failures += await for_each(stale, delete, "failed to delete stale attachment")
+        if at_least_1_1(net.cni_version):
+            failures += await gc_plugins(net, args, chains.run_networkwide)
+    if failures:
+        raise GCError(failures)
 
 
 def stale_attachments(

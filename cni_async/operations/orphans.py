@@ -22,7 +22,7 @@ from cni_async._async.threads import in_thread
 from cni_async.errors import PluginError
 from cni_async.model.attachment import AttachmentKey, NetworkAttachment
 
-from .recover import recorded_network
+from .recorded import recorded_network
 
 # How often it is looked again: first soon, then less often.
 _FIRST_TICK: Final = 0.01

@@ -1,101 +1,68 @@
-"""Attachments that the cache knows: with what each was added, and a call for many of them."""
+"""Find the attachments of unfinished ADDs, whose process was killed, and delete them."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Sequence
 
-from cni_async import _arguments
-from cni_async._async.concurrently import run_all
-from cni_async._async.pacing import AT_ONCE
-from cni_async.conf import (
-    NetworkConfigList,
-    conf_from_bytes,
-    conf_list_from_bytes,
-    conf_list_from_conf,
-)
-from cni_async.errors import CNIError, ConfigError
-from cni_async.go.quote import quote
-from cni_async.model.attachment import NetworkAttachment
+from cni_async.cache import AttachmentKey, NetworkAttachment, attachment_key
+from cni_async.cache.records import Attachments
+from cni_async.errors import PluginError, RecoveryError
 from cni_async.model.runtime import RuntimeConf
 
-
-def recorded_network(attachment: NetworkAttachment) -> NetworkConfigList | None:
-    """Return the network as it was when the attachment was added; None if that is unknown."""
-    if not attachment.config:
-        return None
-    try:
-        net = conf_list_from_bytes(attachment.config)
-    except ConfigError:
-        try:
-            net = conf_list_from_conf(conf_from_bytes(attachment.config))
-        except ConfigError:
-            return None
-    except RecursionError:  # nested as nobody nests one
-        return None
-    return net if net.name == attachment.network else None
+from .chain import Chain, Chains
+from .order import Locks
+from .orphans import wait_for_orphans
+from .recorded import for_each, network_of, runtime_of
 
 
-def network_of(attachment: NetworkAttachment) -> NetworkConfigList:
-    """Return the network as it was when the attachment was added.
-
-    Raises:
-        ConfigError: that is unknown.
-    """
-    net = recorded_network(attachment)
-    if net is None:
-        raise ConfigError(
-            f"no configuration of network {quote(attachment.network)} in the cache record of "
-            f"{attachment.container_id} {attachment.ifname}"
-        )
-    return net
-
-
-def runtime_of(
-    attachment: NetworkAttachment, cache_dir: str | os.PathLike[str] | None = None
-) -> RuntimeConf:
-    """Return what an attachment was added with."""
-    _arguments.require(attachment, NetworkAttachment, "attachment")
-    return RuntimeConf(
-        attachment.container_id,
-        attachment.netns,
-        attachment.ifname,
-        args=attachment.cni_args,
-        capability_args=attachment.capability_args,
-        cache_dir=cache_dir,
-    )
-
-
-async def for_each(
-    attachments: Iterable[NetworkAttachment],
-    call: Callable[[NetworkAttachment], Awaitable[None]],
-    words: str,
-) -> list[CNIError]:
-    """Await a call for attachments, those of different containers at once; return the failures.
+async def recover(
+    chains: Chains,
+    attachments: Attachments,
+    locks: Locks,
+    *,
+    cache_dir: str | os.PathLike[str] | None,
+    path: Sequence[str] | None,
+    within: float,
+) -> list[NetworkAttachment]:
+    """Find attachments whose ADD did not end, and delete them if `path` is given.
 
     Args:
-        attachments: one after the other for each container.
-        call: what to await.
-        words: stand before the text of a failure, and before whose it is.
+        chains: run the plugins.
+        attachments: the cache.
+        locks: show which ADDs still run.
+        cache_dir: another directory to look in.
+        path: directories with plugins, to recognize running ones by; `None` deletes nothing.
+        within: seconds to wait for plugins that outlive their runtime.
+
+    Raises:
+        RecoveryError: not all could be deleted.
+        CacheError: the cache cannot be listed.
     """
-    by_container: dict[str, list[NetworkAttachment]] = {}
-    for one in attachments:
-        by_container.setdefault(one.container_id, []).append(one)
+    scope = await attachments.scope(RuntimeConf("", cache_dir=cache_dir))
+    cache = attachments.cache_in(cache_dir) if cache_dir else attachments.cache()
+    unfinished = [
+        one
+        for one in await cache.attachments()
+        if not one.completed and not locks.is_busy(scope, one.container_id)
+    ]
+    at_work: dict[AttachmentKey, PluginError] = {}
+    if path is not None:
+        at_work = await wait_for_orphans(unfinished, path, within=within)
+    settled: set[int] = set()
 
-    async def one_by_one(group: list[NetworkAttachment]) -> list[CNIError]:
-        failures: list[CNIError] = []
-        for one in group:
-            try:
-                await call(one)
-            except CNIError as error:
-                failures.append(error.in_context(f"{words} {one.container_id} {one.ifname}: "))
-        return failures
+    async def settle(one: NetworkAttachment) -> None:
+        rt = runtime_of(one, cache_dir)
+        async with locks.attachment(scope, one.network, one.container_id):
+            # Its ADD may have ended since the cache was read.
+            if not await attachments.is_unfinished(one.network, rt):
+                settled.add(id(one))
+            elif error := at_work.get(attachment_key(one.network, rt)):
+                raise error
+            elif path is not None:
+                await chains.delete(Chain.of(network_of(one)), rt)
 
-    def calls_for(group: list[NetworkAttachment]) -> Callable[[], Awaitable[list[CNIError]]]:
-        return lambda: one_by_one(group)
-
-    outcomes = await run_all([calls_for(group) for group in by_container.values()], limit=AT_ONCE)
-    failures: list[CNIError] = []
-    for outcome in outcomes:
-        failures += [outcome] if isinstance(outcome, CNIError) else outcome
-    return failures
+    failures = await for_each(unfinished, settle, "failed to delete attachment")
+    if failures and path is not None:
+        raise RecoveryError(failures)
+    return [one for one in unfinished if id(one) not in settled]

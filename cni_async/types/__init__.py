@@ -3,13 +3,14 @@
 from . import args, v020, v040, v100
 from .common import DNS, Result, Route
 from .create import create_result, create_result_from_bytes, parse_prev_result
-from .netconf import IPAM, GCAttachment, NetConf
+from .netconf import IPAM, GCAttachment, NetConf, PluginConf
 
 __all__ = [
     "DNS",
     "IPAM",
     "GCAttachment",
     "NetConf",
+    "PluginConf",
     "Result",
     "Route",
     "args",

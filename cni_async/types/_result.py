@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable
 from copy import copy
-from typing import Any, ClassVar, Final, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar, cast
 
 import msgspec
 
@@ -11,6 +11,11 @@ from cni_async.go import json as go_json
 
 from . import _wire
 from .common import DNS, Result, Route
+
+if TYPE_CHECKING:
+    from . import v100
+
+_NEWEST: Final = "1.1.0"
 
 
 class BaseResult(
@@ -41,6 +46,21 @@ class BaseResult(
             ResultError: there is no such conversion, or 0.1.0 and 0.2.0 lack an address to hold.
         """
         return convert(self, version)
+
+    def view(self) -> "v100.Result":
+        """Return the result as 1.1.0 (types100.GetResult), to read addresses and routes from.
+
+        >>> result = create_result_from_bytes(b'{"ip4": {"ip": "10.1.0.5/16"}}')
+        >>> [str(each.address) for each in result.view().ips]
+        ['10.1.0.5/16']
+
+        Returns:
+            the result itself if its version is 1.1.0, else a copy.
+
+        Raises:
+            ResultError: there is no conversion from its version.
+        """
+        return cast("v100.Result", convert(self, _NEWEST))
 
     def to_json(self, indent: int | None = None) -> str:
         """Write it as JSON (Result.PrintTo).

@@ -11,6 +11,8 @@ import msgspec
 from cni_async.errors import ResultError
 
 if TYPE_CHECKING:
+    from . import v100
+
     IPAddress: TypeAlias = IPv4Address | IPv6Address
     CIDR: TypeAlias = IPv4Interface | IPv6Interface
 else:
@@ -50,6 +52,14 @@ class Result(Protocol):
 
         Raises:
             ResultError: there is no such conversion.
+        """
+        ...
+
+    def view(self) -> "v100.Result":
+        """Return the result in the newest version, to read addresses, routes and DNS from.
+
+        Raises:
+            ResultError: there is no conversion from its version.
         """
         ...
 

@@ -101,3 +101,7 @@ class NetConf(
         except ValueError as error:
             raise ConfigError(f"cannot write network configuration: {error}") from None
         return (data if indent is None else go_json.indent(data, indent)).decode()
+
+
+# libcni's name for it since v1.3.0.
+PluginConf = NetConf

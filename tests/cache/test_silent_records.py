@@ -56,9 +56,9 @@ def namespaces(fake: Runtime, command: str = "DEL") -> list[str]:
 async def test_the_result_knows_it(version: str) -> None:
     fake = kept(record(result(HOST_SIDE, INSIDE, version=version)))
     assert (await only(fake)).netns == BLUE
-    _, rt = await fake.cni.get_network_list_cached_config(NET, RuntimeConf("c1", "", "eth0"))
-    assert rt is not None
-    assert rt.netns == BLUE
+    cached = await fake.cni.get_network_list_cached_config(NET, RuntimeConf("c1", "", "eth0"))
+    assert cached is not None
+    assert cached.runtime.netns == BLUE
 
 
 async def test_del_attachment() -> None:

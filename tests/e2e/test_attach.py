@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cni_async import RuntimeConf, conf_from_bytes, load_conf_list
+from cni_async import CachedConfig, RuntimeConf, conf_from_bytes, load_conf_list
 from cni_async.types import v040, v100
 
 from .host import Host
@@ -177,8 +177,9 @@ async def test_the_cache_knows_how_an_attachment_was_made(host: Host) -> None:
 
     bare = RuntimeConf("blue", ifname="eth0")
     assert await host.cni.get_network_list_cached_result(net, bare) == result
-    config, added = await host.cni.get_network_list_cached_config(net, bare)
-    assert (config, added) == (net.raw, rt)
+    cached = await host.cni.get_network_list_cached_config(net, bare)
+    assert cached is not None
+    assert cached == CachedConfig(net.raw, rt)
     (attachment,) = await host.cni.get_cached_attachments("blue")
     assert (attachment.network, attachment.container_id, attachment.ifname) == (
         "net",
@@ -188,10 +189,9 @@ async def test_the_cache_knows_how_an_attachment_was_made(host: Host) -> None:
     assert (attachment.netns, attachment.config) == (str(box.namespace), net.raw)
     assert attachment.cni_args == (("IgnoreUnknown", "1"),)
 
-    assert added is not None
-    await host.cni.del_network_list(net, added)
+    await host.cni.del_network_list(net, cached.runtime)
     assert await host.cni.get_network_list_cached_result(net, bare) is None
-    assert await host.cni.get_network_list_cached_config(net, bare) == (None, None)
+    assert await host.cni.get_network_list_cached_config(net, bare) is None
     assert await host.cni.get_cached_attachments() == []
 
 

@@ -141,9 +141,9 @@ class Ours:
 
     async def cached(self, net: NetworkConfigList, rt: RuntimeConf) -> RuntimeConf:
         """Return the runtime's side of an attachment as it was added."""
-        _, added = await self._cni.get_network_list_cached_config(net, rt)
-        assert added is not None
-        return added
+        cached = await self._cni.get_network_list_cached_config(net, rt)
+        assert cached is not None
+        return cached.runtime
 
 
 @pytest.fixture(scope="module")

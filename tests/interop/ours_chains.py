@@ -124,13 +124,14 @@ async def _cached_result(fields: Fields) -> Any:
 async def _cached_config(fields: Fields) -> Any:
     cni, rt = _cni(fields), _runtime(fields)
     if fields.get("single"):
-        config, added = await cni.get_network_cached_config(_single(fields), rt)
+        cached = await cni.get_network_cached_config(_single(fields), rt)
     else:
-        config, added = await cni.get_network_list_cached_config(_list(fields), rt)
-    if added is None:
+        cached = await cni.get_network_list_cached_config(_list(fields), rt)
+    if cached is None:
         return {"none": True}
+    added = cached.runtime
     return {
-        "config": config or b"",
+        "config": cached.config,
         "args": _or_null([list(pair) for pair in added.args]),
         "capabilityArgs": _or_null(dict(added.capability_args)),
         "netns": added.netns,

@@ -312,11 +312,11 @@ async def test_what_plugins_get_does_not_depend_on_who_added(chain: Chain) -> No
     assert one.config is not None
     net = conf_list_from_bytes(one.config)
     bare = RuntimeConf(one.container_id, "", one.ifname)
-    config, rt = await second.get_network_list_cached_config(net, bare)
-    assert config == NET.raw
-    assert rt is not None
+    cached = await second.get_network_list_cached_config(net, bare)
+    assert cached is not None
+    assert cached.config == NET.raw
     chain.recorder.forget()
-    await second.del_network_list(net, rt)
+    await second.del_network_list(net, cached.runtime)
     first = chain.recorder.calls()
     chain.recorder.forget()
     await chain.cni.add_network_list(NET, RT)

@@ -43,14 +43,15 @@ def test_a_cache_and_a_directory(directory: Any) -> None:
 
 
 @pytest.mark.parametrize("exec", [None, FakeExec()], ids=["default", "own"])
-@pytest.mark.parametrize(
-    "numbers",
-    [{"timeout": 0}, {"timeout": -1}, {"timeout": float("nan")}, {"grace": -1}],
-    ids=["0", "-1", "nan", "grace"],
-)
-def test_numbers_that_make_no_sense(numbers: dict[str, float], exec: FakeExec | None) -> None:
-    with pytest.raises(ValueError, match=r"timeout must be|grace must not"):
-        CNIConfig([], exec=exec, timeout=numbers.get("timeout"), grace=numbers.get("grace", 2))
+@pytest.mark.parametrize("timeout", [0, -1, float("nan")])
+def test_a_timeout_that_makes_no_sense(timeout: float, exec: FakeExec | None) -> None:
+    with pytest.raises(ValueError, match=r"^timeout must be positive, not"):
+        CNIConfig([], exec=exec, timeout=timeout)
+
+
+def test_a_grace_that_makes_no_sense() -> None:
+    with pytest.raises(ValueError, match=r"^grace must not be negative, as -1 is$"):
+        CNIConfig([], grace=-1)
 
 
 @pytest.mark.anyio
@@ -102,6 +103,17 @@ async def test_item_230_every_operation_has_the_deadline(
     assert (error.plugin, error.command, error.retryable) == ("a", command, True)
     assert "netplugin failed with no error message: timed out after 0.05 s" in str(error)
     assert fake.cache.records == records
+
+
+@pytest.mark.parametrize("bounds", [{"grace": 1.0}, {"limiter": True}, {"spawn": "posix"}])
+async def test_bounds_that_an_exec_of_ones_own_would_not_see(
+    bounds: dict[str, Any], anyio_backend: object
+) -> None:
+    if "limiter" in bounds:
+        bounds = {"limiter": anyio.CapacityLimiter(1)}
+    [name] = bounds
+    with pytest.raises(ValueError, match=f"^{name} has no effect on an exec of your own"):
+        CNIConfig(["/bin"], exec=FakeExec(), **bounds)
 
 
 class Translated(FakeExec):

@@ -344,7 +344,7 @@ async def test_recover_looks_in_the_directories_of_its_object(
         paths.append(path)
         return {}
 
-    monkeypatch.setattr("cni_async.api.wait_for_orphans", spy)
+    monkeypatch.setattr("cni_async.operations.recover.wait_for_orphans", spy)
     cni = CNIConfig([folder], cache=MemoryCache())
     assert await cni.recover(delete=True) == []
     assert paths == [(str(folder),)]

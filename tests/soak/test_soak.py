@@ -20,9 +20,10 @@ from cni_async.invoke import Spawn, pipes, process
 from cni_async.invoke import exec as runner
 from cni_async.invoke.process import Outcome, run_process
 from cni_async.model.runtime import RuntimeConf
+from cni_async.operations import gc, recover
 from cni_async.operations.chain import Chain, Chains, Progress
 from cni_async.operations.order import Locks
-from cni_async.operations.recover import runtime_of
+from cni_async.operations.recorded import runtime_of
 from tests.support.faulty import FAULTS
 from tests.support.processes import processes_with
 from tests.support.require import require
@@ -291,7 +292,8 @@ def test_a_namespace_that_is_not_named(
 
     only("fails with words")
     monkeypatch.setattr(foreign, "UNREADABLE", {})
-    monkeypatch.setattr(api, "runtime_of", nowhere)
+    for module in (api, gc, recover):
+        monkeypatch.setattr(module, "runtime_of", nowhere)
     assert told_of("no namespace", soak(tmp_path, conditions=["foreign-records"]))
 
 

@@ -178,6 +178,27 @@ def test_get_result(module: Any) -> None:  # 275
         assert got.version == module.IMPLEMENTED_SPEC_VERSION
 
 
+@pytest.mark.parametrize(
+    "result",
+    [
+        v020.Result(ip4=v020.IPConfig(ip_interface("1.2.3.4/8"))),
+        v040.Result(ips=[v040.IPConfig("4", ip_interface("1.2.3.4/8"))]),
+        v100.Result(cni_version="1.0.0", ips=[v100.IPConfig(ip_interface("1.2.3.4/8"))]),
+    ],
+)
+def test_a_view_has_the_addresses_of_any_version(result: Result) -> None:
+    view = result.view()
+    assert type(view) is v100.Result
+    assert (view.version, view.ips[0].address) == ("1.1.0", ip_interface("1.2.3.4/8"))
+    assert view is not result
+    assert view.view() is view
+
+
+def test_no_view_of_an_unknown_version() -> None:
+    with pytest.raises(ResultError, match=r"^no converter for CNI result version 9\.0\.0 to 1\.1"):
+        v100.Result(cni_version="9.0.0").view()
+
+
 def test_get_result_of_a_stranger() -> None:
     class Stranger:
         version = "3.0.0"
@@ -185,9 +206,13 @@ def test_get_result_of_a_stranger() -> None:
         def get_as_version(self, version: str, /) -> Result:
             return self
 
+        def view(self) -> v100.Result:
+            return v100.get_result(self)
+
         def to_json(self, indent: int | None = None) -> str:
             return "{}"
 
+    assert isinstance(Stranger(), Result)
     with pytest.raises(ResultError, match=r"^failed to convert result$"):
         v100.get_result(Stranger())
     with pytest.raises(ResultError, match=r"^no converter for CNI result version 3\.0\.0 to 1"):
