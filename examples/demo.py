@@ -68,12 +68,12 @@ async def show(setting: Setting, namespace: Path, cache: Path) -> None:
         say("before", await inside(namespace))
 
     result = await cni.add_network_list(network, container)
-    given = json.loads(result.to_json())["ips"][0]
-    say("ADD", f"the plugins report {given['address']} with gateway {given['gateway']}")
+    given = result.view().ips[0]
+    say("ADD", f"the plugins report {given.address} with gateway {given.gateway}")
     if setting.real:
         say("inside", seen := await inside(namespace))
-        expect(f"eth0 {given['address']}" in seen, "eth0 does not have the address")
-        expect(f"default via {given['gateway']}" in seen, "there is no default route")
+        expect(f"eth0 {given.address}" in seen, "eth0 does not have the address")
+        expect(f"default via {given.gateway}" in seen, "there is no default route")
 
     await cni.check_network_list(network, container)
     say("CHECK", "the plugins find everything as ADD left it")

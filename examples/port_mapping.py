@@ -12,7 +12,6 @@ import sys
 
 from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
 from cni_async.capabilities import PortMapping, capability_args
-from cni_async.types import v100
 
 NETWORK = {
     "cniVersion": "1.1.0",
@@ -55,7 +54,7 @@ async def main() -> None:
     )
     await (await asyncio.create_subprocess_exec("ip", "netns", "add", "mapped")).wait()
     try:
-        result = v100.get_result(await cni.add_network_list(network, container))
+        result = await cni.add_network_list(network, container)
         server = await asyncio.create_subprocess_exec(
             *["ip", "netns", "exec", "mapped", sys.executable, "-c", SERVER],
             stdout=asyncio.subprocess.PIPE,
@@ -63,7 +62,7 @@ async def main() -> None:
         assert server.stdout
         await server.stdout.readline()
 
-        host = str(result.ips[0].gateway)
+        host = str(result.view().ips[0].gateway)
         async with asyncio.timeout(10):
             reader, writer = await asyncio.open_connection(host, 8080)
             print(f"{host}:8080 says:", (await reader.read()).decode())

@@ -11,7 +11,6 @@ import os
 import trio
 
 from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
-from cni_async.types import v100
 
 NETWORK = {
     "cniVersion": "1.1.0",
@@ -33,9 +32,8 @@ async def main() -> None:
 
     await trio.run_process(["ip", "netns", "add", "quickstart"])
     try:
-        # Whatever version the plugin answered in, look at it as the newest.
-        result = v100.get_result(await cni.add_network_list(network, container))
-        for ip in result.ips:
+        result = await cni.add_network_list(network, container)
+        for ip in result.view().ips:
             print(f"address {ip.address.ip} in {ip.address.network}, gateway {ip.gateway}")
     finally:
         # Also when the ADD was cancelled. trio would cancel this await, too, without the shield.

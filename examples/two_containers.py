@@ -11,7 +11,6 @@ import os
 import sys
 
 from cni_async import CNIConfig, NetworkConfigList, RuntimeConf, conf_list_from_bytes
-from cni_async.types import v100
 
 NETWORK = {
     "cniVersion": "1.1.0",
@@ -44,8 +43,8 @@ async def attach(cni: CNIConfig, network: NetworkConfigList, name: str) -> str:
     """Make a namespace, attach it and return its address."""
     await (await asyncio.create_subprocess_exec("ip", "netns", "add", name)).wait()
     container = RuntimeConf(name, netns=f"/run/netns/{name}", ifname="eth0")
-    result = v100.get_result(await cni.add_network_list(network, container))
-    return str(result.ips[0].address.ip)
+    result = await cni.add_network_list(network, container)
+    return str(result.view().ips[0].address.ip)
 
 
 async def detach(cni: CNIConfig, network: NetworkConfigList, name: str) -> None:
