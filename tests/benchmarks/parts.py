@@ -79,7 +79,8 @@ class Parts:
         self, exec: Instantly | None, cache: CacheStore | None, way: Spawn = "posix"
     ) -> Callable[[int], Awaitable[object]]:
         """Return what adds a container."""
-        cni = CNIConfig(self._plugins, exec=exec, cache=cache or self._files(), spawn=way)
+        spawn = way if exec is None else None
+        cni = CNIConfig(self._plugins, exec=exec, cache=cache or self._files(), spawn=spawn)
         numbers = itertools.count()  # each container once
         return lambda _: cni.add_network_list(self._net, container(next(numbers)))
 
