@@ -25,8 +25,9 @@ from .invoke import Exec, Spawn
 from .invoke.caller import PluginCaller
 from .invoke.exec import DEFAULT_GRACE, default_exec
 from .model.runtime import GCArgs, RuntimeConf
-from .operations.chain import Chain, Chains, chain_for
+from .operations.chain import Chains
 from .operations.gc import collect
+from .operations.operation import Operation
 from .operations.order import Locks
 from .operations.recorded import network_of, runtime_of
 from .operations.recover import recover
@@ -150,21 +151,20 @@ class CNIConfig:
             AlreadyAttachedError: with `strict`, the cache knows the attachment with another
                 configuration or network namespace; nothing was run.
         """
-        return await self._add(chain_for(NetworkConfigList, net, rt), rt, rollback=self._rollback)
+        return await self._add(Operation.checked(NetworkConfigList, net, rt), self._rollback)
 
     async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
         """Attach a container with a single plugin (AddNetwork).
 
         Args, returns and raises as for `add_network_list`.
         """
-        return await self._add(chain_for(NetworkConfig, net, rt), rt, rollback=self._rollback)
+        return await self._add(Operation.checked(NetworkConfig, net, rt), self._rollback)
 
-    async def _add(self, chain: Chain, rt: RuntimeConf, *, rollback: bool) -> Result:
-        async with self._locks.attachment(await self._scope(rt), chain.name, rt.container_id):
+    async def _add(self, op: Operation, rollback: bool) -> Result:
+        async with await self._order(op):
             if rollback:
-                within = self._cleanup_timeout
-                return await add_or_undo(self._chains, chain, rt, within=within)
-            return await self._chains.add(chain, rt)
+                return await add_or_undo(self._chains, op, within=self._cleanup_timeout)
+            return await self._chains.add(op)
 
     def attachment(
         self, net: NetworkConfigList | NetworkConfig, rt: RuntimeConf
@@ -190,11 +190,11 @@ class CNIConfig:
             CNIError: as `add_network_list` and `del_network_list`.
             PluginTimeoutError: the DEL took too long; the record stays.
         """
-        chain = chain_for(NetworkConfigList | NetworkConfig, net, rt)
+        op = Operation.checked(NetworkConfigList | NetworkConfig, net, rt)
         return attached(
-            partial(self._add, chain, rt, rollback=True),
-            partial(self._del, chain, rt),
-            rt,
+            partial(self._add, op, True),
+            partial(self._del, op),
+            op,
             within=self._cleanup_timeout,
         )
 
@@ -213,17 +213,17 @@ class CNIConfig:
             PluginNotFoundError, PluginError: of the first plugin that is not content.
             CacheError: the record cannot be used.
         """
-        chain = chain_for(NetworkConfigList, net, rt)
+        op = Operation.checked(NetworkConfigList, net, rt)
         if not net.disable_check:
-            await self._check(chain, rt)
+            await self._check(op)
 
     async def check_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
         """Check an attachment of a single plugin (CheckNetwork); see `check_network_list`."""
-        await self._check(chain_for(NetworkConfig, net, rt), rt)
+        await self._check(Operation.checked(NetworkConfig, net, rt))
 
-    async def _check(self, chain: Chain, rt: RuntimeConf) -> None:
-        async with self._locks.container(await self._scope(rt), rt.container_id):
-            await self._chains.check(chain, rt)
+    async def _check(self, op: Operation) -> None:
+        async with self._locks.container(await self._scope(op.rt), op.rt.container_id):
+            await self._chains.check(op)
 
     async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
         """Detach a container from a network: DEL each plugin in reverse order (DelNetworkList).
@@ -240,15 +240,19 @@ class CNIConfig:
         Raises:
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
         """
-        await self._del(chain_for(NetworkConfigList, net, rt), rt)
+        await self._del(Operation.checked(NetworkConfigList, net, rt))
 
     async def del_network(self, net: NetworkConfig, rt: RuntimeConf) -> None:
         """Detach a container with a single plugin (DelNetwork); see `del_network_list`."""
-        await self._del(chain_for(NetworkConfig, net, rt), rt)
+        await self._del(Operation.checked(NetworkConfig, net, rt))
 
-    async def _del(self, chain: Chain, rt: RuntimeConf) -> None:
-        async with self._locks.attachment(await self._scope(rt), chain.name, rt.container_id):
-            await self._chains.delete(chain, rt)
+    async def _del(self, op: Operation) -> None:
+        async with await self._order(op):
+            await self._chains.delete(op)
+
+    async def _order(self, op: Operation) -> AbstractAsyncContextManager[None]:
+        scope = await self._scope(op.rt)
+        return self._locks.attachment(scope, op.network, op.rt.container_id)
 
     async def del_attachment(
         self,
@@ -270,7 +274,7 @@ class CNIConfig:
             PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
         """
         rt = runtime_of(attachment, cache_dir)
-        await self._del(Chain.of(network_of(attachment)), rt)
+        await self._del(Operation.of(network_of(attachment), rt))
 
     async def get_network_list_cached_result(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -284,13 +288,13 @@ class CNIConfig:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
             InvalidIdentifierError: a part of it has wrong characters.
         """
-        chain = chain_for(NetworkConfigList, net, rt)
-        return await self._attachments.result(chain.name, chain.cni_version, rt)
+        op = Operation.checked(NetworkConfigList, net, rt)
+        return await self._attachments.result(op.network, op.cni_version, rt)
 
     async def get_network_cached_result(self, net: NetworkConfig, rt: RuntimeConf) -> Result | None:
         """Return what ADD gave (GetNetworkCachedResult); see `get_network_list_cached_result`."""
-        chain = chain_for(NetworkConfig, net, rt)
-        return await self._attachments.result(chain.name, chain.cni_version, rt)
+        op = Operation.checked(NetworkConfig, net, rt)
+        return await self._attachments.result(op.network, op.cni_version, rt)
 
     async def get_network_list_cached_config(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -305,13 +309,15 @@ class CNIConfig:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
             InvalidIdentifierError: a part of it has wrong characters.
         """
-        return await self._attachments.config(chain_for(NetworkConfigList, net, rt).name, rt)
+        op = Operation.checked(NetworkConfigList, net, rt)
+        return await self._attachments.config(op.network, rt)
 
     async def get_network_cached_config(
         self, net: NetworkConfig, rt: RuntimeConf
     ) -> CachedConfig | None:
         """Return the configuration of an ADD (GetNetworkCachedConfig); as for a list."""
-        return await self._attachments.config(chain_for(NetworkConfig, net, rt).name, rt)
+        op = Operation.checked(NetworkConfig, net, rt)
+        return await self._attachments.config(op.network, rt)
 
     async def get_cached_attachments(
         self, container_id: str = "", *, cache_dir: str | os.PathLike[str] | None = None

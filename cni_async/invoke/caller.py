@@ -1,10 +1,13 @@
 """Call the plugins of one path with one `Exec` and one deadline."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Final
 
 import anyio
+import msgspec
 
 from cni_async._arguments import require_text
 from cni_async.errors import PluginError, PluginTimeoutError, ResultError
@@ -12,7 +15,6 @@ from cni_async.types import Result
 from cni_async.version import PluginInfo
 
 from .call import get_version_info, read_answer
-from .environ import BuiltArgs
 from .exec import Exec, RawExec
 from .namespace import namespace_for_del
 
@@ -20,85 +22,104 @@ _NO_DEADLINE: Final = nullcontext()
 
 
 class PluginCaller:
-    """Finds plugins and calls them, and tells of a failure which plugin and command it was."""
+    """Finds the plugins of one path, to be called with one `Exec` and one deadline."""
 
     def __init__(self, path: Sequence[str], exec: Exec, timeout: float | None) -> None:
-        """Say how.
+        """Set what all calls share.
 
         Args:
             path: directories with plugins.
-            exec: runs them.
-            timeout: seconds for a call, where `exec` has no deadline of its own.
+            exec: runs plugins.
+            timeout: seconds for a call; `None` where `exec` has a deadline of its own.
         """
         self.path: tuple[str, ...] = tuple(path)
-        self._exec = exec
-        self._timeout = timeout
+        self.exec: Exec = exec
+        self.timeout = timeout
 
-    async def find(self, plugin: str) -> str:
-        """Return the path of a plugin's executable.
+    async def find(self, plugin_type: str) -> Plugin:
+        """Return the plugin of a type.
 
         Raises:
-            PluginNotFoundError: there is none.
-            TypeError: its name is no string.
+            PluginNotFoundError: no directory of the path has it.
+            TypeError: the type is not a string.
         """
-        require_text(plugin, "plugin_type")
-        return await self._exec.find_in_path(plugin, self.path)
+        require_text(plugin_type, "plugin_type")
+        executable = await self.exec.find_in_path(plugin_type, self.path)
+        return Plugin(plugin_type, executable, self.exec, self.timeout)
+
+    async def version(self, plugin_type: str) -> PluginInfo:
+        """Find a plugin and ask it for the versions it supports."""
+        return await (await self.find(plugin_type)).version()
 
     async def namespace_for_del(self, path: str) -> str:
         """Return what DEL sends as CNI_NETNS.
 
         An `Exec` of the caller's own may run plugins where other files are, so it gets the path.
         """
-        return await namespace_for_del(path) if isinstance(self._exec, RawExec) else path
+        return await namespace_for_del(path) if isinstance(self.exec, RawExec) else path
 
-    async def add(
-        self, plugin: str, executable: str, request: bytes, args: BuiltArgs, version: str
-    ) -> Result:
-        """Call a plugin for its result; one that says no version is in this one."""
+
+class Plugin(msgspec.Struct, frozen=True):
+    """A plugin that was found; its calls name it and their command in what they raise.
+
+    Attributes:
+        type: the plugin's type.
+        executable: its path, as `exec` knows it.
+        exec: runs it.
+        timeout: seconds for a call; `None` where `exec` has a deadline of its own.
+    """
+
+    type: str
+    executable: str
+    exec: Exec
+    timeout: float | None = None
+
+    async def add(self, request: bytes, environ: Mapping[str, str], version: str) -> Result:
+        """Call the plugin for its result; one that states no version is in this one."""
+        command = environ["CNI_COMMAND"]
         try:
             with self._deadline():
-                stdout = await self._exec.exec_plugin(executable, request, args.environ)
-                return await read_answer(executable, args.command, stdout, version)
+                stdout = await self.exec.exec_plugin(self.executable, request, environ)
+                return await read_answer(self.executable, command, stdout, version)
         except (PluginError, ResultError) as error:
-            _name_plugin(error, plugin, args.command)
+            self._name(error, command)
             raise
-        raise self._timed_out(plugin, args.command)
+        raise self._timed_out(command)
 
-    async def run(self, plugin: str, executable: str, request: bytes, args: BuiltArgs) -> None:
-        """Call a plugin with a command that has no result."""
+    async def run(self, request: bytes, environ: Mapping[str, str]) -> None:
+        """Call the plugin with a command that has no result."""
+        command = environ["CNI_COMMAND"]
         try:
             with self._deadline():
-                await self._exec.exec_plugin(executable, request, args.environ)
+                await self.exec.exec_plugin(self.executable, request, environ)
                 return
         except (PluginError, ResultError) as error:
-            _name_plugin(error, plugin, args.command)
+            self._name(error, command)
             raise
-        raise self._timed_out(plugin, args.command)
+        raise self._timed_out(command)
 
-    async def version(self, plugin: str) -> PluginInfo:
-        """Find a plugin and ask it for the versions it supports."""
-        executable = await self.find(plugin)
+    async def version(self) -> PluginInfo:
+        """Ask the plugin for the versions it supports."""
         try:
             with self._deadline():
-                return await get_version_info(executable, self._exec)
+                return await get_version_info(self.executable, self.exec)
         except (PluginError, ResultError) as error:
-            _name_plugin(error, plugin, "VERSION")
+            self._name(error, "VERSION")
             raise
-        raise self._timed_out(plugin, "VERSION")
+        raise self._timed_out("VERSION")
 
     def _deadline(self) -> AbstractContextManager[object]:
-        return _NO_DEADLINE if self._timeout is None else anyio.move_on_after(self._timeout)
+        return _NO_DEADLINE if self.timeout is None else anyio.move_on_after(self.timeout)
 
-    def _timed_out(self, plugin: str, command: str) -> PluginTimeoutError:
+    def _name(self, error: PluginError | ResultError, command: str) -> None:
+        # An Exec of the caller's own need not fill these in.
+        error.plugin = error.plugin or self.type
+        error.command = error.command or command
+
+    def _timed_out(self, command: str) -> PluginTimeoutError:
         return PluginTimeoutError(
-            f"netplugin failed with no error message: timed out after {self._timeout:g} s",
-            plugin=plugin,
+            f"netplugin failed with no error message: timed out after {self.timeout:g} s",
+            plugin=self.type,
             command=command,
             retryable=True,
         )
-
-
-def _name_plugin(error: PluginError | ResultError, plugin: str, command: str) -> None:
-    # An Exec of the caller's own need not fill these in.
-    error.plugin = error.plugin or plugin
-    error.command = error.command or command

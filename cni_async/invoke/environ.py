@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from msgspec.structs import force_setattr
@@ -72,27 +72,6 @@ class Args(msgspec.Struct, frozen=True, kw_only=True):
             "CNI_IFNAME": self.ifname,
             "CNI_PATH": os.pathsep.join(self.path),
         }
-
-
-class BuiltArgs(msgspec.Struct, frozen=True):
-    """The parameters of the calls of a chain, made into an environment once for all of them.
-
-    Attributes:
-        command: ADD, CHECK, DEL, GC, STATUS or VERSION.
-        environ: what `Args.as_env` gave.
-    """
-
-    command: str
-    environ: dict[str, str]
-
-    @classmethod
-    def of(cls, args: Args) -> Self:
-        """Make the environment."""
-        return cls(args.command, args.as_env())
-
-    def as_env(self) -> dict[str, str]:
-        """Return the environment."""
-        return self.environ
 
 
 class DelegateArgs(msgspec.Struct, frozen=True):

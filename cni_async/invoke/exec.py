@@ -63,6 +63,27 @@ class Exec(Protocol):
         ...
 
 
+class _BusyRetries:
+    """Decides whether to start an executable again that is open for writing (ETXTBSY)."""
+
+    def __init__(self) -> None:
+        self._deadline: float | None = None
+        self._pause = _BUSY_FIRST_PAUSE
+
+    def allow(self, error: Exception) -> bool:
+        """Return whether to try again after an error."""
+        if not isinstance(error, OSError) or error.errno != errno.ETXTBSY:
+            return False
+        now = anyio.current_time()
+        self._deadline = self._deadline or now + _BUSY_BUDGET
+        return now < self._deadline
+
+    async def pause(self) -> None:
+        """Wait before the next attempt, each time for longer."""
+        await anyio.sleep(self._pause)
+        self._pause = min(2 * self._pause, _BUSY_LAST_PAUSE)
+
+
 class RawExec:
     """Runs plugins as processes (invoke.RawExec)."""
 
@@ -117,10 +138,30 @@ class RawExec:
             PluginTimeoutError: it took too long.
             OutputLimitError: it printed too much.
         """
-        try:
-            outcome = await self._run(plugin_path, stdin_data, environ)
-        except (OSError, ValueError) as error:
-            raise _with_origin(start_error(plugin_path, error), plugin_path, environ) from error
+        busy = _BusyRetries()
+        while True:
+            try:
+                outcome = await run_process(
+                    plugin_path,
+                    stdin_data,
+                    environ,
+                    timeout=self._timeout,
+                    grace=self._grace,
+                    max_output=self._max_output,
+                    limiter=self._limiter,
+                    spawn=self._spawn,
+                )
+                break
+            except (OSError, ValueError) as error:
+                if not busy.allow(error):
+                    failure = start_error(plugin_path, error)
+                    raise _with_origin(failure, plugin_path, environ) from error
+            await busy.pause()
+        return await self._answer(outcome, plugin_path, environ)
+
+    async def _answer(
+        self, outcome: Outcome, path: str, environ: Mapping[str, str] | None
+    ) -> bytes:
         if self._stderr is not None and outcome.stderr:
             await self._stderr.forward(outcome.stderr)
         failure = None if outcome.succeeded else await self._error(outcome)
@@ -132,7 +173,7 @@ class RawExec:
             answer.stderr = stderr  # for the error, if the answer cannot be read
             return answer
         failure.stderr = stderr
-        raise _with_origin(failure, plugin_path, environ)
+        raise _with_origin(failure, path, environ)
 
     async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
         """Return the path of a plugin's executable (RawExec.FindInPath).
@@ -143,33 +184,6 @@ class RawExec:
             PluginNotFoundError: there is none.
         """
         return find_in_path(plugin, paths)
-
-    async def _run(
-        self, path: str, stdin_data: bytes, environ: Mapping[str, str] | None
-    ) -> Outcome:
-        deadline: float | None = None
-        pause = _BUSY_FIRST_PAUSE
-        while True:
-            try:
-                return await run_process(
-                    path,
-                    stdin_data,
-                    environ,
-                    timeout=self._timeout,
-                    grace=self._grace,
-                    max_output=self._max_output,
-                    limiter=self._limiter,
-                    spawn=self._spawn,
-                )
-            except OSError as error:
-                if error.errno != errno.ETXTBSY:
-                    raise
-                now = anyio.current_time()
-                deadline = deadline or now + _BUSY_BUDGET
-                if now >= deadline:
-                    raise
-            await anyio.sleep(pause)
-            pause = min(2 * pause, _BUSY_LAST_PAUSE)
 
     async def _error(self, outcome: Outcome) -> PluginError:
         how = describe_status(outcome.returncode)

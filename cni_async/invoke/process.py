@@ -15,8 +15,8 @@ import errno
 import logging
 import os
 import signal
-from collections.abc import Callable, Mapping
-from contextlib import closing, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Final
 
 import anyio
@@ -129,14 +129,14 @@ async def run_process(
         await limiter.acquire()
     try:
         # Before the pipes are made: that counts in a turn, too.
-        turn = _StartSlot(throttles.starts)
-        await turn.begin()
+        slot = _StartSlot(throttles.starts)
+        await slot.begin()
         try:
             reap_left()
             start = _way(spawn)
-            return await _run(start, path, stdin_data, environ, timeout, grace, max_output, turn)
+            return await _run(start, path, stdin_data, environ, timeout, grace, max_output, slot)
         finally:
-            turn.end()
+            slot.end()
     finally:
         (limiter or throttles.plugins).release()
 
@@ -149,24 +149,43 @@ async def _run(
     timeout: float | None,
     grace: float,
     max_output: int,
-    turn: _StartSlot,
+    slot: _StartSlot,
 ) -> Outcome:
     pipes = Pipes(stdin_data, max_output)
+    children: list[Child] = []
+
+    def started(process: Started) -> None:
+        if not children:
+            children.append(Child(process))
+            pipes.close_child_ends()
+            # At once: after another reaper its number may belong to another process.
+            children[0].pidfd = pipes.watch(process.pid)
+
     try:
-        process = await _start(start, path, environ, pipes, grace, turn.end)
-        if process is None:
-            flooded = False
-            try:
-                pipes.drain()
-            except OutputExceededError:
-                flooded = True
-            return Outcome(0, pipes.stdout_data, pipes.stderr_data, flooded=flooded, lost=True)
         try:
-            return await _outcome(process, pipes, timeout, grace)
-        finally:
-            process.close()
+            # In a session of its own: a process group, and without a terminal.
+            await start(path, environ, pipes, started=started, begun=slot.end)
+        except BaseException:
+            for child in children:
+                await _terminate(child, pipes, grace)
+            raise
+        for child in children:
+            return await _outcome(child, pipes, timeout, grace)
+        return _lost(pipes)
     finally:
+        for child in children:
+            child.close()
         pipes.close()
+
+
+def _lost(pipes: Pipes) -> Outcome:
+    """Return the outcome of a child that another reaper took before anything looked at it."""
+    flooded = False
+    try:
+        pipes.drain()
+    except OutputExceededError:
+        flooded = True
+    return Outcome(0, pipes.stdout_data, pipes.stderr_data, flooded=flooded, lost=True)
 
 
 async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: float) -> Outcome:
@@ -202,40 +221,6 @@ async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: f
         survived,
         process.lost or (process.returncode is None and not survived),
     )
-
-
-async def _start(
-    start: Start,
-    path: str,
-    environ: Mapping[str, str] | None,
-    pipes: Pipes,
-    grace: float,
-    begun: Callable[[], None],
-) -> Child | None:
-    """Start the child in a session of its own: a process group, and without a terminal.
-
-    Returns:
-        the child; None if it was over, and its status lost, before anything looked.
-    """
-    child: Child | None = None
-
-    def started(process: Started) -> None:
-        nonlocal child
-        if child is not None:
-            return
-        child = Child(process)
-        pipes.close_child_ends()
-        # At once: once something else has reaped the child, its number may be another process's.
-        child.pidfd = pipes.watch(process.pid)
-
-    try:
-        await start(path, environ, pipes, started=started, begun=begun)
-    except BaseException:
-        if child is not None:
-            with closing(child):
-                await _terminate(child, pipes, grace)
-        raise
-    return child
 
 
 def _way(spawn: Spawn | None) -> Start:

@@ -10,7 +10,8 @@ from cni_async.go.quote import as_written
 from cni_async.model.attachment import NetworkAttachment
 from cni_async.model.runtime import GCArgs
 
-from .chain import Chain, Chains, at_least_1_1
+from .chain import Chains, at_least_1_1
+from .operation import Operation
 from .order import Locks
 from .recorded import for_each, recorded_network, runtime_of
 from .request import request_config
@@ -34,9 +35,9 @@ async def collect(
     scope = await attachments.scope()
 
     async def delete(attachment: NetworkAttachment) -> None:
-        chain = Chain.of(recorded_network(attachment) or net)
+        op = Operation.of(recorded_network(attachment) or net, runtime_of(attachment))
         async with locks.container(scope, attachment.container_id):
-            await chains.delete(chain, runtime_of(attachment))
+            await chains.delete(op)
 
     async with locks.collection(scope, net.name):
         try:

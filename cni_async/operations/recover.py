@@ -10,7 +10,8 @@ from cni_async.cache.records import Attachments
 from cni_async.errors import PluginError, RecoveryError
 from cni_async.model.runtime import RuntimeConf
 
-from .chain import Chain, Chains
+from .chain import Chains
+from .operation import Operation
 from .order import Locks
 from .orphans import wait_for_orphans
 from .recorded import for_each, network_of, runtime_of
@@ -60,7 +61,7 @@ async def recover(
             elif error := at_work.get(attachment_key(one.network, rt)):
                 raise error
             elif path is not None:
-                await chains.delete(Chain.of(network_of(one)), rt)
+                await chains.delete(Operation.of(network_of(one), rt))
 
     failures = await for_each(unfinished, settle, "failed to delete attachment")
     if failures and path is not None:

@@ -14,32 +14,31 @@ import anyio
 
 from cni_async._async.concurrently import run_to_completion
 from cni_async.errors import CacheWriteError, CNIError, PluginTimeoutError
-from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result
 
-from .chain import Chain, Chains, Progress
+from .chain import Chains, Progress
+from .operation import Operation
 
 _log = logging.getLogger(__name__)
 
 
-async def add_or_undo(chains: Chains, chain: Chain, rt: RuntimeConf, *, within: float) -> Result:
+async def add_or_undo(chains: Chains, op: Operation, *, within: float) -> Result:
     """Attach a container, or take back what there is of it.
 
     Args:
         chains: runs the plugins.
-        chain: the network.
-        rt: the container and its side of the attachment.
+        op: the ADD.
         within: seconds for the DEL.
     """
     progress = Progress()
     try:
-        return await chains.add(chain, rt, progress)
+        return await chains.add(op, progress)
     except GeneratorExit:
         raise  # nothing can be awaited any more; `recover` finds the record
     except BaseException as failure:
         # A plugin that was killed may have done all of its work.
         undone = await _clean_up(
-            lambda: chains.undo(chain, rt, progress), within, failure, f"rollback of {_name(rt)}"
+            lambda: chains.undo(op, progress), within, failure, f"rollback of {_name(op)}"
         )
         if undone and progress.key is not None and isinstance(failure, CacheWriteError):
             failure.result = None  # nothing is attached any more
@@ -50,7 +49,7 @@ async def add_or_undo(chains: Chains, chain: Chain, rt: RuntimeConf, *, within: 
 async def attached(
     add: Callable[[], Awaitable[Result]],
     delete: Callable[[], Awaitable[None]],
-    rt: RuntimeConf,
+    op: Operation,
     *,
     within: float,
 ) -> AsyncGenerator[Result]:
@@ -59,7 +58,7 @@ async def attached(
     Args:
         add: attaches it, or takes back what there is of it.
         delete: detaches it.
-        rt: the container and its side of the attachment.
+        op: which attachment.
         within: seconds for the DEL, waiting for its turn included.
     """
     result = await add()
@@ -68,9 +67,9 @@ async def attached(
     except GeneratorExit:
         raise  # nothing can be awaited any more
     except BaseException as failure:
-        await _clean_up(delete, within, failure, f"DEL of {_name(rt)}")
+        await _clean_up(delete, within, failure, f"DEL of {_name(op)}")
         raise
-    await _bounded(delete, within, f"DEL of {_name(rt)}")
+    await _bounded(delete, within, f"DEL of {_name(op)}")
 
 
 async def _clean_up(
@@ -109,5 +108,5 @@ async def _bounded(call: Callable[[], Awaitable[None]], within: float, what: str
     await run_to_completion(in_time)
 
 
-def _name(rt: RuntimeConf) -> str:
-    return f"{rt.container_id} {rt.ifname}"
+def _name(op: Operation) -> str:
+    return f"{op.rt.container_id} {op.rt.ifname}"

@@ -27,7 +27,6 @@ from cni_async.invoke import (
     get_version_info,
 )
 from cni_async.invoke.caller import PluginCaller
-from cni_async.invoke.environ import BuiltArgs
 from cni_async.testing import FakeCall, FakeExec
 from tests.support.recorder import Answer, Recorder
 
@@ -315,11 +314,11 @@ async def test_item_246_the_default_exec_forwards_stderr(
 async def test_caller(recorder: Recorder) -> None:
     recorder.plugin("bridge")
     caller = PluginCaller(recorder.path, DefaultExec(), timeout=20)
-    path = await caller.find("bridge")
-    assert path == str(recorder.folder / "bridge")
+    plugin = await caller.find("bridge")
+    assert plugin.executable == str(recorder.folder / "bridge")
     config = b'{"cniVersion": "1.0.0"}'
-    assert (await caller.add("bridge", path, config, BuiltArgs.of(ARGS), "")).version == "1.0.0"
-    await caller.run("bridge", path, config, BuiltArgs.of(Args(command="DEL")))
+    assert (await plugin.add(config, ARGS.as_env(), "")).version == "1.0.0"
+    await plugin.run(config, Args(command="DEL").as_env())
     assert (await caller.version("bridge")).cni_version == "1.1.0"
     assert recorder.order() == ["bridge ADD", "bridge DEL", "bridge VERSION"]
 
@@ -342,10 +341,10 @@ async def test_caller_tells_who_failed() -> None:
     )
     caller = PluginCaller(["/bin"], exec, timeout=None)
     with pytest.raises(PluginError) as caught:
-        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS), "")
+        await (await caller.find("bridge")).add(b"{}", ARGS.as_env(), "")
     assert (caught.value.plugin, caught.value.command) == ("bridge", "ADD")
     with pytest.raises(PluginError) as caught:
-        await caller.run("bridge", "/bin/bridge", b"{}", BuiltArgs.of(Args(command="DEL")))
+        await (await caller.find("bridge")).run(b"{}", Args(command="DEL").as_env())
     assert (caught.value.plugin, caught.value.command) == ("p", "c")
     with pytest.raises(CNIError, match=r"^no$"):
         await caller.version("bridge")
@@ -360,11 +359,10 @@ async def test_caller_s_deadline(command: str) -> None:
         return b""
 
     caller = PluginCaller(["/bin"], FakeExec({("bridge", command): hang}), timeout=0.05)
+    plugin = await caller.find("bridge")
     calls: dict[str, Callable[[], Awaitable[object]]] = {
-        "ADD": lambda: caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS), ""),
-        "DEL": lambda: caller.run(
-            "bridge", "/bin/bridge", b"{}", BuiltArgs.of(Args(command="DEL"))
-        ),
+        "ADD": lambda: plugin.add(b"{}", ARGS.as_env(), ""),
+        "DEL": lambda: plugin.run(b"{}", Args(command="DEL").as_env()),
         "VERSION": lambda: caller.version("bridge"),
     }
     with anyio.fail_after(20), pytest.raises(PluginTimeoutError) as caught:
@@ -383,7 +381,7 @@ async def test_somebody_else_s_deadline() -> None:
 
     caller = PluginCaller(["/bin"], FakeExec({("bridge", "ADD"): fail}), timeout=20)
     with pytest.raises(TimeoutError, match="theirs"):
-        await caller.add("bridge", "/bin/bridge", b"{}", BuiltArgs.of(ARGS), "")
+        await (await caller.find("bridge")).add(b"{}", ARGS.as_env(), "")
 
 
 async def test_environment_of_a_call(recorder: Recorder) -> None:

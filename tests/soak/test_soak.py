@@ -21,7 +21,8 @@ from cni_async.invoke import exec as runner
 from cni_async.invoke.process import Outcome, run_process
 from cni_async.model.runtime import RuntimeConf
 from cni_async.operations import gc, recover
-from cni_async.operations.chain import Chain, Chains, Progress
+from cni_async.operations.chain import Chains, Progress
+from cni_async.operations.operation import Operation
 from cni_async.operations.order import Locks
 from cni_async.operations.recorded import runtime_of
 from tests.support.faulty import FAULTS
@@ -99,9 +100,9 @@ def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 def test_a_rollback_that_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
 ) -> None:
-    async def forget(self: Chains, chain: Chain, rt: RuntimeConf, progress: Progress) -> None:
+    async def forget(self: Chains, op: Operation, progress: Progress) -> None:
         if progress.key is not None:
-            await self._attachments.forget(progress.key, rt)
+            await self._attachments.forget(progress.key, op.rt)
 
     only("fails with words")
     monkeypatch.setattr(Chains, "undo", forget)
