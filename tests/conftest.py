@@ -27,10 +27,10 @@ _NO_UVLOOP = pytest.mark.skipif(
 
 
 def pytest_configure() -> None:
-    """Keep what the tests do off the machine's network, and what it is like off the tests."""
+    """Isolate the tests from the machine: its network, its ignored signals, its speed."""
     ignore_no_signals()
     leave_host_network()
-    # How long an example takes says more of the machine than of what is tested.
+    # The duration of an example says more about the machine than about the tested code.
     patient = hypothesis.settings(
         deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
     )
@@ -39,7 +39,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out uvloop's own way to start plugins where a test says nothing of it.
+    """Deselect uvloop's own way to start plugins in tests that are not marked `libuv`.
 
     It copies the memory of this process for each plugin, and no event loop uses it by default.
     """
@@ -59,12 +59,12 @@ def _is_of_libuv(item: pytest.Item) -> bool:
 
 
 def pytest_collection_finish() -> None:
-    """Have garbage collections pass over the thousands of tests, which all stay."""
+    """Exempt the thousands of tests, which all stay alive, from garbage collection."""
     gc.collect()
     gc.freeze()
 
 
-# Module scope is that of anyio's own fixture, so module-scoped asynchronous fixtures work.
+# anyio's own fixture has module scope, so module-scoped asynchronous fixtures work.
 @pytest.fixture(
     scope="module",
     params=[
@@ -81,8 +81,8 @@ def anyio_backend(request: pytest.FixtureRequest) -> tuple[str, dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def _children() -> Iterator[None]:
-    """See that a test leaves no child, zombies included: later tests would blame themselves."""
-    had = has_children()  # those of a fixture with a larger scope
+    """Fail a test that leaves children, zombies included, so that later tests are not blamed."""
+    had = has_children()  # children of a fixture with a larger scope
     yield
     if not had and has_children():
         left = [f"{pid} {state(pid)} {command(pid)}" for pid in sorted(children())]
@@ -91,7 +91,7 @@ def _children() -> Iterator[None]:
 
 @pytest.fixture(params=get_args(Spawn))
 def spawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Spawn:
-    """Start plugins in each of the two ways, on each event loop."""
+    """Run the test with each way to start plugins, on each event loop."""
     way: Spawn = request.param
     starts.use(way, monkeypatch)
     return way
@@ -99,7 +99,7 @@ def spawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Sp
 
 @pytest.fixture
 def recorder(tmp_path: Path) -> Recorder:
-    """Provide plugins that do as told and remember how they were called."""
+    """Provide plugins that follow instructions and record how they were called."""
     return Recorder(tmp_path)
 
 

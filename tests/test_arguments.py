@@ -1,4 +1,4 @@
-"""What callers may hand in: paths, mappings and bytes that are no UTF-8; and what is refused."""
+"""Arguments that callers may pass (paths, mappings, bytes that are not UTF-8), and refused ones."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ from cni_async.version import decode_config_version, decode_plugin_info
 from tests.support.chains import RT, network, runtime, single
 from tests.support.recorder import Recorder
 
-# What a type checker would not let through.
+# Hides a value's type, to pass arguments that a type checker would reject.
 odd: Final = cast("Callable[[object], Any]", lambda value: value)
 
 NET: Final = network("a")
@@ -368,7 +368,7 @@ async def test_bytes_that_are_no_utf8_in_a_record() -> None:
     rt = RuntimeConf("c1", UNDECODED, "eth0", args={"K": os.fsdecode(b"\xffv")})
     await cni.add_network_list(NET, rt)
     [record] = map(json.loads, cache.records.values())
-    # As Go writes them.
+    # Go writes the bytes like this.
     assert record["netns"] == WRITTEN
     assert record["cniArgs"] == [["K", "\ufffdv"]]
     [attachment] = await cni.get_cached_attachments("c1")

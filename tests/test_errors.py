@@ -1,4 +1,4 @@
-"""The tree of errors, their texts and attributes (checklist 60, 290-294)."""
+"""The hierarchy of errors, their texts and attributes (checklist 60, 290-294)."""
 
 import copy
 import pickle

@@ -1,4 +1,4 @@
-"""What can be imported: libcni's names in Python's spelling, documented, and no others."""
+"""The importable names: libcni's in Python's spelling, documented, and no others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.support.go_names import GO_NAMES
 
 PACKAGE = Path(cni_async.__file__).parent
 
-# Ours, with no counterpart in libcni.
+# Our names without a counterpart in libcni.
 BEYOND_LIBCNI: Final = {
     "AggregateError",
     "AlreadyAttachedError",
@@ -69,12 +69,12 @@ GO_FIELDS: Final = {
     "DNS": "Nameservers Domain Search Options",
     "Route": "Dst GW MTU AdvMSS Priority Table Scope",
 }
-# Bytes is a type in Python.
+# `bytes` is a built-in type in Python.
 RENAMED: Final = {"bytes": "raw"}
 
 
 def public_modules() -> list[ModuleType]:
-    """Return the package and what of it is meant to be imported by name."""
+    """Return the package and the modules that users import by name."""
     names = [
         "cache",
         "capabilities",
@@ -125,7 +125,7 @@ def test_all_is_sorted_and_complete(module: ModuleType) -> None:
 
 
 def test_the_package_exports_what_it_imports() -> None:
-    """What type checkers see imported is what an attribute's first use imports."""
+    """A type checker sees the same imports that the first use of an attribute makes."""
     imports = [
         node
         for node in ast.walk(ast.parse((PACKAGE / "__init__.py").read_text()))
@@ -156,7 +156,7 @@ def test_everything_exported_is_documented(name: str, value: object) -> None:
     if not (inspect.isclass(value) or inspect.isroutine(value) or inspect.ismodule(value)):
         return  # constants and aliases
     assert value.__doc__, name
-    # A struct's or an enum's own docstring is no automatic one.
+    # A struct or an enum has a generated docstring, which does not count.
     assert not value.__doc__.startswith(f"{name.rpartition('.')[2]}("), name
     if inspect.isclass(value):
         for method, function in inspect.getmembers(value, inspect.isfunction):
@@ -190,7 +190,7 @@ def test_item_347_cni_config_has_the_interfaces_signatures(method: str) -> None:
     parameters = list(has.parameters.values())
     more = parameters[len(wanted.parameters) :]
     assert parameters[: len(wanted.parameters)] == list(wanted.parameters.values())
-    # Whoever calls through the protocol need not know of more.
+    # Callers of the protocol do not know additional parameters.
     for parameter in more:
         assert parameter.kind is parameter.KEYWORD_ONLY
         assert parameter.default is not parameter.empty
@@ -200,7 +200,7 @@ def test_item_347_cni_config_has_the_interfaces_signatures(method: str) -> None:
 def test_item_349_structs_have_the_fields_of_go(name: str, fields: str) -> None:
     struct = getattr(cni_async, name)
     wanted = [RENAMED.get(snake(field), snake(field)) for field in fields.split()]
-    more = {"load_only_inlined_plugins", "completed"}  # of v1.3.0, and ours
+    more = {"load_only_inlined_plugins", "completed"}  # from v1.3.0, and ours
     ours = [field for field in struct.__struct_fields__ if field not in more]
     assert ours == wanted
 
@@ -225,7 +225,7 @@ def test_items_290_291_and_362_error_codes() -> None:
 
 @pytest.mark.parametrize("module", public_modules()[1:], ids=lambda module: module.__name__)
 def test_public_modules_are_attributes(module: ModuleType) -> None:
-    """Also where nothing else has imported them."""
+    """The modules are attributes even if no other code has imported them."""
     script = f"import cni_async; print({module.__name__}.__name__)"
     said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert (said.stdout.strip(), said.stderr) == (module.__name__, "")

@@ -1,4 +1,4 @@
-"""Modules import only what lies below them, and stay small enough to be read in one sitting."""
+"""Modules import only from lower layers, and stay small enough to be read in one sitting."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import cni_async
 PACKAGE: Final = Path(cni_async.__file__).parent
 MODULES: Final = sorted(PACKAGE.rglob("*.py"))
 
-# From top to bottom; those in one line may import each other only within a package.
+# From top to bottom. Units on the same line must not import each other.
 LAYERS: Final = [
     ["cli"],
     ["__init__"],
@@ -46,11 +46,11 @@ def dotted(path: Path) -> str:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Return what a module imports of the package, in the package's own terms."""
+    """Yield the names that a module imports from the package, relative to the package."""
     package = ["cni_async", *dotted(path).split(".")[:-1]]
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            # What only annotations need may be above: an error has the result that it is about.
+            # Imports for annotations may point upwards: an error has the result that it is about.
             for child in node.body:
                 child.__dict__["skip"] = True
         if "skip" in node.__dict__:
@@ -69,7 +69,7 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def unit(name: str) -> str:
-    """Return the module or package right below `cni_async` that a name is in."""
+    """Return the module or package right below `cni_async` that contains a name."""
     first = name.split(".")[0]
     return first if (PACKAGE / first).is_dir() or (PACKAGE / f"{first}.py").exists() else "__init__"
 

@@ -1,4 +1,4 @@
-"""The rules that are broken on purpose: what breaks them still fits the code."""
+"""The deliberate mutations of the rules still apply to the code."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def test_each_rule_is_where_it_is_broken(mutation: Mutation) -> None:
     assert all((_ROOT / path).is_file() for path in mutation.tests)
 
 
-@pytest.mark.timeout(600)  # it runs some thousand tests
+@pytest.mark.timeout(600)  # runs some thousand tests
 def test_a_broken_rule_is_noticed() -> None:
-    """One that needs no Go for that; the session `mutations` goes through all of them."""
+    """Try a mutation that is noticed without Go; the session `mutations` tries all of them."""
     done = run_broken("an unknown key is lost", ["tests/test_vectors.py"])
     assert done.returncode == 1, done.stdout + done.stderr
     assert "libcni and cni_async differ" in done.stdout

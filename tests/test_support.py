@@ -1,4 +1,4 @@
-"""What tests rely on when they read what others write, and when they measure."""
+"""Helpers that wait, measure time and read the output of other processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ async def test_eventually() -> None:
 
 @pytest.mark.anyio
 async def test_never() -> None:
-    """It says what was there instead, and what else runs in the event loop goes on."""
+    """The error shows the last value, and other tasks of the event loop keep running."""
     async with anyio.create_task_group() as group:
         group.start_soon(anyio.sleep, 0.01)
         with pytest.raises(AssertionError, match=r"not in 0\.05 s; last seen: \['a'\]"):
@@ -48,7 +48,7 @@ def test_what_is_still_being_written_is_not_read(tmp_path: Path) -> None:
 
 
 def test_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
-    """Whoever reads meanwhile sees more and more whole lines, and never fewer."""
+    """A concurrent reader sees a growing number of whole lines, never fewer."""
     file = tmp_path / "a file"
     script = f"for i in $(seq 200); do {note(file, '$$ $i')}; done"
     writers = [subprocess.Popen(["sh", "-c", script]) for _ in range(5)]
@@ -64,7 +64,7 @@ def test_writers_do_not_disturb_each_other(tmp_path: Path) -> None:
 
 def test_a_number_of_a_script_that_is_slow(tmp_path: Path) -> None:
     scripts = Scripts(tmp_path)
-    # As an old shell's printf may do it: a part, and a while later the rest.
+    # Write a part, and the rest after a while, as an old shell's printf may do.
     path = scripts.sh(f"printf 12 >{tmp_path}/number; sleep 0.2; echo 34 >>{tmp_path}/number")
     with subprocess.Popen([path]):
         assert scripts.number("number") == 1234
@@ -93,7 +93,7 @@ def test_a_bound_that_is_kept_and_one_that_is_not(monkeypatch: pytest.MonkeyPatc
     assert not watch.within(1)
     stalled += 1
     assert watch.within(1)
-    # However busy the machine is, what hangs is noticed.
+    # A hang is noticed, however busy the machine is.
     now += 60
     stalled += 1000
     assert not watch.within(1)
@@ -123,7 +123,7 @@ def test_a_kernel_that_does_not_tell_how_busy_it_is(monkeypatch: pytest.MonkeyPa
 
 
 def test_signals_that_are_ignored_when_tests_are_started() -> None:
-    """As under nohup, or in the background of a shell's script."""
+    """Signals may be ignored at the start, as under nohup or in a shell script's background."""
     code = (
         "from tests.support.processes import ignore_no_signals; ignore_no_signals();"
         "print(open('/proc/self/status').read())"
@@ -145,7 +145,7 @@ def test_signals_that_are_ignored_when_tests_are_started() -> None:
     )
     [ignored] = [line for line in done.stdout.splitlines() if line.startswith("SigIgn:")]
     numbers = [number for number in range(1, 65) if int(ignored.split()[1], 16) >> number - 1 & 1]
-    assert signal.SIGPIPE in numbers  # that is Python itself
+    assert signal.SIGPIPE in numbers  # Python itself ignores it
     assert not {signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM} & {*numbers}
     assert signal.SIGCHLD not in numbers
 

@@ -1,4 +1,4 @@
-"""The fakes for those who test a runtime."""
+"""The fakes that help users test a runtime."""
 
 from __future__ import annotations
 

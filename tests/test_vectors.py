@@ -1,4 +1,4 @@
-"""libcni's recorded answers: cni_async gives them too, with Go or without."""
+"""cni_async gives the same answers as libcni's recorded ones, with or without Go."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from tests.interop.explained import DIFFERENCES, explain
 from tests.interop.wire import Answer, Question
 
 _ROWS = (Path(__file__).parents[1] / "docs" / "differences.md").read_text()
-# Deep nesting is no good reading; whether libcni trips over another network has to be asked.
+# No deeply nested document is recorded, because it would be unreadable.
 _NOT_RECORDED = {"depth"}
 
 _ALL = [

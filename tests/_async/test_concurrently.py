@@ -1,4 +1,4 @@
-"""Several calls at once, and calls that have to come to their end."""
+"""Concurrent calls, and calls that must run to their end."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ asyncio_only = pytest.mark.parametrize(
 
 
 class Gauge:
-    """Counts calls that run at the same time."""
+    """Counts the calls that run at the same time."""
 
     def __init__(self) -> None:
         self.now = self.most = self.finished = 0
@@ -103,7 +103,7 @@ async def test_cancelled_together() -> None:
 
 
 class Slow:
-    """Takes its time, and says when it is done."""
+    """A call that takes a while and records that it is done."""
 
     def __init__(self, seconds: float = 0.05) -> None:
         self.started = anyio.Event()

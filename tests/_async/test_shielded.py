@@ -18,7 +18,7 @@ asyncio_only = pytest.mark.parametrize(
 
 
 class Witness:
-    """A coroutine that waits in two ways, and who is told that it has begun."""
+    """A coroutine that waits at checkpoints and for an event, and counts how often it began."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self.waits = anyio.Event()
@@ -78,7 +78,7 @@ async def cancelled_scope(witness: Witness) -> None:
 
 
 async def test_a_cancelled_scope() -> None:
-    """It has come to its end."""
+    """The coroutine runs to its end."""
     witness = Witness()
     await cancelled_scope(witness)
     assert witness.ended
@@ -88,12 +88,13 @@ async def test_a_cancelled_scope() -> None:
 @asyncio_only
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_cancelled_task(times: int) -> None:
-    """It has come to its end, and then the cancellation counts."""
+    """The coroutine runs to its end, and then the cancellation is raised."""
     witness = Witness()
     others = asyncio.all_tasks()
     task = asyncio.create_task(witness.shielded())
     await witness.waits.wait()
-    # asyncio.run() cancels all when it ends: there are no more than the caller knows of.
+    # asyncio.run() cancels all tasks at its end: there must be none that the caller does not
+    # know.
     assert asyncio.all_tasks() - others == {task}
     for _ in range(times):
         task.cancel("enough")
@@ -108,7 +109,7 @@ async def test_a_cancelled_task(times: int) -> None:
 
 @asyncio_only
 async def test_a_cancelled_task_whose_coroutine_fails() -> None:
-    """The failure is the cause of the cancellation's error."""
+    """The failure is the cause of the CancelledError."""
     witness = Witness(ValueError("no"))
     causes: list[BaseException | None] = []
 
@@ -133,7 +134,7 @@ async def test_a_cancelled_task_whose_coroutine_fails() -> None:
 
 
 class Scoped:
-    """A coroutine whose first wait is ended by a cancel scope of its own, and its second is not."""
+    """A coroutine whose own cancel scope ends its first wait, but not its second."""
 
     def __init__(self, seconds: float = 60) -> None:
         self.scope = anyio.CancelScope(deadline=anyio.current_time() + seconds)
@@ -173,7 +174,7 @@ async def test_a_deadline_inside_a_cancelled_scope() -> None:
 @asyncio_only
 @pytest.mark.parametrize("times", [1, 3])
 async def test_a_deadline_inside_after_the_task_was_cancelled(times: int) -> None:
-    """The deadline ends what it is for and no more; the task is cancelled after that."""
+    """The deadline ends only the wait in its scope; the task is cancelled after that."""
     scoped = Scoped(0.1)
     task = asyncio.create_task(shielded(scoped.coroutine()))
     await scoped.waits.wait()
@@ -191,7 +192,7 @@ async def test_a_deadline_inside_after_the_task_was_cancelled(times: int) -> Non
 @asyncio_only
 @pytest.mark.parametrize("order", ["scope, task", "task, scope", "task, scope, task"])
 async def test_a_scope_inside_and_the_task_are_cancelled_in_one_turn(order: str) -> None:
-    """To asyncio that is one exception; neither is lost."""
+    """Both cancellations become one exception in asyncio; neither is lost."""
     scoped = Scoped()
     task = asyncio.create_task(shielded(scoped.coroutine()))
     await scoped.waits.wait()
@@ -212,7 +213,7 @@ async def test_a_scope_inside_and_the_task_are_cancelled_in_one_turn(order: str)
 
 @asyncio_only
 async def test_in_a_task_that_was_cancelled_before() -> None:
-    """The task's count of requests is left as it was."""
+    """The task's count of cancellation requests is unchanged."""
     scoped = Scoped(0.01)
     scoped.go_on.set()
 
@@ -252,7 +253,7 @@ async def test_nested() -> None:
 
 @asyncio_only
 async def test_a_task_group_whose_other_task_fails() -> None:
-    """The group tells of the failure, and of nothing else."""
+    """The group reports the failure and nothing else."""
     scoped = Scoped(0.05)
 
     async def fail() -> None:
@@ -275,7 +276,7 @@ async def test_a_task_group_whose_other_task_fails() -> None:
 
 
 async def test_a_coroutine_that_is_closed() -> None:
-    """It is closed with its caller."""
+    """The coroutine is closed together with its caller."""
     closed: list[bool] = []
 
     async def coroutine() -> None:

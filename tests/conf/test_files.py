@@ -201,7 +201,7 @@ async def test_item_53_listing(tmp_path: Path) -> None:
 
 
 async def test_item_53_sorted_by_name(tmp_path: Path) -> None:
-    # So many that no file system has them in this order by chance.
+    # There are so many files that no file system lists them in this order by chance.
     names = [f"{number:02}.conf" for number in range(30)]
     for name in sorted(names, key=lambda name: name[::-1]):
         single(tmp_path / name, "n")
@@ -362,7 +362,7 @@ async def test_item_63_lists_come_first(tmp_path: Path, load: Loader) -> None:
     several(tmp_path / "90.conflist", "n", "list")
     several(tmp_path / "91.conflist", "n", "later")
     assert types(await load(tmp_path, "n")) == ["list"]
-    # 73: one of a single configuration.
+    # 73: a list made of a single configuration.
     net = await load(tmp_path, "only")
     assert (net.name, net.cni_version, types(net)) == ("only", "", ["single"])
     assert net.raw == (
@@ -401,7 +401,7 @@ async def test_item_353_drop_ins(drop_ins: Path) -> None:
         assert types(net) == ["inline", "first", "second"]
         assert net.plugins[1:] == plugins
     assert await network_plugin_confs_from_files(drop_ins, "other") == []
-    # The names of v1.2.3 know no folder.
+    # The functions of v1.2.3 do not read the folder.
     for net in (await conf_list_from_file(path), await load_conf_list(drop_ins, "n")):
         assert types(net) == ["inline"]
         assert net.raw == path.read_bytes()
@@ -452,7 +452,7 @@ async def test_item_357_folders_are_not_left(tmp_path: Path, name: str) -> None:
         assert str(caught.value).startswith("error parsing configuration list: ")
         assert (caught.value.key, caught.value.path) == ("name", str(path))
         assert isinstance(caught.value.__cause__, InvalidIdentifierError)
-    # Where no folder is looked at, the name is judged when it is used, see item 18.
+    # If the folder is not read, the name is validated only on use, see item 18.
     several(path, name, loadOnlyInlinedPlugins=True)
     assert (await network_conf_from_file(path)).name == name
 
@@ -535,7 +535,7 @@ async def test_a_dead_disk_does_not_hold_the_caller(
     finally:
         os.write(write_end, b"x")
         os.close(write_end)
-        await eventually(is_over.is_set)  # or the thread could read from another file
+        await eventually(is_over.is_set)  # otherwise the thread could read from another file
         os.close(release)
 
 

@@ -61,7 +61,7 @@ async def test_a_list_in_a_plugins_file(tmp_path: Path, load: Loader, extension:
 async def test_a_plugin_in_a_lists_file(tmp_path: Path, load: Loader) -> None:
     (tmp_path / "10-mynet.conflist").write_bytes(SINGLE)
     if load is load_network_conf:
-        # Its plugins may come from a folder of their own.
+        # The list is valid here: its plugins may come from the network's folder.
         with pytest.raises(ConfigError, match="no plugin configs found"):
             await load(tmp_path, "mynet")
         return
@@ -128,8 +128,8 @@ while not select.select([0], [], [], 0)[0]:
 
 @contextmanager
 def renaming(folder: Path, names: list[str]) -> Iterator[None]:
-    """Rename files of other networks meanwhile."""
-    # Not with multiprocessing, whose tracker of semaphores stays a child of this process.
+    """Rename files of other networks, in another process, while the block runs."""
+    # `multiprocessing` would leave its semaphore tracker as a child of this process.
     command = [sys.executable, "-IS", "-c", RENAMING, *names]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=folder, stdin=pipe, stdout=pipe) as process:
@@ -155,7 +155,7 @@ async def test_others_are_renamed_meanwhile(tmp_path: Path) -> None:
 def vanishing(
     monkeypatch: pytest.MonkeyPatch, path: Path, becomes: Path | None = None, times: int = 1
 ) -> None:
-    """Have a file go, or be renamed, between listing and reading."""
+    """Delete or rename a file between listing and reading."""
     list_files = files.conf_files
     left = [times]
 

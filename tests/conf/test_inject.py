@@ -74,7 +74,7 @@ def test_injected(before: str, values: dict[str, Any], after: str) -> None:
     injected = inject_conf(original, values)
     assert injected.raw.decode() == after
     assert injected.network == conf_from_bytes(injected.raw).network
-    # 67: the original is what it was.
+    # 67: the original is unchanged.
     assert original == conf(before)
     assert injected is not original
 
@@ -95,7 +95,7 @@ def test_item_67_the_bytes_count() -> None:
     ],
 )
 def test_malformed_bytes(raw: bytes, reason: str) -> None:
-    # 69: the bytes are looked at first.
+    # 69: the bytes are checked before the values.
     error = refused(NetworkConfig(NetConf(type="t"), raw), {"": None})
     assert str(error) == f"unmarshal existing network bytes: {reason}"
 
@@ -122,7 +122,7 @@ class Colour(Enum):
 
 
 class Rendered:
-    """Stands for a result: its JSON is not what its attributes are."""
+    """Stand-in for a result whose JSON does not match its attributes."""
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -35,7 +35,7 @@ def refused(data: bytes) -> ConfigError:
 
 
 def plugin_raw(text: str) -> str:
-    """Tell how a list hands on a plugin's object."""
+    """Return a plugin's object as the list passes it on."""
     return (
         conf_list_from_bytes(f'{{"name":"n","plugins":[{text}]}}'.encode()).plugins[0].raw.decode()
     )
@@ -56,7 +56,7 @@ def test_a_list() -> None:
         NetConf(type="bridge", ipam=IPAM("host-local")),
         NetConf(type="portmap"),
     ]
-    # 29: the list's bytes stay, each plugin's are written anew.
+    # 29: the list's bytes are kept; each plugin's are encoded again.
     assert net.raw is data
     assert net.plugins[0].raw == b'{"ipam":{"type":"host-local"},"type":"bridge"}'
 
@@ -239,7 +239,7 @@ def test_item_28_order_of_checks() -> None:
             '{"a":123456789012345678901234567890,"type":"t"}',
             id="45-beyond-64-bits",
         ),
-        pytest.param(  # which another reader reads
+        pytest.param(  # decoded by the slow decoder
             '{"type":"t","x":"\\ud800","a":12345678901234567890,"b":1234567890123456789.0}',
             '{"a":12345678901234567890,"b":1234567890123456789,"type":"t","x":"\ufffd"}',
             id="45-beside-odd-text",

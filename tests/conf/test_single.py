@@ -120,7 +120,7 @@ WANTED = {
 
 
 def document_with(key: str, value: Any) -> bytes:
-    """Put a value at a path such as ``dns.search[0]``."""
+    """Return a configuration with a value at a path such as ``dns.search[0]``."""
     dotted = key.removeprefix("cni.dev/")
     for part in reversed(dotted.replace("[", ".[").split(".")):
         value = [value] if part == "[0]" else {part: value}
@@ -145,7 +145,7 @@ def test_wrong_types_key_by_key(key: str, found: str) -> None:
     assert error.key == key
 
 
-# Of all keys only the type must be there, see item 2.
+# Only the type is required, see item 2.
 @pytest.mark.parametrize(
     "key", [pytest.param(key, id=f"7-{key}") for key in WANTED if key != "type"]
 )
@@ -278,7 +278,7 @@ def test_item_52_deeply_nested(key: bytes, opening: bytes) -> None:
 
 @pytest.mark.parametrize("depth", [600, 950, 2_000, 9_000])
 def test_item_52_nested_within_reason_or_refused(depth: int) -> None:
-    # How deep Python can go differs between versions; it must not crash in between.
+    # Python's depth limit differs between versions. Depths near it must not crash.
     value = b'{"a":[' * (depth // 2) + b"]}" * (depth // 2)
     with contextlib.suppress(ConfigError):
         conf = conf_from_bytes(b'{"type":"t","prevResult":{"x":' + value + b"}}")

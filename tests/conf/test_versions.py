@@ -1,4 +1,4 @@
-"""Which version a list runs at: section C of the checklist (number in each id)."""
+"""The version that a list runs at: section C of the checklist (number in each id)."""
 
 from __future__ import annotations
 

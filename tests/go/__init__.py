@@ -1,1 +1,1 @@
-"""Go's JSON and quotation marks."""
+"""Go's JSON and quoting."""

@@ -14,7 +14,7 @@ from cni_async.go.json import JSONError, Pairs
 LOADERS = [go_json.loads, go_json.loads_typed, go_json.loads_pairs]
 
 
-# What Go's build wrote after reading each; 45: but for integers, which stay exact here.
+# The text that Go's build wrote after reading each. 45: integers differ, they stay exact here.
 @pytest.mark.parametrize(
     ("data", "text"),
     [
@@ -57,7 +57,7 @@ def test_typed_reading_keeps_floats() -> None:  # 239, 266
     values = go_json.loads_typed(b"[1, 1.0, 1e3, 12345678901234567890, 1e21]")
     assert values == [1, 1.0, 1000.0, 12345678901234567890, 1e21]
     assert [type(value) for value in values] == [int, float, float, int, float]
-    # The same on the slow road, which the wrong byte sends it.
+    # The invalid byte sends the document to the slow decoder, with the same result.
     values = go_json.loads_typed(b'[1, 1.0, "\xff"]')
     assert [type(value) for value in values] == [int, float, str]
 
@@ -196,7 +196,7 @@ JSON = st.recursive(
     st.none()
     | st.booleans()
     | st.integers(-(2**70), 2**70)
-    # Integral ones above are read as what is written, which need not be what they are in binary.
+    # A larger integral float is read as the digits written, which may differ from its binary value.
     | st.floats(-(2**53), 2**53)
     | st.floats(min_value=1e21, allow_infinity=False)
     | st.text(),

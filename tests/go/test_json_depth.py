@@ -1,4 +1,4 @@
-"""Documents that nest deeper than Python can follow are refused, and nothing else happens."""
+"""Documents that nest deeper than Python can follow are refused without side effects."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ FRAMES: Final = [0, 800]
 
 
 def nested(depth: int, brackets: tuple[str, str], middle: str) -> str:
-    """Return a document of so many levels."""
+    """Return a document that nests to the given depth."""
     opening, closing = brackets
     return opening * depth + middle + closing * depth
 
 
 def called_deep(frames: int, call: Callable[[], T]) -> T:
-    """Call something below so many other calls."""
+    """Call a function below the given number of stack frames."""
     return called_deep(frames - 1, call) if frames else call()
 
 
@@ -117,7 +117,7 @@ def test_read_or_refused(reader: str, frames: int) -> None:
     read = READERS[reader]
     refused: list[str] = []
     for depth in DEPTHS:
-        # What is deeper than Go takes is long, too, and two of the documents say as much as all.
+        # Documents beyond Go's limit are long, and two of them cover as much as all.
         for value in documents(depth) if depth < 10_000 else islice(documents(depth), 1, 6, 3):
             try:
                 called_deep(frames, partial(read, value))
@@ -135,7 +135,10 @@ def documents(depth: int) -> Iterator[str]:
 
 @pytest.mark.parametrize("brackets", BRACKETS)
 def test_no_deeper_than_go(brackets: tuple[str, str]) -> None:
-    """Python's own limit is lower, or since 3.14 the stack's; those in strings are no brackets."""
+    """Documents beyond Go's limit are refused; brackets in strings do not count.
+
+    Python's own limit is lower. Since 3.14 it is the limit of the stack.
+    """
     innocent = '["\\"' + "[{" * 20_000 + '\\\\","]"]'
     assert go_json.loads(('"' + "[" * 20_000 + '"').encode())
     assert go_json.loads(f"[{innocent},{nested(100, brackets, '1')}]".encode())
@@ -158,7 +161,7 @@ def test_the_error_object_of_a_plugin() -> None:
     assert str(exit_error(1, stdout, b"")).endswith("exceeded max depth")
 
 
-# The surrogate is what takes these documents along the slow road.
+# The lone surrogate sends these documents to the slow decoder.
 @pytest.mark.parametrize("brackets", BRACKETS)
 def test_as_deep_with_half_a_character_as_without(brackets: tuple[str, str]) -> None:
     for load in (go_json.loads, go_json.loads_typed, go_json.loads_pairs, go_json.loads_document):
@@ -177,7 +180,7 @@ def test_as_deep_with_half_a_character_as_without(brackets: tuple[str, str]) -> 
         (r"\ude00\ud83d", "\ufffd\ufffd"),
         (r"\ud83dx\ude00", "\ufffdx\ufffd"),
         (r"\ud83d\n\ude00", "\ufffd\n\ufffd"),
-        # A backslash that is one itself begins no escape.
+        # An escaped backslash does not begin an escape.
         (r"\\ud83d", r"\ud83d"),
         (r"\\\ud83d", "\\\ufffd"),
         (r"\\\\ud83d\\\\\ude00", "\\\\ud83d\\\\\ufffd"),

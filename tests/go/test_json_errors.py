@@ -1,4 +1,4 @@
-"""What is wrong with a document, in Go's words on every Python (checklist 46-52)."""
+"""The mistakes in a document, in Go's words on every Python (checklist 46-52)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.support.wait import processor_seconds
 LOADERS = [go_json.loads, go_json.loads_typed, go_json.loads_pairs, go_json.loads_document]
 
 
-# What Go's build said of each.
+# The error that Go's build reported for each.
 @pytest.mark.parametrize(
     ("data", "text"),
     [
@@ -123,7 +123,7 @@ def test_in_gos_words(data: bytes, text: str) -> None:
         (b"[" * 10_001, "invalid character '[' exceeded max depth"),
         (b'{"a":' * 10_001, "invalid character '{' exceeded max depth"),
         (b"[" * 10_000 + b"]" * 10_000 + b"]", "invalid character ']' after top-level value"),
-        # The first mistake counts, and not what Python comes upon first.
+        # The first mistake in the document is reported, not the first that Python finds.
         (b'["\xff",1e400,tru]', "invalid character ']' in literal true (expecting 'e')"),
         (b'["\\ud800",1e400}', "invalid character '}' after array element"),
         (b"[NaN,}", "invalid character 'N' looking for beginning of value"),
@@ -179,7 +179,7 @@ def test_every_refusal_has_its_reason(value: object, more: bytes, data: st.DataO
     ids=["numbers", "brackets", "string", "escapes", "digits", "cut off"],
 )
 def test_megabytes_do_not_take_for_ever(data: bytes) -> None:
-    # A tenth of that on an idle machine; looking at each byte would take longer.
+    # An idle machine needs a tenth of that. Inspecting each byte would take longer.
     assert processor_seconds(lambda: first_error(data)) < 2
 
 

@@ -5,7 +5,7 @@ import pytest
 from cni_async.go.quote import plain_list, quote, quoted_list
 
 
-# What Go's %q wrote.
+# The output of Go's %q.
 @pytest.mark.parametrize(
     ("text", "quoted"),
     [

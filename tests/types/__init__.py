@@ -1,1 +1,1 @@
-"""Results of every version, and what else the specification has types for."""
+"""Results of every version, and the other types of the specification."""

@@ -19,7 +19,7 @@ from cni_async.types.common import (
 )
 
 
-# What Go's build printed for each.
+# The text that Go's build printed for each.
 @pytest.mark.parametrize(
     ("text", "canonical"),
     [
@@ -81,7 +81,7 @@ def test_cidr(text: str, canonical: str) -> None:
         "1:2:3:4:5:6:7:8::/8",
         "::ffff:1.2.3.04/120",
         "<nil>",
-        # 265: Go makes them 1.2.3.4/0
+        # 265: Go reads them as 1.2.3.4/0
         "::ffff:1.2.3.4/64",
         "::ffff:1.2.3.4/95",
         "::ffff:1.2.3.4/129",

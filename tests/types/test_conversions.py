@@ -1,4 +1,4 @@
-"""Conversions among the seven versions (checklist 271-289). The texts are what Go's build wrote."""
+"""Conversions among the seven versions (checklist 271-289). Go's build wrote the texts."""
 
 import copy
 import itertools
@@ -43,7 +43,7 @@ NEW = (
     '{"address":"2001:db8::2/64"},{"address":"10.1.2.3/24","gateway":"10.1.2.1","interface":0}],'
     '"routes":[' + SORTED_ROUTE + ',{"dst":"::/0","gw":"fe80::1"}]'
 )
-# What is left of each in the other families.
+# The content that is left after the conversion to another family.
 OLD_TO_MIDDLE = (
     '"ips":[{"version":"4","address":"10.1.2.3/24","gateway":"10.1.2.1"},'
     '{"version":"6","address":"2001:db8::2/64"}],'
@@ -72,7 +72,7 @@ NEW_TO_MIDDLE = (
     '"routes":[' + ROUTE + ',{"dst":"::/0","gw":"fe80::1"}],' + DNS_TEXT
 )
 EXPECTED = {
-    ("old", "old"): OLD,  # 276: with all of the routes
+    ("old", "old"): OLD,  # 276: with all routes
     ("old", "middle"): OLD_TO_MIDDLE,  # 277
     ("old", "new"): OLD_TO_NEW,  # 278
     ("middle", "old"): TO_OLD,  # 282, 283, 288
@@ -80,7 +80,7 @@ EXPECTED = {
     ("middle", "new"): MIDDLE_TO_NEW,  # 280
     ("new", "old"): TO_OLD,  # 285, 288
     ("new", "middle"): NEW_TO_MIDDLE,  # 281
-    ("new", "new"): NEW,  # 286: 1.0.0 gets the mtu, too
+    ("new", "new"): NEW,  # 286: 1.0.0 gets the mtu too
 }
 FAMILY: dict[str, str] = dict(
     zip(VERSIONS, ["old"] * 2 + ["middle"] * 3 + ["new"] * 2, strict=True)
@@ -104,7 +104,7 @@ def test_all_pairs(source: str, target: str) -> None:
 
 
 def parts(value: Any) -> set[int]:
-    """Collect the identities of all that could be changed inside a result."""
+    """Return the identities of all mutable objects inside a result."""
     if isinstance(value, list):
         return {id(value)}.union(*map(parts, value))
     if isinstance(value, DNS | Route | v020.IPConfig | v040.IPConfig | v100.IPConfig) or hasattr(

@@ -12,7 +12,7 @@ def test_empty() -> None:  # 14
     assert NetConf().to_json(2) == '{\n  "ipam": {},\n  "dns": {}\n}'
 
 
-def test_full() -> None:  # 14; what Go's build wrote, but for the name and the type
+def test_full() -> None:  # 14; as Go's build wrote it, except for the name and the type
     conf = NetConf(
         cni_version="0.4.0",
         name="net",

@@ -436,7 +436,7 @@ def test_malformed(data: bytes, text: str) -> None:
             v020.Result(ip4=v020.IPConfig(ip_interface("1.2.3.4/8"))),
             '{"ip4":{"ip":"1.2.3.4/8"},"dns":{}}',
         ),
-        # 30: Go escapes < and >, which means the same.
+        # 30: Go escapes < and >; the JSON value is the same.
         (v100.Result(interfaces=[v100.Interface("<é>")]), '{"interfaces":[{"name":"<é>"}]}'),
     ],
 )
@@ -446,7 +446,7 @@ def test_what_is_left_out(result: Result, text: str) -> None:
 
 def test_indented() -> None:  # 257
     result = v040.Result(cni_version="0.4.0", interfaces=[v040.Interface("e")])
-    # What Go's Print wrote.
+    # The output of Go's Print.
     assert result.to_json(4) == (
         "{\n"
         '    "cniVersion": "0.4.0",\n'
@@ -473,7 +473,7 @@ def test_half_a_character_cannot_be_written(result: Result) -> None:
         result.to_json()
 
 
-# --- what a plugin printed ------------------------------------------------------------------
+# --- a plugin's output ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"])
@@ -519,7 +519,7 @@ def test_repeated_dns_of_a_plugin() -> None:  # 236, 254
     rest = b'"dns":{"domain":"x"},"dns":{"search":["s"]}}'
     with_version = result_from_plugin("1.1.0", b'{"cniVersion":"1.1.0",' + rest)
     assert with_version.to_json() == '{"cniVersion":"1.1.0","dns":{"domain":"x","search":["s"]}}'
-    # Without a version, libcni reads it into a map first: there the last one wins.
+    # Without a version, libcni decodes into a map first: the last key wins.
     without = result_from_plugin("1.1.0", b"{" + rest)
     assert without.to_json() == '{"cniVersion":"1.1.0","dns":{"search":["s"]}}'
 

@@ -51,7 +51,7 @@ def test_missing() -> None:
         "a\0",
         "%d",
         "\x1b",
-        "\x1c\x1d\x1e\x1f",  # 311: no spaces to Go
+        "\x1c\x1d\x1e\x1f",  # 311: not spaces to Go
         "\u200b",
         "-",
         "..a",
