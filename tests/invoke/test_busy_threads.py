@@ -1,4 +1,4 @@
-"""An application that keeps all of its worker threads busy: whose calls that concerns."""
+"""Calls in an application that keeps all of its worker threads busy."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 HANG = 60
 POPEN: Final = cast("Callable[..., subprocess.Popen[bytes]]", subprocess.Popen)
-# What a slow machine may add to any wait.
+# The extra time that a slow machine may add to any wait.
 SLACK = 5.0
 
 
@@ -36,7 +36,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    """Neither children, zombies included, nor file descriptors are left by any test."""
+    """Check that a test leaves no children (zombies included) and no file descriptors."""
     children, fds = has_children(), len(open_fds())
     yield
     assert has_children() == children
@@ -45,7 +45,7 @@ async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def busy_threads() -> AsyncIterator[threading.Event]:
-    """Take all worker threads that there are by default, until the event is set or the end."""
+    """Occupy all default worker threads until the event is set or the block ends."""
     release = threading.Event()
     limiter = anyio.to_thread.current_default_thread_limiter()
     async with anyio.create_task_group() as blockers:
@@ -61,7 +61,7 @@ async def busy_threads() -> AsyncIterator[threading.Event]:
 
 
 async def test_a_cancellation_does_not_wait_for_a_thread(scripts: Scripts, spawn: Spawn) -> None:
-    """Not even where trio starts processes in threads: nothing has begun then."""
+    """A cancelled call returns at once; if trio has not got a thread by then, nothing starts."""
     path = scripts.sh(f"touch {scripts.folder}/started; exec sleep {HANG}")
     async with busy_threads():
         started = time.monotonic()
@@ -83,7 +83,7 @@ def asyncio_runs() -> bool:
 
 
 async def test_the_end_of_a_plugin_does_not_wait_for_a_thread(scripts: Scripts) -> None:
-    """A timeout and what ends the plugin's group, with every thread taken once it runs."""
+    """A timeout ends the plugin and its group even if all threads are busy once the plugin runs."""
     path = scripts.sh(
         f"(trap '' TERM; exec sleep {HANG}) & echo $! > {scripts.folder}/pid; exec sleep {HANG}"
     )
@@ -109,7 +109,7 @@ async def test_the_end_of_a_plugin_does_not_wait_for_a_thread(scripts: Scripts) 
 async def test_cancelled_while_trio_starts_it(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The process exists when its thread is done, and is ended and reaped."""
+    """The process exists once its thread is done; the call ends and reaps it."""
     for loop in ("asyncio", "uvloop"):
         skip_on(loop, "only trio starts processes in threads")
     starts.skip_with("posix", "it needs no thread")

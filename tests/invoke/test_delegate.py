@@ -1,4 +1,4 @@
-"""A plugin that calls another: section W of the checklist (number in each name)."""
+"""A plugin that calls another plugin: section W of the checklist (number in each name)."""
 
 from __future__ import annotations
 
@@ -33,13 +33,13 @@ DELEGATES: dict[str, Delegate] = {
     "STATUS": delegate_status,
 }
 every_command = pytest.mark.parametrize("command", DELEGATES)
-# Its layout tells whether it was parsed and written again on the way.
+# The layout shows whether the configuration was parsed and rewritten on the way.
 NETCONF = b' {"cniVersion":"1.0.0",\n"name":"n", "type":"bridge","ipam": {"type":"host-local"}}\n'
 
 
 @pytest.fixture
 def inherited(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Be a plugin that was called with ADD."""
+    """Set the environment of a plugin that was called with ADD."""
     environ = {
         "CNI_COMMAND": "ADD",
         "CNI_CONTAINERID": "cid",
@@ -58,7 +58,7 @@ def inherited(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> dict[str, 
 async def test_item_243_what_the_other_gets(
     recorder: Recorder, inherited: dict[str, str], command: str
 ) -> None:
-    """Found in CNI_PATH, with our environment but for the command, and our configuration."""
+    """The delegate, found in CNI_PATH, gets our input, and our environment with its own command."""
     recorder.plugin("host-local")
     before = dict(os.environ)
     result = await DELEGATES[command]("host-local", NETCONF)
@@ -134,7 +134,7 @@ async def test_failure(recorder: Recorder, inherited: dict[str, str], command: s
 
 @starts_plugins
 async def test_item_247_no_del_of_its_own(recorder: Recorder, inherited: dict[str, str]) -> None:
-    """After a failed ADD that is up to the caller, as it is with libcni."""
+    """After a failed ADD the caller decides about DEL, as with libcni."""
     recorder.plugin("host-local", {"ADD": Answer(exit_code=1)})
     with pytest.raises(PluginError):
         await delegate_add("host-local", NETCONF)
@@ -150,7 +150,7 @@ async def test_malformed_result(recorder: Recorder, inherited: dict[str, str]) -
 
 @every_command
 async def test_another_exec(inherited: dict[str, str], command: str) -> None:
-    """It is asked where the plugin is, too."""
+    """The given `Exec` also finds the plugin."""
     exec = FakeExec()
     await DELEGATES[command]("host-local", NETCONF, exec)
     (call,) = exec.calls

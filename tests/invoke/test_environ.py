@@ -1,4 +1,4 @@
-"""What a plugin gets in its environment: section R of the checklist (number in each name)."""
+"""The environment of a plugin: section R of the checklist (number in each name)."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ EXPECTED = {
 
 @pytest.fixture
 def inherited(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
-    """Have everything in our environment already."""
+    """Put all variables into our own environment."""
     for name in VARIABLES:
         monkeypatch.setenv(name, f"inherited {name}")
     monkeypatch.setenv("INHERITED", "a=b;c=d")
@@ -49,7 +49,7 @@ def inherited(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
 
 
 def ours(environ: Mapping[str, str] = os.environ) -> dict[str, str]:
-    """Return an environment without what pytest changes in it all the time."""
+    """Return an environment without the variable that pytest changes all the time."""
     return {name: value for name, value in environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
@@ -73,7 +73,7 @@ def test_item_195_the_rest_is_inherited(inherited: dict[str, str]) -> None:
 async def test_item_194_and_195_as_the_plugin_sees_it(
     recorder: Recorder, inherited: dict[str, str]
 ) -> None:
-    """Each variable once, empty ones too."""
+    """The plugin sees each variable once, including empty ones."""
     dump = recorder.folder / "dump"
     path = recorder.folder / "bridge"
     path.write_text(f"#!/bin/sh\ncat /proc/$$/environ > {dump}\nexit\n")
@@ -94,7 +94,7 @@ async def test_item_194_and_195_as_the_plugin_sees_it(
 
 @pytest.mark.anyio
 async def test_undecodable_environment(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is no text is passed on byte by byte."""
+    """Bytes that are not text are passed on unchanged."""
     monkeypatch.setenv("INHERITED", os.fsdecode(b"\xff\xfe"))
     path = recorder.plugin("bridge")
     await RawExec().exec_plugin(str(path), b"{}", ARGS.as_env())

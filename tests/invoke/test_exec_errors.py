@@ -1,6 +1,6 @@
-"""From how a plugin failed to the error: section T of the checklist (number in each name or id).
+"""The errors of failed plugins: section T of the checklist (number in each name or id).
 
-All with real processes; what differs from libcni's text is said where it does.
+All tests run real processes. Differences from libcni's text are noted where they occur.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ def scripts(tmp_path: Path) -> Scripts:
 
 
 async def failure(path: str, environ: Mapping[str, str] | None = None) -> PluginError:
-    """Run a plugin that fails; return how."""
+    """Run a plugin that fails; return the error."""
     with anyio.fail_after(20), pytest.raises(PluginError) as caught:
         await RawExec().exec_plugin(path, b"{}", environ)
-    # 221: whatever it was, it is a types.Error and nothing in particular.
+    # 221: every failure is a types.Error without a more specific type.
     assert type(caught.value) is PluginError
     return caught.value
 
@@ -46,7 +46,7 @@ async def failure(path: str, environ: Mapping[str, str] | None = None) -> Plugin
 def printing(
     scripts: Scripts, stdout: str | bytes, stderr: str | bytes = b"", code: int = 1
 ) -> str:
-    """Make a plugin that prints and fails."""
+    """Return a plugin that prints the given output and exits."""
     for name, output in (("stdout", stdout), ("stderr", stderr)):
         data = output.encode() if isinstance(output, str) else output
         (scripts.folder / name).write_bytes(data)
@@ -81,7 +81,7 @@ def printing(
         pytest.param('{"msg": "bad", "cniVersion": 5}', "bad", 0, "bad", "", id="219-cniVersion"),
         pytest.param('{"msg": "bad", "more": [{}]}', "bad", 0, "bad", "", id="219-unknown-key"),
         pytest.param('{"msg": "bad", "code": 4294967296}', "bad", 2**32, "bad", "", id="210-uint"),
-        # Where libcni loses the message over its code, we make the best of the code.
+        # libcni loses the message because of the code. We keep it, and the code if it is usable.
         pytest.param('{"msg": "bad", "code": -1}', "bad", 0, "bad", "", id="218-negative"),
         pytest.param(
             f'{{"msg": "bad", "code": {2**64 - 1}}}',
@@ -137,7 +137,7 @@ async def test_retryable(scripts: Scripts, code: int) -> None:
     ],
 )
 async def test_item_214_unparsable(scripts: Scripts, stdout: str | bytes, reason: str) -> None:
-    """The decoder's own words, and Go's types in them, are not libcni's."""
+    """The reason is in our decoder's words; libcni's names Go types."""
     error = await failure(printing(scripts, stdout, "kept", 2))
     assert str(error).startswith(f"{UNPARSABLE}{quote(stdout)}: {reason}")
     assert (error.code, error.details, error.exit_code, error.stderr) == (0, "", 2, "kept")
@@ -145,7 +145,7 @@ async def test_item_214_unparsable(scripts: Scripts, stdout: str | bytes, reason
 
 
 async def test_item_214_long_and_unparsable(scripts: Scripts) -> None:
-    """To libcni's text, which quotes it all, there is a limit."""
+    """The quote in the error is cut off; libcni quotes all of the output."""
     error = await failure(printing(scripts, b"x" * 10**7))
     quoted = f'"{"x" * 65536}"... (10000000 bytes)'
     assert str(error) == (
@@ -153,7 +153,7 @@ async def test_item_214_long_and_unparsable(scripts: Scripts) -> None:
     )
 
 
-# Without one
+# Failures without an error object
 
 
 @pytest.mark.parametrize("stdout", ["", "null", "{}", '{"msg": ""}', '{"msg": null, "x": 1}'])
@@ -173,7 +173,7 @@ async def test_item_214_long_and_unparsable(scripts: Scripts) -> None:
 async def test_item_216_no_words_on_stdout(
     scripts: Scripts, stdout: str, stderr: str | bytes, text: str
 ) -> None:
-    """212 and 213, and where libcni's text is empty because stdout is an empty object."""
+    """Items 212 and 213, and an empty object on stdout, for which libcni's text is empty."""
     error = await failure(printing(scripts, stdout, stderr, 3))
     assert str(error) == text
     assert error.msg == text
@@ -182,7 +182,7 @@ async def test_item_216_no_words_on_stdout(
 
 
 async def test_item_216_a_code_without_words(scripts: Scripts) -> None:
-    """The code is kept, which libcni does too."""
+    """The code is kept, as in libcni."""
     error = await failure(printing(scripts, '{"code": 11}', "", 3))
     assert str(error) == f"{NO_MESSAGE}exit status 3"
     assert error.code is ErrorCode.TRY_AGAIN_LATER
@@ -197,7 +197,7 @@ async def test_item_212_signal(recorder: Recorder) -> None:
 
 
 async def test_item_217_stderr_of_a_failure_is_kept(recorder: Recorder) -> None:
-    """Where libcni loses it: there is an error object, too."""
+    """The error keeps stderr although there is an error object; libcni loses stderr."""
     answer = Answer(stdout={"code": 7, "msg": "no"}, stderr="why\n", exit_code=1)
     path = recorder.plugin("bridge", {"ADD": answer})
     error = await failure(str(path), {**os.environ, "CNI_COMMAND": "ADD"})
@@ -209,7 +209,7 @@ async def test_item_220_error_object_of_a_success(scripts: Scripts) -> None:
     assert await RawExec().exec_plugin(path, b"", None) == b'{"code": 7, "msg": "no"}'
 
 
-# No start
+# Plugins that cannot be started
 
 
 def missing(scripts: Scripts) -> str:
@@ -241,7 +241,7 @@ def garbage(scripts: Scripts) -> str:
 
 
 def foreign(scripts: Scripts) -> str:
-    """Make an executable for a processor that nobody has."""
+    """Make an executable for a processor that does not exist."""
     path = Path(scripts.sh("exit"))
     with open(os.path.realpath(sys.executable), "rb") as file:
         header = bytearray(file.read(4096))
@@ -299,7 +299,7 @@ async def test_item_215_cannot_start(scripts: Scripts, make: Any, reason: str) -
 
 @pytest.mark.parametrize("environ", [{"CNI_ARGS": "A=b\0C=d"}, {"CNI\0_ARGS": "A=b"}])
 async def test_item_215_nul_in_the_environment(scripts: Scripts, environ: dict[str, str]) -> None:
-    """Not cut off there: nothing runs."""
+    """The variable is not cut off at the NUL: nothing runs."""
     path = scripts.sh(f"env > {scripts.folder}/log")
     error = await failure(path, environ)
     assert str(error) == f"{NO_MESSAGE}exec: environment variable contains NUL"
@@ -315,13 +315,13 @@ async def test_item_215_nul_in_the_environment(scripts: Scripts, environ: dict[s
     ],
 )
 async def test_impossible_environment(scripts: Scripts, environ: dict[str, str], text: str) -> None:
-    """No Go program could have it in the first place."""
+    """A Go program could not have such an environment in the first place."""
     error = await failure(scripts.sh("exit"), environ)
     assert str(error).startswith(f"{NO_MESSAGE}exec: {text}")
 
 
 async def test_nul_in_the_path(scripts: Scripts) -> None:
-    """Not cut off there: nothing runs."""
+    """The path is not cut off at the NUL: nothing runs."""
     path = scripts.sh(f"touch {scripts.folder}/log")
     error = await failure(f"{path}\0x")
     assert str(error) == f"{NO_MESSAGE}exec: embedded null byte"

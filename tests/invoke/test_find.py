@@ -1,4 +1,4 @@
-"""Where a plugin's executable is: section S of the checklist (number in each name)."""
+"""The search for a plugin's executable: section S of the checklist (number in each name)."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_item_204_the_first_directory_wins(tmp_path: Path) -> None:
 
 
 def test_item_204_symlinks_are_followed(tmp_path: Path) -> None:
-    """Multi-call executables go by the name they are called by, so the link's path counts."""
+    """The link's path is returned: multi-call executables depend on the name of the call."""
     make(tmp_path / "real" / "multi")
     (tmp_path / "bridge").symlink_to("real/multi")
     (tmp_path / "link").symlink_to(".")
@@ -82,7 +82,7 @@ def test_item_205_not_found() -> None:
 
 @pytest.mark.anyio
 async def test_item_206_and_207_not_executable(tmp_path: Path) -> None:
-    """It is found, hides the good one, and fails when it is to run."""
+    """A file that is not executable is found, hides the good one, and fails when it is run."""
     first = make(tmp_path / "a" / "bridge", 0o644)
     make(tmp_path / "b" / "bridge")
     exec = RawExec()
@@ -109,7 +109,7 @@ def test_item_208_an_empty_element_is_no_directory(
 def test_item_208_a_relative_directory_gives_an_absolute_path(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, directory: str
 ) -> None:
-    """So that no $PATH has a say when it is executed."""
+    """The path is absolute, so that $PATH does not matter when the plugin is executed."""
     expected = make(tmp_path / "here" / "bridge")
     monkeypatch.chdir(tmp_path / "here")
     assert find_in_path("bridge", [directory]) == expected
@@ -124,7 +124,7 @@ def test_no_current_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_dots_after_a_symlink(tmp_path: Path) -> None:
-    """Taken by the letter, as in Go: what is looked at is what will be executed."""
+    """The path is cleaned lexically, as in Go: the file that is checked is the one executed."""
     make(tmp_path / "far" / "bridge")
     (tmp_path / "far" / "away").mkdir()
     (tmp_path / "near").mkdir()
@@ -147,7 +147,7 @@ def test_item_209_odd_names(tmp_path: Path, name: str) -> None:
 
 
 def test_unreadable_directory(tmp_path: Path) -> None:
-    """Whatever is wrong with a directory, the next may do."""
+    """A directory that cannot be read does not end the search."""
     expected = make(tmp_path / "b" / "bridge")
     (tmp_path / "a").write_text("no directory")
     paths = [str(tmp_path / "a"), "/no\0where", "/" + "x" * 300, str(tmp_path / "b")]

@@ -22,13 +22,13 @@ def scripts(tmp_path: Path) -> Scripts:
 
 
 def words(backend: tuple[str, dict[str, Any]], path: str, stdin: int, body: str) -> str:
-    """Call a plugin in a program of its own, which does something once it runs; return its words.
+    """Call a plugin in a separate program that forks while the plugin runs; return its output.
 
     Args:
         backend: the event loop.
-        path: the plugin, which makes a file of its name and ".runs".
-        stdin: how many bytes it gets.
-        body: what the program does; `call` is the coroutine of the call.
+        path: the plugin, which creates a file named after it with ".runs" appended.
+        stdin: the number of bytes on the plugin's stdin.
+        body: the program's code that defines `meanwhile`, which gets the coroutine of the call.
     """
     code = f"""
         import multiprocessing, os, signal, sys, threading, time
@@ -95,7 +95,7 @@ MULTIPROCESSING = f"""
         process.start()
         children.append(process.pid)
 """
-# What the end of a forked child may do to what it has of its parent's.
+# A forked child that ends may close the coroutine that it has inherited.
 CLOSE_IN_CHILD = """
     def meanwhile(call):
         if not (pid := os.fork()):
@@ -115,7 +115,7 @@ CLOSE_IN_CHILD = """
 async def test_stdin_ends_though_a_forked_child_lives(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], body: str
 ) -> None:
-    """More than a pipe holds is on its way when it is forked."""
+    """When the program forks, stdin still has more data to come than a pipe holds."""
     plugin = f"{scripts.folder}/plugin"
     path = scripts.sh(
         f"touch {plugin}.runs; until [ -e {plugin}.go ]; do sleep 0.01; done; exec cat"
@@ -126,7 +126,7 @@ async def test_stdin_ends_though_a_forked_child_lives(
 async def test_a_forked_child_ends_no_plugin(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """It is its parent's, whatever becomes of the coroutine that waits for it in the child."""
+    """The plugin belongs to the parent, even if the child closes its copy of the coroutine."""
     plugin = f"{scripts.folder}/plugin"
     path = scripts.sh(
         f"touch {plugin}.runs; until [ -e {plugin}.go ]; do sleep 0.01; done; echo done"

@@ -1,4 +1,4 @@
-"""A start that fails when the process is there already: nothing outlives it."""
+"""A start that fails when the process already exists leaves nothing running."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ GRACE = 0.3
 
 @pytest.fixture(autouse=True)
 def _spawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With `os.posix_spawn` nothing can fail once the process is there."""
+    """Use anyio's way: with `os.posix_spawn` nothing can fail once the process exists."""
     starts.use("anyio", monkeypatch)
 
 
@@ -41,7 +41,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    """Neither children, zombies included, nor file descriptors are left by any test."""
+    """Check that a test leaves no children (zombies included) and no file descriptors."""
     children, fds = has_children(), len(open_fds())
     yield
     assert has_children() == children
@@ -49,13 +49,13 @@ async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
 
 
 def hanging(scripts: Scripts) -> str:
-    """Return a plugin that has a child of its own; both ignore SIGTERM and note their numbers."""
+    """Return a plugin that has a child of its own. Both ignore SIGTERM and note their PIDs."""
     child = scripts.sh(f"trap '' TERM; {scripts.note('pids')}; while :; do sleep 0.05; done", "sub")
     return scripts.sh(f"trap '' TERM; '{child}' & {scripts.note('pids')}; wait")
 
 
 def both_run(scripts: Scripts) -> list[int]:
-    """Wait, the event loop included, until the plugin and its child have begun."""
+    """Block the event loop until the plugin and its child have begun; return their PIDs."""
     found = eventually_blocking(lambda: scripts.lines("pids"), lambda found: len(found) == 2)
     return [int(line) for line in found]
 
@@ -66,12 +66,12 @@ def too_many_open() -> OSError:
 
 @pytest.fixture
 def pids(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Have asyncio not get what it wants of a process that has just been started."""
+    """Make asyncio fail to watch a process that it has just started."""
     pids: list[int] = []
     pidfd_open, start = os.pidfd_open, threading.Thread.start
 
     def no_pidfd(pid: int, flags: int = 0) -> int:
-        if pid == os.getpid():  # asyncio tries once whether there are such things
+        if pid == os.getpid():  # asyncio checks once whether the system has pidfds
             return pidfd_open(pid, flags)
         pids[:] = both_run(scripts)
         raise too_many_open()
@@ -88,7 +88,7 @@ def pids(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 async def test_nothing_outlives_it(scripts: Scripts, pids: list[int]) -> None:
-    """Neither the plugin nor its child; the error is that of any start that fails."""
+    """Neither the plugin nor its child survives; the error is that of any failed start."""
     skip_on("uvloop", "nothing can fail there once the process is started")
     skip_on("trio", "trio goes on without a pidfd")
     path = hanging(scripts)
@@ -97,7 +97,7 @@ async def test_nothing_outlives_it(scripts: Scripts, pids: list[int]) -> None:
         await RawExec(grace=GRACE).exec_plugin(path, b"{}", None)
     assert watch.within(GRACE + 1)
     assert len(pids) == 2
-    # While there is the error still, which holds what asyncio knows of the process.
+    # Look while the error still exists, because it holds asyncio's objects of the process.
     assert not [pid for pid in pids if is_running(pid)]
     assert not has_children()
     reasons = "too many open files", "resource temporarily unavailable"
@@ -116,7 +116,7 @@ async def test_others_go_on_without_a_pidfd(scripts: Scripts, pids: list[int]) -
 
 
 async def test_cancelled_meanwhile(scripts: Scripts, pids: list[int]) -> None:
-    """The plugin is ended all the same, and reaped."""
+    """A cancelled call still ends and reaps the plugin."""
     skip_on("uvloop", "nothing can fail there once the process is started")
     skip_on("trio", "trio goes on without a pidfd")
     task = asyncio.create_task(RawExec(grace=GRACE).exec_plugin(hanging(scripts), b"{}", None))
@@ -132,7 +132,7 @@ async def test_cancelled_meanwhile(scripts: Scripts, pids: list[int]) -> None:
 async def test_what_wraps_the_process_fails(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So it is where anyio has no memory for its object of a process."""
+    """The plugin is ended if, for example, anyio has no memory for its process object."""
     skip_on("trio", "it is lost sight of there")
     pids: list[int] = []
 
@@ -158,7 +158,7 @@ async def test_a_start_that_fails_before_leaves_nothing(scripts: Scripts) -> Non
 async def test_a_group_that_cannot_be_looked_at_is_not_empty(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Without a descriptor for /proc, what ignores SIGTERM still gets its SIGKILL."""
+    """Without a free descriptor for /proc, a child that ignores SIGTERM still gets SIGKILL."""
     child = scripts.sh(f"trap '' TERM; {scripts.note('pids')}; while :; do sleep 0.05; done", "sub")
     path = scripts.sh(f"'{child}' & {scripts.note('pids')}; wait")
     real = open

@@ -1,6 +1,7 @@
-"""No processes, no threads, too few file descriptors: clear errors, and all can be taken back.
+"""Too few processes, threads or descriptors: errors are clear, and everything can be undone.
 
-In programs of their own, as the limits are a process's, and that on processes does not bind root.
+The tests run separate programs: the limits are a process's, and that on processes does not bind
+root.
 """
 
 from __future__ import annotations
@@ -53,7 +54,7 @@ async def test_an_error_of_the_function_itself() -> None:
 
 @pytest.mark.anyio
 async def test_a_thread_that_comes_too_late(monkeypatch: pytest.MonkeyPatch) -> None:
-    """It does nothing: who wanted it may have done the contrary since."""
+    """A thread that starts too late does nothing: the caller may have done the opposite since."""
     threads: list[Callable[[], object]] = []
 
     async def start(call: Callable[[], object], **options: object) -> None:

@@ -1,4 +1,4 @@
-"""Megabytes of a plugin's output: how long they take to read, and what an error tells of them."""
+"""Megabytes of a plugin's output: how long reading takes, and how much an error repeats."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from tests.support.wait import processor_seconds
 
 MIB = 1024 * 1024
 REQUEST = b'{"cniVersion": "1.0.0", "name": "mynet", "type": "bridge"}'
-# An error's text: what was cut off, and what stands around it.
+# The most that an error's text has: the shortened output and the words around it.
 MOST = LONGEST * 6 + 1000
 
 
@@ -44,7 +44,7 @@ def printing(scripts: Scripts, stdout: bytes, code: int = 0, stderr: bytes = b""
 
 
 def as_go(data: bytes) -> str:
-    """Decode as Go does, byte by byte."""
+    """Decode byte by byte, as Go does."""
     text = ""
     while data:
         for size in range(1, 5):
@@ -83,7 +83,7 @@ def as_go(data: bytes) -> str:
 )
 def test_what_is_no_utf_8(data: bytes) -> None:
     assert go_json._decode(data) == as_go(data)
-    # With everything in it that could stand for something else meanwhile.
+    # Add all characters that the decoder uses as temporary marks.
     data += go_json._MARKS.encode()
     assert go_json._decode(data) == as_go(data)
 
@@ -99,7 +99,7 @@ def test_what_is_no_utf_8(data: bytes) -> None:
     ],
 )
 def test_decoding_takes_no_time_for_each_byte(data: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The refusal takes less than with a function that is called for each such byte."""
+    """The refusal is faster than with an error handler that is called for each invalid byte."""
 
     def refuse() -> None:
         with pytest.raises(go_json.JSONError):
@@ -142,7 +142,7 @@ LONG = "x" * 4 * MIB
     ],
 )
 async def test_an_answer_that_is_no_result(scripts: Scripts, stdout: bytes) -> None:
-    """The error is not as long as the answer, whatever is wrong in it."""
+    """The error is shorter than the answer, whatever the mistake is."""
     path = printing(scripts, stdout)
     with pytest.raises(ResultError) as caught:
         await exec_plugin_with_result(path, REQUEST, Args(command="ADD"), DefaultExec())
@@ -186,7 +186,7 @@ async def test_a_failure_with_much_stderr(scripts: Scripts) -> None:
 async def test_what_is_long_is_read_in_a_thread(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, size: int, is_long: bool
 ) -> None:
-    """An error object and a result."""
+    """An error object or a result is read in a thread if it is long."""
     threads: list[threading.Thread] = []
     real: Any = go_json._load_slowly
 
@@ -246,7 +246,7 @@ OBJECT = '{"code": 11, "msg": "busy", "details": "wait"}'
     ],
 )
 async def test_an_error_object_among_other_output(scripts: Scripts, stdout: str, code: int) -> None:
-    """The text is libcni's; whether to try again is known all the same."""
+    """The text is libcni's, but the code and `retryable` are known."""
     with anyio.fail_after(30), pytest.raises(PluginError) as caught:
         await RawExec().exec_plugin(printing(scripts, stdout.encode(), 3), b"", None)
     error = caught.value
@@ -269,7 +269,7 @@ def test_looking_for_it_takes_no_time() -> None:
     assert processor_seconds(look) < 3
 
 
-# An answer that is no result
+# An answer that is not a result
 
 
 @pytest.mark.anyio

@@ -1,6 +1,6 @@
 """The end of an event loop: asyncio.run() cancels every task when its main coroutine returns.
 
-What must not be cut short is not: a DEL that has begun, a record, the end of a plugin.
+This must not cut short a DEL that has begun, the writing of a record, or the end of a plugin.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 
 def run_and_leave(loop: str, main: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Run a coroutine as asyncio.run() does, in the debug mode that complains of what it loses."""
+    """Run a coroutine as asyncio.run() does, in debug mode, which reports lost tasks and errors."""
     before = children()
     factory = asyncio.new_event_loop
     if loop == "uvloop":
@@ -40,7 +40,7 @@ def run_and_leave(loop: str, main: Callable[[], Coroutine[Any, Any, None]]) -> N
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_the_del_of_an_attachment(loop: str, recorder: Recorder, tmp_path: Path) -> None:
-    """It comes to its end, and the record is gone."""
+    """The DEL runs to its end, and the record is removed."""
     recorder.plugin("plugin", {"DEL": Answer(sleep=0.3)})
     cni = CNIConfig(recorder.path, cache_dir=tmp_path)
 
@@ -65,7 +65,7 @@ def test_the_del_of_an_attachment(loop: str, recorder: Recorder, tmp_path: Path)
 def test_the_del_after_an_add_that_the_end_cuts_short(
     loop: str, recorder: Recorder, tmp_path: Path
 ) -> None:
-    """The ADD's plugin is ended; the DEL comes to its end, and the record is gone."""
+    """The ADD's plugin is ended. The DEL runs to its end, and the record is removed."""
     recorder.plugin("plugin", {"ADD": Answer(sleep=60), "DEL": Answer(sleep=0.3)})
     cni = CNIConfig(recorder.path, cache_dir=tmp_path, rollback=True, grace=5)
 
@@ -91,7 +91,7 @@ def test_a_record_that_waits_for_a_thread(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What the plugins have done is recorded."""
+    """The cache records what the plugins have done."""
     recorder.plugin("plugin")
     cache = FileCache(tmp_path)
     cni = CNIConfig(recorder.path, cache=cache)
@@ -125,7 +125,7 @@ def test_a_record_that_waits_for_a_thread(
 @pytest.mark.parametrize("turns", range(12))
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_plugin_in_any_turn_of_its_start(loop: str, turns: int, tmp_path: Path) -> None:
-    """The end does not wait for a plugin that it has cut off from its event loop."""
+    """The end of the loop does not wait for a plugin that it has cut off from the event loop."""
     plugin = Scripts(tmp_path).sh("exec sleep 60")
 
     async def main() -> None:
@@ -142,7 +142,7 @@ def test_a_plugin_in_any_turn_of_its_start(loop: str, turns: int, tmp_path: Path
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_plugin_that_is_being_ended(loop: str, tmp_path: Path) -> None:
-    """It has the whole of its grace."""
+    """The plugin gets all of its grace."""
     scripts = Scripts(tmp_path)
     plugin = scripts.sh(
         f"trap 'sleep 0.3; touch {tmp_path}/cleaned; exit 1' TERM; touch {tmp_path}/ready;"

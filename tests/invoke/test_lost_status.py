@@ -1,7 +1,7 @@
-"""A child that somebody else reaps: its exit status is the kernel's, or the call says it is lost.
+"""A child reaped by other code: its exit status comes from the kernel or is reported as lost.
 
-SIGCHLD is ignored, by us or by whoever started us; a thread reaps whatever it finds, as a PID 1 or
-a supervisor does. All of it in programs of their own: it is a matter of a whole process.
+Either SIGCHLD is ignored, by us or by our parent, or a thread reaps every child, as a PID 1 or a
+supervisor does. The tests run separate programs, because both affect a whole process.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ LOST = (
 IGNORED = """
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 """
-# uvloop sets a handler of its own when it first starts a process.
+# uvloop sets its own handler when it first starts a process.
 IGNORED_LATER = """
     starts.around(patch, after=lambda _: signal.signal(signal.SIGCHLD, signal.SIG_IGN))
 """
-# Waits for a process before it reaps it, so that there is one whose status can be looked at.
+# A thread reaps every child.
 REAPED = """
     def reap():
         while True:
@@ -50,7 +50,7 @@ REAPED = """
                 time.sleep(0.0005)
     threading.Thread(target=reap, daemon=True).start()
 """
-# Nobody tells the event loop of the end of a child.
+# The event loop is not notified of the end of a child.
 UNHEARD = """
     starts.around(patch, after=lambda _: signal.signal(signal.SIGCHLD, lambda *_: None))
 """
@@ -87,13 +87,13 @@ def answers(
     timeout: float | None = None,
     ignored: bool = False,
 ) -> list[str]:
-    """Call plugins in a program of its own; return how each call ended.
+    """Call plugins in a separate program; return how each call ended.
 
     Args:
         backend: the event loop.
-        prepare: what the program does first.
+        prepare: code that the program runs first.
         paths: the plugins, called one after the other; zombies are looked for after each.
-        timeout: of each call, in seconds.
+        timeout: seconds that each call may take; `None` means no limit.
         ignored: whether the program is started with SIGCHLD ignored.
     """
     folder = f"{Path(paths[0]).parent}/watched-"
@@ -149,7 +149,7 @@ def answers(
 
 
 def records() -> bool:
-    """Tell whether the kernel keeps exit statuses (Linux 6.15)."""
+    """Return whether the kernel keeps exit statuses (Linux 6.15)."""
     pid = os.posix_spawn("/bin/true", ["true"], {})
     pidfd = os.pidfd_open(pid)
     try:
@@ -160,7 +160,7 @@ def records() -> bool:
 
 
 STATUS = "netplugin failed with no error message:"
-# What plugins do, and how a call of each ends.
+# The bodies of plugins, and how a call of each ends.
 ENDINGS = {
     "echo done": "done",
     "exit 7": f"PluginError False 0 7 None {STATUS} exit status 7",
@@ -171,12 +171,12 @@ ENDINGS = {
 
 
 def until_watched(scripts: Scripts) -> str:
-    """Return what a plugin does first to live until there is a pidfd of it."""
+    """Return shell code that waits until the library has a pidfd of the plugin."""
     return f"until [ -e {scripts.folder}/watched-$$ ]; do sleep 0.01; done"
 
 
 def endings(scripts: Scripts) -> list[str]:
-    """Make the plugins."""
+    """Return plugins with the bodies in `ENDINGS`."""
     return [
         scripts.sh(f"{until_watched(scripts)}; {body}", f"plugin-{number}")
         for number, body in enumerate(ENDINGS)
@@ -195,7 +195,7 @@ def endings(scripts: Scripts) -> list[str]:
 async def test_the_kernel_is_asked(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
 ) -> None:
-    """The answer is the plugin's, or it says that nobody knows; never another one."""
+    """The call reports the plugin's own outcome or a lost status, never another outcome."""
     found = answers(anyio_backend, prepare, endings(scripts) * 2, ignored=not prepare)
     for answer, expected in zip(found, [*ENDINGS.values()] * 2, strict=True):
         assert answer == expected or (LOST in answer and not records())
@@ -209,7 +209,7 @@ async def test_the_kernel_is_asked(
 async def test_plugins_that_exit_at_once(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
 ) -> None:
-    """Some are gone before anybody can look: right, or lost, and never a success."""
+    """Some plugins exit before we can look: the status is right or lost, never a success."""
     path = scripts.sh("exit 7")
     for answer in answers(anyio_backend, prepare, [path] * 30):
         assert answer.endswith(": exit status 7") or (LOST in answer and " True 0 None" in answer)
@@ -223,7 +223,7 @@ async def test_plugins_that_exit_at_once(
 async def test_lost(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], prepare: str
 ) -> None:
-    """Where the kernel cannot tell it is an error that says so, and worth another try."""
+    """If the kernel cannot report the status, the call raises a retryable error that says so."""
     for answer, body in zip(
         answers(anyio_backend, prepare, endings(scripts)), ENDINGS, strict=True
     ):
@@ -236,7 +236,7 @@ async def test_lost(
 async def test_a_timeout_of_one_that_is_lost(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """It is not said to run still."""
+    """The error does not say that the plugin is still running."""
     path = scripts.sh("exec sleep 60")
     for prepare, how in [
         (IGNORED_LATER + NO_RECORD, "its exit status is lost"),
@@ -251,7 +251,7 @@ async def test_a_timeout_of_one_that_is_lost(
 async def test_nobody_tells_the_event_loop(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """An application's handler of SIGCHLD in place of uvloop's: the child is reaped in the end."""
+    """An application's SIGCHLD handler replaces uvloop's: the child is reaped in the end."""
     path = scripts.sh(f"{until_watched(scripts)}; echo done")
     assert answers(anyio_backend, UNHEARD, [path] * 3) == ["done"] * 3
 
@@ -259,7 +259,7 @@ async def test_nobody_tells_the_event_loop(
 async def test_gone_before_a_pidfd_is_opened(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """asyncio, which wants one, raises ESRCH: the plugin has run, and nothing is known of it."""
+    """With a pidfd missing, asyncio raises ESRCH: the plugin has run, its outcome is unknown."""
     starts.skip_with("posix", "that opens no pidfd in the start")
     skip_on("uvloop", "uvloop opens no pidfds")
     skip_on("trio", "trio ignores the error")
@@ -281,7 +281,7 @@ async def test_gone_before_a_pidfd_is_opened(
 async def test_the_number_is_another_process_s(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A pidfd of a process that is no child of ours is not waited for."""
+    """A pidfd of a process that is not our child is not waited for."""
     for loop in ("asyncio", "uvloop"):
         skip_on(loop, "it may have reaped the child, and know how that ended", "anyio")
 

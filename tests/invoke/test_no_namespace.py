@@ -1,4 +1,4 @@
-"""DEL where the path of the namespace leads to a file that is none: a reboot leaves such files."""
+"""DEL when the namespace's path leads to another kind of file, as it does after a reboot."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def cni(recorder: Recorder, tmp_path: Path) -> CNIConfig:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return a path that leads to a namespace, for now."""
+    """Return a path that leads to a namespace until a test replaces it."""
     path = tmp_path / "blue"
     path.symlink_to(OWN)
     return path
 
 
 def left_without_mount(path: Path) -> None:
-    """Do what a reboot does where the directory is on a disk."""
+    """Replace the namespace as a reboot does if the directory is on a disk."""
     path.unlink()
     path.touch()
 
@@ -96,7 +96,7 @@ async def test_the_end_of_a_block(cni: CNIConfig, recorder: Recorder, path: Path
 
 
 async def test_rollback(cni: CNIConfig, recorder: Recorder, path: Path) -> None:
-    """Of an ADD into what never was a namespace, too."""
+    """The rollback also handles a path that never led to a namespace."""
     left_without_mount(path)
     recorder.plugin("b", {"ADD": Answer(exit_code=1)})
     with pytest.raises(Exception, match="exit status 1"):
@@ -189,7 +189,7 @@ def test_without_proc_nothing_is_known(monkeypatch: pytest.MonkeyPatch, tmp_path
 async def test_a_file_system_that_does_not_answer(
     monkeypatch: pytest.MonkeyPatch, cni: CNIConfig, recorder: Recorder, tmp_path: Path
 ) -> None:
-    """It holds up neither the event loop nor, for ever, the DEL."""
+    """The file system blocks neither the event loop nor, for ever, the DEL."""
     asked, answer = threading.Event(), threading.Event()
 
     def hangs(path: str) -> bool:
@@ -210,7 +210,7 @@ async def test_a_file_system_that_does_not_answer(
 async def test_only_what_is_in_memory_is_asked_in_the_event_loop_s_thread(
     monkeypatch: pytest.MonkeyPatch, cni: CNIConfig, recorder: Recorder, tmp_path: Path
 ) -> None:
-    """And once it has been seen to be fast."""
+    """Only paths in memory are checked in the event loop's thread, once they have proved fast."""
     threads: list[bool] = []
 
     def look(path: str) -> bool:

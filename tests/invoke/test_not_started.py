@@ -1,4 +1,4 @@
-"""ADDs whose first plugin is not started have done nothing: there is nothing to take back."""
+"""An ADD whose first plugin is not started has done nothing: there is nothing to take back."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def _surrogate_error(text: str) -> str:
     return str(caught.value)
 
 
-# -- what no environment can carry is refused before anything is recorded
+# -- values that no environment can carry are refused before anything is recorded
 
 
 UNFIT = {
@@ -121,7 +121,7 @@ async def test_directories_of_plugins_too() -> None:
     assert not fake.cache.records
 
 
-# -- what the system refuses to start has done nothing
+# -- a plugin that the system refuses to start has done nothing
 
 
 def missing_interpreter(script: Path) -> None:
@@ -180,7 +180,7 @@ async def test_a_later_plugin_is_not_started(
 
 @contextmanager
 def little_stack() -> Iterator[None]:
-    """Have the kernel take little of arguments and environment together: a quarter of the stack."""
+    """Lower the stack limit: the kernel accepts arguments and environment up to a quarter of it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_STACK)
     resource.setrlimit(resource.RLIMIT_STACK, (512 * 1024, hard))
     try:
@@ -207,7 +207,7 @@ async def test_an_environment_that_is_too_long_altogether(
 async def test_what_an_earlier_add_has_begun_is_still_to_be_taken_back(
     recorder: Recorder, tmp_path: Path
 ) -> None:
-    """Its plugin may have done something, though none of the second one's was started."""
+    """The first ADD's plugin may have done something, although the second ADD started none."""
     recorder.plugin("a", {"ADD": Answer(exit_code=1), "DEL": Answer(exit_code=1)})
     cni = CNIConfig(recorder.path, cache_dir=tmp_path / "cache", rollback=True)
     with pytest.raises(PluginError):
@@ -236,7 +236,7 @@ async def test_losing_track_of_a_plugin_does_not_look_like_a_failed_start(
     async def wait(self: Pipes) -> bool:
         await recorder.wait_for_calls(1)
         monkeypatch.undo()
-        raise FileNotFoundError(errno.ENOENT, "no such file or directory")  # epoll's words
+        raise FileNotFoundError(errno.ENOENT, "no such file or directory")  # epoll's text
 
     recorder.plugin("a", {"ADD": Answer(sleep=60)})
     cni = CNIConfig(recorder.path, cache_dir=tmp_path / "cache", rollback=True)
@@ -257,7 +257,7 @@ async def test_losing_track_of_a_plugin_does_not_look_like_a_failed_start(
         (errno.ENOEXEC, False),
         (errno.ENOTDIR, False),
         (errno.ETXTBSY, False),
-        # The event loop's way to look after a process can fail like that, too, once it runs.
+        # The event loop can fail like this, too, when it watches a process that already runs.
         (errno.EMFILE, True),
         (errno.EAGAIN, True),
         (errno.ENOMEM, True),

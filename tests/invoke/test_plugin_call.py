@@ -51,7 +51,7 @@ async def versions_of(stdout: bytes) -> version.PluginInfo:
 async def test_items_146_and_147_request(
     recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Exactly libcni's, whatever our own environment says."""
+    """The request is exactly libcni's, whatever our own environment contains."""
     for name in ("CNI_CONTAINERID", "CNI_ARGS", "CNI_COMMAND", "CNI_PATH"):
         monkeypatch.setenv(name, "inherited")
     path = recorder.plugin("bridge")
@@ -171,7 +171,7 @@ async def test_item_153_versions_are_opaque() -> None:
 
 @pytest.mark.parametrize("config", [b"", b"{", b"[]", b"5", b'{"cniVersion": 5}'])
 async def test_item_234_malformed_configuration(config: bytes) -> None:
-    """Noticed when the plugin has run: nobody but the plugin reads it before."""
+    """The error comes after the plugin has run: only the plugin reads the configuration before."""
     calls: list[FakeCall] = []
 
     class Exec(FakeExec):
@@ -226,7 +226,7 @@ async def test_item_236_the_result_says_the_version() -> None:
 
 
 async def test_item_238_only_that_spelling() -> None:
-    """Another one is read all the same, but after the configuration has had its say."""
+    """Only the exact key states the version; otherwise the configuration's version applies."""
     with pytest.raises(ResultError):
         await result_of(b'{"cniVersion": "7.0.0", "CNIVersion": "0.4.0"}')
     result = await result_of(b'{"CNIVersion": "0.4.0"}', b'{"cniVersion": "0.3.1"}')
@@ -286,7 +286,7 @@ async def test_item_242_output_does_not_matter(recorder: Recorder, stdout: str |
 
 
 async def test_no_environment_is_ours(recorder: Recorder, monkeypatch: pytest.MonkeyPatch) -> None:
-    """invoke.ArgsFromEnv: where a plugin hands on what it got."""
+    """invoke.ArgsFromEnv: the plugin passes its own environment on."""
     monkeypatch.setenv("CNI_COMMAND", "ADD")
     monkeypatch.setenv("CNI_CONTAINERID", "inherited")
     path = recorder.plugin("bridge")
@@ -331,7 +331,7 @@ async def test_caller_does_not_find() -> None:
 
 
 async def test_caller_tells_who_failed() -> None:
-    """Where somebody else's `Exec` does not; where it does, it is right."""
+    """The caller adds plugin and command to an error of a foreign `Exec` that lacks them."""
     exec = FakeExec(
         {
             ("bridge", "ADD"): PluginError("no"),
@@ -352,7 +352,7 @@ async def test_caller_tells_who_failed() -> None:
 
 @pytest.mark.parametrize("command", ["ADD", "DEL", "VERSION"])
 async def test_caller_s_deadline(command: str) -> None:
-    """It holds for an `Exec` that knows none."""
+    """The deadline also holds for an `Exec` without deadlines."""
 
     async def hang(call: FakeCall) -> bytes:
         await anyio.sleep(60)
@@ -374,7 +374,7 @@ async def test_caller_s_deadline(command: str) -> None:
 
 
 async def test_somebody_else_s_deadline() -> None:
-    """A TimeoutError of the `Exec` is not ours."""
+    """A TimeoutError of the `Exec` is raised as it is, not as our deadline."""
 
     async def fail(call: FakeCall) -> bytes:
         raise TimeoutError("theirs")

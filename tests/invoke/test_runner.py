@@ -1,4 +1,4 @@
-"""What a plugin reads and prints, and how it ends by itself: section U of the checklist."""
+"""A plugin's input, its output and its own exit: section U of the checklist."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 KIB = 1024
 MIB = 1024 * KIB
 NO_MESSAGE = "netplugin failed with no error message: "
-# What would hang takes longer than what is waited for.
+# A hang takes longer than the tests wait.
 SOON = PATIENCE
 HANG = 60
 
@@ -46,7 +46,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    """Neither children, zombies included, nor file descriptors are left by any test."""
+    """Check that a test leaves no children (zombies included) and no file descriptors."""
     children, fds = has_children(), len(open_fds())
     yield
     assert has_children() == children
@@ -54,7 +54,7 @@ async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
 
 
 class Sink:
-    """Where stderr goes."""
+    """Collects the forwarded stderr."""
 
     def __init__(self) -> None:
         self.data = b""
@@ -66,13 +66,13 @@ class Sink:
 async def run(
     path: str, stdin: bytes = b"{}", *, timeout: float | None = None, max_output: int = 64 * MIB
 ) -> bytes:
-    """Run a plugin that must not take long."""
+    """Run a plugin that must finish soon."""
     with anyio.fail_after(SOON):
         return await RawExec(timeout=timeout, max_output=max_output).exec_plugin(path, stdin, None)
 
 
 def numbered(size: int) -> bytes:
-    """Make data in which no piece can be missing or twice unnoticed."""
+    """Return data in which a missing or repeated piece is noticed."""
     return b"".join(b"%015d\n" % number for number in range(size // 16 + 1))[:size]
 
 
@@ -81,7 +81,7 @@ def numbered(size: int) -> bytes:
 
 @pytest.mark.parametrize("size", [0, 1, 64 * KIB - 1, 64 * KIB, 64 * KIB + 1, MIB + 1, 5 * MIB])
 async def test_item_222_stdin_arrives_whole_and_ends(scripts: Scripts, size: int) -> None:
-    """More than a pipe holds goes in and comes out at the same time."""
+    """Data that exceeds a pipe goes in and comes out at the same time."""
     data = numbered(size)
     assert await run(scripts.sh("exec cat"), data) == data
 
@@ -103,13 +103,13 @@ async def test_item_222_stdin_is_read_late(scripts: Scripts) -> None:
     ],
 )
 async def test_item_222_stdin_is_not_read(scripts: Scripts, body: str, size: int) -> None:
-    """Nobody minds the broken pipe."""
+    """The broken pipe is not an error."""
     assert await run(scripts.sh(body), bytes(size)) == b"done\n"
 
 
 @pytest.mark.parametrize("size", [2, MIB])
 async def test_item_222_failure_without_reading_stdin(scripts: Scripts, size: int) -> None:
-    """What it said counts, not that it did not listen."""
+    """The plugin's error counts, not its unread stdin."""
     path = scripts.sh("""echo '{"code": 7, "msg": "no"}'; exit 1""")
     with pytest.raises(PluginError, match=r"^no$") as caught:
         await run(path, bytes(size))
@@ -117,7 +117,7 @@ async def test_item_222_failure_without_reading_stdin(scripts: Scripts, size: in
 
 
 async def test_stdin_of_the_wrong_type(scripts: Scripts) -> None:
-    """A mistake of the caller's costs no file descriptors."""
+    """A caller's mistake leaves no open file descriptors."""
     before = open_fds()
     with pytest.raises(TypeError):
         await RawExec().exec_plugin(scripts.sh("exit"), "text", None)  # type: ignore[arg-type]
@@ -147,7 +147,7 @@ async def test_both_streams_fill_up(scripts: Scripts) -> None:
 
 
 async def test_streams_opened_again(scripts: Scripts) -> None:
-    """Scripts write to /dev/stdout and /dev/stderr, which must not truncate what is there."""
+    """Scripts may open /dev/stdout and /dev/stderr, which must not truncate earlier output."""
     sink = Sink()
     path = scripts.sh(
         "echo 1; echo 2 > /dev/stdout; echo 3 >> /dev/stdout; "
@@ -166,7 +166,7 @@ async def test_item_233_output_up_to_the_limit(scripts: Scripts, stream: str, si
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 @pytest.mark.parametrize("size", [1000, 200000])
 async def test_item_233_one_byte_too_many(scripts: Scripts, stream: str, size: int) -> None:
-    """It exited by itself, but half an answer is none."""
+    """The plugin exited by itself, but half an answer is not an answer."""
     path = scripts.sh(f"head -c {size + 1} /dev/zero > /dev/{stream}")
     with pytest.raises(OutputLimitError) as caught:
         await run(path, max_output=size)
@@ -176,7 +176,7 @@ async def test_item_233_one_byte_too_many(scripts: Scripts, stream: str, size: i
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 async def test_item_233_flood(scripts: Scripts, stream: str) -> None:
-    """The plugin is gone, and so is the process that did it."""
+    """The plugin and its flooding child are gone."""
     path = scripts.sh(f"{scripts.note('pid')}; yes > /dev/{stream}")
     with pytest.raises(OutputLimitError) as caught:
         await run(path, max_output=MIB)
@@ -185,12 +185,12 @@ async def test_item_233_flood(scripts: Scripts, stream: str) -> None:
     assert (error.signal, error.exit_code) == (signal.SIGTERM, None)
     assert not is_running(scripts.number("pid"))
     if stream == "stderr":
-        assert error.stderr == "y\n" * (32 * KIB)  # its tail
+        assert error.stderr == "y\n" * (32 * KIB)  # the tail
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 async def test_item_233_flood_does_not_stop_for_sigterm(scripts: Scripts, stream: str) -> None:
-    """Its grace is not a licence to fill our memory."""
+    """The plugin's output does not fill our memory during its grace."""
     path = scripts.sh(f"trap '' TERM; yes > /dev/{stream}")
     with anyio.fail_after(SOON):
         outcome = await run_process(
@@ -253,7 +253,7 @@ async def test_item_217_stderr_of_a_timeout_is_forwarded_and_kept(scripts: Scrip
 
 @pytest.mark.parametrize("error", [OSError(28, "full"), ValueError("closed file")])
 async def test_stderr_cannot_be_forwarded(scripts: Scripts, error: Exception) -> None:
-    """The plugin's answer is not lost over it."""
+    """The plugin's answer is kept."""
 
     class Broken:
         def write(self, data: bytes) -> None:
@@ -264,7 +264,7 @@ async def test_stderr_cannot_be_forwarded(scripts: Scripts, error: Exception) ->
 
 
 async def test_stderr_blocks(scripts: Scripts) -> None:
-    """Somebody who waits for a full terminal can still be cancelled."""
+    """A call that waits for a full terminal can be cancelled."""
     release = threading.Event()
 
     class Blocking:
@@ -280,7 +280,7 @@ async def test_stderr_blocks(scripts: Scripts) -> None:
 
 
 async def test_no_thread_to_spare(scripts: Scripts) -> None:
-    """Whoever uses up all worker threads does not hold up a plugin, its stderr or its end."""
+    """A plugin, its stderr and its end do not wait for a free worker thread of the application."""
     skip_on("trio", "trio itself starts processes in its worker threads", "anyio")
     release = threading.Event()
     limiter = anyio.to_thread.current_default_thread_limiter()
@@ -306,20 +306,20 @@ async def test_no_thread_to_spare(scripts: Scripts) -> None:
 async def test_item_246_stderr_of_the_process(
     scripts: Scripts, capfd: pytest.CaptureFixture[str], exec: type[DefaultExec]
 ) -> None:
-    """The default of libcni, and only that, forwards to where our own stderr goes."""
+    """Only the `Exec` that is libcni's default forwards stderr to our own stderr."""
     await exec().exec_plugin(scripts.sh("printf 'warn \\303\\244\\377' >&2"), b"", None)
     assert capfd.readouterr().err == ("warn ä\ufffd" if exec is default_exec else "")
 
 
 async def test_no_stderr_at_all(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A daemon may have none."""
+    """A daemon may have no stderr."""
     monkeypatch.setattr(sys, "stderr", None)
     path = scripts.sh("echo warn >&2; echo done")
     assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
 
 
 async def test_stderr_without_a_buffer(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A program may have put anything there that takes text."""
+    """A program may have replaced stderr by any text stream."""
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
     path = scripts.sh("printf 'warn \\377' >&2; echo done")
@@ -330,7 +330,7 @@ async def test_stderr_without_a_buffer(scripts: Scripts, monkeypatch: pytest.Mon
 async def test_stderr_that_is_more_than_a_file(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """A program may have put something around it, whose buffer is not all that it does."""
+    """A program may have wrapped stderr in a stream that does more than fill its buffer."""
 
     class Tee(io.TextIOWrapper):
         def write(self, text: str) -> int:
@@ -350,7 +350,7 @@ async def test_stderr_that_is_more_than_a_file(
 async def test_stderr_that_is_full_for_a_while(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, buffering: int
 ) -> None:
-    """All of it comes through a pipe that does not block, and before what is printed later."""
+    """All output passes through a non-blocking pipe, ahead of later output."""
     ours, end = os.pipe()
     os.set_blocking(end, False)
     text: list[bytes] = []
@@ -360,7 +360,7 @@ async def test_stderr_that_is_full_for_a_while(
 
     def read() -> None:
         with open(ours, "rb") as file:
-            # Of the 64 KiB that a pipe holds.
+            # The pipe holds 64 KiB.
             eventually_blocking(lies_there, lambda size: size >= 60000)
             text.append(file.read())
 
@@ -372,7 +372,7 @@ async def test_stderr_that_is_full_for_a_while(
         monkeypatch.setattr(sys, "stderr", stream)
         path = scripts.sh("seq 50000 >&2; echo done")
         assert await default_exec().exec_plugin(path, b"", None) == b"done\n"
-        await eventually(lies_there, lambda size: not size)  # what finds a full pipe is lost
+        await eventually(lies_there, lambda size: not size)  # a write to a full pipe would be lost
         stream.write("after\n")
         stream.flush()
         stream.detach()
@@ -383,7 +383,7 @@ async def test_stderr_that_is_full_for_a_while(
 
 
 def test_stderr_in_a_forked_child() -> None:
-    """It need not wait for what another thread of its parent was writing."""
+    """The child does not wait for another thread of its parent that was writing."""
     code = """if True:
         import os
         from cni_async.invoke import stderr
@@ -397,7 +397,7 @@ def test_stderr_in_a_forked_child() -> None:
     assert (done.returncode, done.stderr) == (0, "warn")
 
 
-# Grandchildren that hold on to the pipes
+# Grandchildren that keep the pipes open
 
 
 @pytest.mark.parametrize("ending", ["", "exit 0", "kill -9 $$"])
@@ -405,7 +405,7 @@ def test_stderr_in_a_forked_child() -> None:
 async def test_item_229_grandchild_keeps_the_pipes(
     scripts: Scripts, ending: str, closing: str
 ) -> None:
-    """The answer is there when the plugin has exited; its child is left alone."""
+    """The answer is available when the plugin has exited; its child is left alone."""
     path = scripts.sh(f"sleep {HANG} {closing} & {scripts.note('pid', '$!')}; echo x; {ending}")
     try:
         if ending.startswith("kill"):
@@ -419,7 +419,7 @@ async def test_item_229_grandchild_keeps_the_pipes(
 
 
 async def test_item_229_grandchild_writes_later(scripts: Scripts) -> None:
-    """It fails, as a write to nobody does, and we are none the worse for it."""
+    """The write fails with a broken pipe, and the call is not affected."""
     path = scripts.python(
         f"""
         import os, time
@@ -447,7 +447,7 @@ async def test_item_229_grandchild_writes_later(scripts: Scripts) -> None:
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 async def test_item_229_grandchild_floods(scripts: Scripts, stream: str) -> None:
-    """It may write for ever; when the plugin has exited, we have heard enough."""
+    """The child may write for ever; the call stops reading when the plugin has exited."""
     path = scripts.sh(f"yes > /dev/{stream} & {scripts.note('pid', '$!')}; exit 0")
     stdout = await run(path)
     assert (stdout != b"") <= (stream == "stdout")
@@ -459,15 +459,15 @@ async def test_item_229_grandchild_floods(scripts: Scripts, stream: str) -> None
 
 @pytest.mark.parametrize("code", [1, 2, 3, 64, 126, 127, 128 + 9, 255])
 async def test_item_212_exit_code(scripts: Scripts, code: int) -> None:
-    # It does not exit before there is a pidfd of it, as it has to be fed: 255 is what asyncio says
-    # of a status that is lost, too.
+    # The long stdin keeps the plugin alive until its pidfd is open. asyncio reports 255 for a lost
+    # status, too.
     with pytest.raises(PluginError) as caught:
         await run(scripts.sh(f"cat > /dev/null; exit {code}"), bytes(200000))
     assert str(caught.value) == f"{NO_MESSAGE}exit status {code}"
     assert (caught.value.exit_code, caught.value.signal) == (code, None)
 
 
-# The words of Go's syscall.Signal.String.
+# The texts of Go's syscall.Signal.String.
 SIGNALS = {
     signal.SIGHUP: "hangup",
     signal.SIGINT: "interrupt",
@@ -533,7 +533,7 @@ def no_pidfd(monkeypatch: pytest.MonkeyPatch) -> None:
     def pidfd_open(pid: int) -> int:
         raise OSError(errno.ENOSYS, "Function not implemented")
 
-    # Not in os: asyncio needs its own.
+    # Patch this module, not `os`: asyncio needs its own pidfds.
     monkeypatch.setattr(pipes_module, "_pidfd_open", pidfd_open)
 
 
@@ -554,7 +554,7 @@ async def test_old_systems(
     monkeypatch: pytest.MonkeyPatch,
     take_away: Callable[[pytest.MonkeyPatch], None],
 ) -> None:
-    """Where nothing tells of the child's doings, a look from time to time does it."""
+    """Without notifications about the child, polling finds its output and its exit."""
     with monkeypatch.context() as patch:
         take_away(patch)
         assert await run(scripts.sh("exec cat"), numbered(200000)) == numbered(200000)
@@ -565,7 +565,7 @@ async def test_old_systems(
 
 
 async def test_reaped_at_once(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An event loop may be done with a quick plugin before we can look at it: nobody waits."""
+    """An event loop may reap a quick plugin before the pidfd is open: the call does not wait."""
 
     def pidfd_open(pid: int) -> int:
         raise ProcessLookupError(errno.ESRCH, "No such process")
@@ -578,7 +578,7 @@ async def test_reaped_at_once(scripts: Scripts, monkeypatch: pytest.MonkeyPatch)
 
 
 async def test_the_event_loop_is_late(scripts: Scripts) -> None:
-    """Exit and deadline are noticed together; the plugin is given its due."""
+    """If exit and deadline are noticed together, the exit counts."""
     path = scripts.sh(f"{scripts.note('pid')}; sleep 0.1; echo just in time")
 
     async def block(timeout: float) -> None:
@@ -593,7 +593,7 @@ async def test_the_event_loop_is_late(scripts: Scripts) -> None:
             try:
                 answer = await RawExec(timeout=timeout).exec_plugin(path, b"", None)
             except PluginTimeoutError:
-                # Did it come as far as to keep the event loop waiting?
+                # If the plugin had begun, it would have kept the event loop waiting.
                 assert not scripts.lines("pid")
                 others.cancel_scope.cancel()
             else:

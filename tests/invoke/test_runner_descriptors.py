@@ -1,4 +1,4 @@
-"""File descriptors whose numbers come back, and what cannot be had of the kernel."""
+"""Reused numbers of file descriptors, and resources that the kernel refuses."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    """Neither children, zombies included, nor file descriptors are left by any test."""
+    """Check that a test leaves no children (zombies included) and no file descriptors."""
     children, fds = has_children(), len(open_fds())
     yield
     assert has_children() == children
@@ -38,7 +38,7 @@ async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
 
 
 def move(fd: int, wanted: int) -> None:
-    """Give a descriptor another number."""
+    """Move a descriptor to another number."""
     if fd != wanted:
         os.dup2(fd, wanted, inheritable=False)
         os.close(fd)
@@ -48,7 +48,7 @@ def move(fd: int, wanted: int) -> None:
 async def test_the_number_of_stdin_comes_back(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
-    """The pidfd may have the number that stdin's end had: the call is still told of the exit."""
+    """The pidfd may get the number of stdin's end: the call still notices the exit."""
     numbers: list[int] = []
     make = pipes_module.Pipes.__init__
 
@@ -64,19 +64,19 @@ async def test_the_number_of_stdin_comes_back(
             patch.setattr(os, "pipe", pipe)
             make(self, *args)
         if size < 65536:
-            # Nobody else gets the number, trio's own pidfd say.
+            # Occupy the number, so that no other descriptor, such as trio's own pidfd, gets it.
             move(os.open(os.devnull, os.O_RDONLY), numbers[0])
 
     def pidfd_open(pid: int) -> int:
         fd = os.pidfd_open(pid)
-        if size > 65536:  # stdin is open still
+        if size > 65536:  # stdin is still open
             return fd
         move(fd, numbers[0])
         return numbers[0]
 
     monkeypatch.setattr(pipes_module.Pipes, "__init__", note)
     monkeypatch.setattr(pipes_module, "_pidfd_open", pidfd_open)
-    # Who has to look from time to time does not live to see it.
+    # Polling would take longer than the test waits.
     monkeypatch.setattr(pipes_module, "_TICK", float(HANG))
     with anyio.fail_after(SOON):
         answer = await RawExec().exec_plugin(scripts.sh("sleep 0.1; exec cat"), bytes(size), None)
@@ -101,7 +101,7 @@ def no_place_in_epoll(number: int, patch: pytest.MonkeyPatch) -> None:
     real = select.epoll
 
     class Epoll:
-        """Takes one descriptor and no more."""
+        """Accepts one descriptor and no more."""
 
         def __init__(self) -> None:
             self._epoll = real()
@@ -127,11 +127,11 @@ Missing = Callable[[int, pytest.MonkeyPatch], None]
 async def test_what_cannot_be_had(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, take_away: Missing, number: int
 ) -> None:
-    """A look from time to time does it."""
+    """Polling replaces the missing resource."""
     with anyio.fail_after(SOON):
         path = scripts.sh("exec cat")
         with monkeypatch.context() as patch:
-            # The event loops have theirs.
+            # The event loops keep their own.
             take_away(number, patch)
             assert await RawExec().exec_plugin(path, bytes(200000), None) == bytes(200000)
             with pytest.raises(PluginError, match="exit status 3"):
@@ -143,7 +143,7 @@ async def test_what_cannot_be_had(
 async def test_mistakes_are_told(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, take_away: Missing, number: int
 ) -> None:
-    """They are not taken for what cannot be had, nor for a plugin that did not start."""
+    """Mistakes are not taken for a missing resource or for a failed start."""
     path = scripts.sh(f"exec sleep {HANG}")
     with monkeypatch.context() as patch, anyio.fail_after(SOON):
         take_away(number, patch)

@@ -1,6 +1,6 @@
 """How a plugin is ended: deadline, cancellation, grace; sections U and 3 of the design.
 
-Each test says what is left behind; that no child and no descriptor is, is checked after each.
+Each test checks what is left behind. A fixture checks that no child and no descriptor is left.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 NO_MESSAGE = "netplugin failed with no error message: "
 HANG = 60
-# What a script does until it is ended; it forks, and who forks may miss a signal, but not for long.
+# A script runs this until it is ended. A shell that forks may miss a signal, but not for long.
 NAPPING = "while :; do sleep 0.05; done"
 
 
@@ -59,7 +59,7 @@ async def exists(path: Path) -> None:
 async def cancelled(
     exec: RawExec, path: str, ready: Callable[[], Awaitable[object]], stdin: bytes = b"{}"
 ) -> Stopwatch:
-    """Call a plugin, cancel the call when it is ready; return how long that took."""
+    """Call a plugin and cancel the call once it is ready; return how long the cancellation took."""
     scopes: list[anyio.CancelScope] = []
     watches: list[Stopwatch] = []
     with anyio.fail_after(HANG - 5):
@@ -83,7 +83,7 @@ async def cancelled(
 
 
 async def test_item_230_timeout(scripts: Scripts) -> None:
-    """It is its own kind of error, a TimeoutError too; the plugin is gone."""
+    """The error has its own type, which is also a TimeoutError; the plugin is gone."""
     path = scripts.sh(f"{scripts.note('pid')}; exec sleep {HANG}", "bridge")
     for limit in LIMITS:
         with pytest.raises(PluginTimeoutError) as caught:
@@ -101,7 +101,7 @@ async def test_item_230_timeout(scripts: Scripts) -> None:
 
 
 async def test_timeout_and_a_graceful_exit(scripts: Scripts) -> None:
-    """A plugin that cleans up within its grace has done so; it is a timeout all the same."""
+    """A plugin that cleans up within its grace completes that; the call still times out."""
     path = scripts.sh(
         f"""
         trap 'sleep 0.1; echo done > {scripts.folder}/cleaned; exit 5' TERM
@@ -150,7 +150,7 @@ async def test_item_231_cancelled_before(scripts: Scripts) -> None:
 
 
 async def test_item_227_cancelled(scripts: Scripts) -> None:
-    """The plugin is gone at once: SIGTERM was enough."""
+    """SIGTERM ends the plugin at once."""
     pid = scripts.folder / "pid"
     path = scripts.sh(f"{scripts.note('pid')}; exec sleep {HANG}")
     assert (await cancelled(RawExec(grace=HANG), path, lambda: exists(pid))).within(0)
@@ -158,7 +158,7 @@ async def test_item_227_cancelled(scripts: Scripts) -> None:
 
 
 async def test_cancelled_plugin_uses_its_grace(scripts: Scripts) -> None:
-    """A plugin that cleans up when told to go is waited for, and has cleaned up."""
+    """The call waits for a plugin that cleans up on SIGTERM."""
     pid = scripts.folder / "pid"
     path = scripts.sh(
         f"""
@@ -172,7 +172,7 @@ async def test_cancelled_plugin_uses_its_grace(scripts: Scripts) -> None:
 
 
 async def test_cancelled_while_the_pipes_are_full(scripts: Scripts) -> None:
-    """Neither unread stdin nor what it says when told to go keeps the plugin from going."""
+    """Neither unread stdin nor output after SIGTERM keeps the plugin from exiting."""
     ready = scripts.folder / "ready"
     path = scripts.python(
         f"""
@@ -197,7 +197,7 @@ async def test_cancelled_while_the_pipes_are_full(scripts: Scripts) -> None:
 
 @pytest.mark.parametrize("grace", [0.0, 0.3])
 async def test_cancelled_plugin_ignores_sigterm(scripts: Scripts, grace: float) -> None:
-    """It has its grace, and no more."""
+    """The plugin gets its grace and no more."""
     pid = scripts.folder / "pid"
     path = scripts.sh(f"trap '' TERM; {scripts.note('pid')}; {NAPPING}")
     watch = await cancelled(RawExec(grace=grace), path, lambda: exists(pid))
@@ -207,7 +207,7 @@ async def test_cancelled_plugin_ignores_sigterm(scripts: Scripts, grace: float) 
 
 
 async def test_item_228_cancelled_with_a_child_that_ignores_sigterm(recorder: Recorder) -> None:
-    """The call is back within `grace` and a second; neither process exists afterwards."""
+    """The call returns within `grace` and a second; neither process exists afterwards."""
     path = recorder.plugin("bridge", {"": Answer(grandchild=HANG, sleep=HANG)})
     grace = 0.5
 
@@ -225,7 +225,7 @@ async def test_item_228_cancelled_with_a_child_that_ignores_sigterm(recorder: Re
 
 
 async def test_item_228_only_the_child_is_left(scripts: Scripts) -> None:
-    """The plugin went, its child has the rest of the grace to go, and goes in time."""
+    """The plugin exits; its child gets the rest of the grace and exits in time."""
     pid = scripts.folder / "pid"
     path = scripts.sh(
         f"""
@@ -261,7 +261,7 @@ async def test_cancelled_while_stopped(scripts: Scripts) -> None:
 async def test_nobody_is_signalled_after_an_exit(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, code: int
 ) -> None:
-    """Whoever is left in the plugin's group, a daemon say, is left alone; numbers are reused."""
+    """Processes left in the plugin's group, such as a daemon, get no signal; numbers are reused."""
     signals: list[int] = []
     monkeypatch.setattr(os, "killpg", lambda group, number: signals.append(number))
     path = scripts.sh(f"sleep 0.5 & exit {code}")
@@ -273,7 +273,7 @@ async def test_nobody_is_signalled_after_an_exit(
 async def test_cancelled_before_the_exit_is_noticed(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It counts as cancelled; the plugin is reaped."""
+    """The call is cancelled; the plugin is reaped."""
     pid, end = scripts.folder / "pid", scripts.folder / "end"
     path = scripts.sh(f"{scripts.note('pid')}; until [ -e {end} ]; do sleep 0.01; done; echo done")
     waits = anyio.Event()
@@ -287,8 +287,8 @@ async def test_cancelled_before_the_exit_is_noticed(
 
     async def exited() -> None:
         await exists(pid)
-        await waits.wait()  # trio starts processes in a thread, and looks itself once they are
-        # From here to the cancellation the event loop sees nothing, however slow the machine is.
+        await waits.wait()  # trio starts the process in a thread, then checks it
+        # Until the cancellation the event loop notices nothing, however slow the machine is.
         end.touch()
         assert wait_until_gone(scripts.number("pid"))
 
@@ -324,7 +324,7 @@ async def test_cancelled_while_being_started(
 async def test_cancelled_while_a_start_fails(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The failure is reported; the cancellation waits for the next chance."""
+    """The failure is reported; the cancellation takes effect at the next opportunity."""
     scope = anyio.CancelScope()
 
     def fail() -> None:
@@ -338,7 +338,7 @@ async def test_cancelled_while_a_start_fails(
 
 
 async def test_no_exception_group(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What nobody expected arrives as it is."""
+    """An unexpected exception is raised as it is."""
 
     def fail() -> None:
         raise RuntimeError("out of luck")
@@ -353,13 +353,13 @@ async def test_no_exception_group(scripts: Scripts, monkeypatch: pytest.MonkeyPa
 
 @pytest.fixture
 def kill_wait(monkeypatch: pytest.MonkeyPatch) -> float:
-    """Give up sooner; what SIGKILL ends is gone in a few milliseconds, though."""
+    """Shorten the wait after SIGKILL; it normally ends a process in a few milliseconds."""
     monkeypatch.setattr(process_module, "_KILL_WAIT", 0.2)
     return 0.2
 
 
 def test_kill_wait() -> None:
-    """With the usual grace there is half a second left of the one that a call may take longer."""
+    """The wait takes half of the second that a call may last beyond its grace."""
     assert process_module._KILL_WAIT == 0.5
 
 
@@ -385,7 +385,7 @@ async def test_sigkill_does_not_help(
     bounds: Any,
     text: str,
 ) -> None:
-    """The call fails in time and says what it leaves behind."""
+    """The call fails in time and names the process that it leaves behind."""
     watch = Stopwatch()
     with pytest.raises(PluginError) as caught:
         await RawExec(grace=0, **bounds).exec_plugin(scripts.sh(body), b"", None)
@@ -401,7 +401,7 @@ async def test_sigkill_does_not_help(
 async def test_sigkill_does_not_help_a_cancellation(
     scripts: Scripts, undead: list[int], kill_wait: float, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The cancellation goes on in time; the log says what it leaves behind."""
+    """The cancellation proceeds in time; the log names the process that is left behind."""
     pid = scripts.folder / "pid"
     path = scripts.sh(f"{scripts.note('pid')}; exec sleep {HANG}")
     watch = await cancelled(RawExec(grace=0.1), path, lambda: exists(pid))
@@ -409,13 +409,13 @@ async def test_sigkill_does_not_help_a_cancellation(
     assert "survives SIGKILL" in caplog.text
 
 
-# Who is left in a group
+# Processes left in a group
 
 
 async def test_another_user_s_group(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, kill_wait: float
 ) -> None:
-    """Processes that may not be signalled are waited for, not for ever."""
+    """Processes that we may not signal are waited for, but not for ever."""
     pid, end = scripts.folder / "pid", scripts.folder / "end"
 
     def killpg(group: int, number: int) -> None:
@@ -434,7 +434,7 @@ async def test_another_user_s_group(
 
 
 async def test_no_proc(scripts: Scripts, monkeypatch: pytest.MonkeyPatch, kill_wait: float) -> None:
-    """Without /proc the kernel's word for a group has to do."""
+    """Without /proc, the library relies on what the kernel says about the group."""
     pid = scripts.folder / "pid"
     path = scripts.sh(
         f"(trap '' TERM; {scripts.note('pid')}; exec sleep {HANG}) & exec sleep {HANG}"
@@ -474,7 +474,7 @@ class Writing:
 
 
 async def test_item_223_and_225_busy_for_a_while(scripts: Scripts) -> None:
-    """The plugin runs once it can, once, on the whole of its input."""
+    """The plugin runs as soon as it can, exactly once, with its whole input."""
     path = scripts.sh(f"echo ran >> {scripts.folder}/log; cat")
     with Writing(path) as writing:
         async with anyio.create_task_group() as others:
@@ -492,7 +492,7 @@ async def test_item_223_and_225_busy_for_a_while(scripts: Scripts) -> None:
 async def test_item_224_busy_for_too_long(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An error, where Go reports a success."""
+    """The call fails; Go reports a success."""
     monkeypatch.setattr(exec_module, "_BUSY_BUDGET", 0.3)
     path = scripts.sh(f"touch {scripts.folder}/started")
     watch = Stopwatch()
@@ -506,7 +506,7 @@ async def test_item_224_busy_for_too_long(
 
 
 def test_item_224_budget() -> None:
-    """libcni's: six attempts, a second apart."""
+    """The budget is libcni's: six attempts, a second apart."""
     assert exec_module._BUSY_BUDGET == 5
 
 
@@ -528,7 +528,7 @@ async def test_item_226_cancelled_while_busy(
 async def test_timeout_does_not_count_waiting_for_a_writer(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The deadline is the plugin's, which has not started."""
+    """The deadline applies to the plugin, which has not started."""
     monkeypatch.setattr(exec_module, "_BUSY_LAST_PAUSE", 0.05)
     monkeypatch.setattr(exec_module, "_BUSY_BUDGET", float(HANG))
     path = scripts.sh("echo done")
@@ -546,5 +546,5 @@ async def test_timeout_does_not_count_waiting_for_a_writer(
                     answer = await RawExec(timeout=limit).exec_plugin(path, b"", None)
                     break
                 except PluginTimeoutError:
-                    continue  # it was started, and a busy machine did not run it
+                    continue  # the plugin was started, but a busy machine did not run it
     assert answer == b"done\n"

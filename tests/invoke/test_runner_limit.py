@@ -32,7 +32,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 
 class Crowd:
-    """Plugins that say that they run, and go on when they may."""
+    """Plugins that report that they run, and wait until they may go on."""
 
     def __init__(self, scripts: Scripts, runner: RawExec) -> None:
         self._folder = scripts.folder
@@ -46,7 +46,7 @@ class Crowd:
 
     @property
     def ran(self) -> int:
-        """How many have started."""
+        """The number of plugins that have started."""
         return len(list(self._folder.glob("ran.*")))
 
     def end(self) -> None:
@@ -81,7 +81,7 @@ async def test_no_more_than_allowed(scripts: Scripts) -> None:
 async def test_the_usual_limit_is_the_event_loops(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever makes an executor shares it; its descriptors fit the usual 1024."""
+    """All executors share the limit; its descriptors fit the usual limit of 1024."""
     assert pacing.PLUGINS * 9 < 1024
     monkeypatch.setattr(pacing, "_OF_LOOP", anyio.lowlevel.RunVar("test"))
     monkeypatch.setattr(pacing, "PLUGINS", 1)
@@ -97,7 +97,7 @@ async def test_the_usual_limit_is_the_event_loops(
 
 
 async def test_cancelled_while_waiting(scripts: Scripts) -> None:
-    """Nothing has been started, and nobody's place is taken."""
+    """Nothing is started, and no place stays taken."""
     limiter = anyio.CapacityLimiter(1)
     crowd = Crowd(scripts, RawExec(limiter=limiter))
     async with anyio.create_task_group() as group:
@@ -114,7 +114,7 @@ async def test_cancelled_while_waiting(scripts: Scripts) -> None:
 
 
 async def test_waiting_does_not_count(scripts: Scripts) -> None:
-    """A plugin's time begins when it runs."""
+    """The timeout of a plugin begins when the plugin runs."""
     limiter = anyio.CapacityLimiter(1)
     hanging = scripts.sh("exec sleep 60", "hanging")
     quick = scripts.sh("exit 0", "quick")
@@ -128,7 +128,7 @@ async def test_waiting_does_not_count(scripts: Scripts) -> None:
         try:
             await runner.exec_plugin(quick, b"", None)
         except PluginTimeoutError:
-            in_time.append(False)  # as on a busy machine that does not run it, too
+            in_time.append(False)  # also on a busy machine that does not run the plugin in time
         else:
             in_time.append(True)
 
@@ -162,7 +162,7 @@ async def test_a_runtimes_limit(scripts: Scripts) -> None:
 async def test_starts_do_not_follow_each_other_at_once(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each stalls the event loop: not more than two in one of its turns, nor their pipes."""
+    """A start stalls the event loop: at most two starts, with their pipes, happen in one turn."""
     turn = 0
     turns: list[int] = []
     pipes_turns: list[int] = []
@@ -211,7 +211,7 @@ async def test_a_start_that_fails_gives_up_its_turn(
 
 
 async def test_operations_do_not_all_begin_in_one_turn() -> None:
-    """What each does before it waits adds up to a stall, too."""
+    """The work of each operation before its first wait adds up to a stall, too."""
     turn = 0
     turns: list[int] = []
 

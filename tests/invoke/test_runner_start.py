@@ -1,4 +1,4 @@
-"""What a plugin is started with, what a call takes from its process, and calls at once."""
+"""The environment in which a plugin starts, the cost of a call, and concurrent calls."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    """Neither children, zombies included, nor file descriptors are left by any test."""
+    """Check that a test leaves no children (zombies included) and no file descriptors."""
     children, fds = has_children(), len(open_fds())
     yield
     assert has_children() == children
@@ -49,11 +49,11 @@ async def run(path: str, environ: Mapping[str, str] | None = None) -> str:
         return (await RawExec().exec_plugin(path, b"{}", environ)).decode()
 
 
-# What the child gets
+# The resources of the child
 
 
 async def test_no_file_descriptors(scripts: Scripts, tmp_path: Path) -> None:
-    """Only stdin, stdout and stderr, even where our process has inheritable ones."""
+    """The child has only stdin, stdout and stderr, even if we have inheritable descriptors."""
     skip_on("uvloop", "uvloop hands on what an application has made inheritable", "anyio")
     if start_posix._CLOSEFROM is None:
         starts.skip_with("posix", "without that it hands on what is inheritable")
@@ -62,21 +62,21 @@ async def test_no_file_descriptors(scripts: Scripts, tmp_path: Path) -> None:
     fd = os.open(tmp_path / "secret", os.O_RDONLY)
     try:
         os.set_inheritable(fd, True)
-        # The last is the listing's own.
+        # The last descriptor belongs to the listing itself.
         assert await run(path) == "['0', '1', '2', '3']\n"
     finally:
         os.close(fd)
 
 
 async def test_real_pipes(scripts: Scripts) -> None:
-    """Not sockets, which cannot be opened again, nor files, which may be shared."""
+    """The streams are pipes. Sockets cannot be opened again, and files may be shared."""
     path = scripts.sh("for fd in 0 1 2; do readlink /proc/$$/fd/$fd; done")
     kinds = [line.split(":")[0] for line in (await run(path)).splitlines()]
     assert kinds == ["pipe"] * 3
 
 
 async def test_session_and_terminal(scripts: Scripts) -> None:
-    """Its own session, which makes it a process group's leader, and no terminal."""
+    """The plugin has its own session, leads its process group, and has no terminal."""
     path = scripts.python(
         """
         import os
@@ -91,7 +91,7 @@ async def test_session_and_terminal(scripts: Scripts) -> None:
 
 
 async def test_signal_dispositions(scripts: Scripts) -> None:
-    """Python ignores SIGPIPE and SIGXFSZ; a plugin must not, or it never notices."""
+    """Python ignores SIGPIPE and SIGXFSZ; a plugin must not ignore them, or it never notices."""
     status = await run(scripts.sh("exec grep -E '^Sig(Ign|Blk)' /proc/self/status"))
     masks = dict(line.split() for line in status.splitlines())
     assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN
@@ -103,7 +103,7 @@ async def test_signal_dispositions(scripts: Scripts) -> None:
 async def test_item_232_no_shell_and_no_arguments(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Executed as it is, by its path, where we are."""
+    """The file is executed by its path, in our working directory."""
     monkeypatch.chdir(scripts.folder)
     path = scripts.sh('echo "$#" "$0"; pwd', "a $(plugin); with *")
     assert await run(path) == f"0 {path}\n{scripts.folder}\n"
@@ -118,24 +118,24 @@ async def test_item_201_own_environment(scripts: Scripts, monkeypatch: pytest.Mo
 async def test_given_environment(
     scripts: Scripts, kind: Callable[[Mapping[str, str]], Mapping[str, str]]
 ) -> None:
-    """That and nothing else."""
+    """The plugin gets this environment and nothing else."""
     environ = {"A": "b=c;d\n", "EMPTY": ""}
     path = scripts.sh("cat /proc/$$/environ; exit")
     assert await run(path, kind(environ)) == "A=b=c;d\n\0EMPTY=\0"
 
 
-# What it costs us
+# The cost for our process
 
 
 async def test_nothing_is_left_after_any_ending(scripts: Scripts) -> None:
-    """As many file descriptors as before, and no child, after calls of every kind."""
+    """After calls of every kind, no child and no additional descriptor is left."""
     good = scripts.sh("exec cat", "good")
     bad = scripts.sh("echo no >&2; exit 1", "bad")
     slow = scripts.sh(f"exec sleep {HANG}", "slow")
     loud = scripts.sh("exec yes", "loud")
     unable = scripts.sh("exit", "unable")
     os.chmod(unable, 0o644)
-    await run(good)  # what is kept for ever is open from here on
+    await run(good)  # opens the descriptors that the process keeps for ever
     before = open_fds()
     for _ in range(10):
         await run(good)
@@ -155,7 +155,7 @@ async def test_nothing_is_left_after_any_ending(scripts: Scripts) -> None:
 
 @pytest.mark.parametrize("spare", range(14))
 async def test_too_few_file_descriptors(scripts: Scripts, spawn: Spawn, spare: int) -> None:
-    """A clear error which says that trying again may help, or success, and nothing leaked."""
+    """The call succeeds or raises a clear, retryable error; no descriptor is leaked."""
     skip_on("uvloop", "uvloop itself leaks descriptors when there are too few", "anyio")
     path = scripts.sh("exec cat")
     await run(path)
@@ -168,7 +168,7 @@ async def test_too_few_file_descriptors(scripts: Scripts, spawn: Spawn, spare: i
     limits = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (fd + 1 + spare, limits[1]))
-        # Three pipes; Popen has one more, of which it may get half.
+        # The call needs three pipes. Popen needs another and may get only half of it.
         if spare < (6 if spawn == "posix" else 7):
             with pytest.raises(PluginError) as caught:
                 await run(path)
@@ -185,7 +185,7 @@ async def test_too_few_file_descriptors(scripts: Scripts, spawn: Spawn, spare: i
 
 
 async def test_a_hundred_calls_at_once(scripts: Scripts) -> None:
-    """Each gets the answer to its own question."""
+    """Each call gets the answer to its own input."""
     path = scripts.sh('sleep 0.5; echo "$CNI_CONTAINERID"; exec cat')
     before = open_fds()
     answers: dict[int, bytes] = {}
@@ -208,7 +208,7 @@ async def test_a_hundred_calls_at_once(scripts: Scripts) -> None:
 
 
 async def test_a_hundred_calls_cancelled(scripts: Scripts) -> None:
-    """All are back soon, and no plugin is left."""
+    """All calls return soon, and no plugin is left."""
     path = scripts.sh(f"exec sleep {HANG}")
     before = open_fds()
     with anyio.fail_after(HANG - 5):
@@ -223,11 +223,11 @@ async def test_a_hundred_calls_cancelled(scripts: Scripts) -> None:
     assert open_fds() == before
 
 
-# Whose event loop it is
+# The event loop belongs to the application
 
 
 async def test_event_loop_is_not_touched(scripts: Scripts) -> None:
-    """Signal handlers, the policy and the child watchers in it are the application's."""
+    """The signal handlers, the policy and its child watchers belong to the application."""
     handlers = {number: signal.getsignal(number) for number in signal.valid_signals()}
     policy = getattr(asyncio.events, "_event_loop_policy", None)
     state = dict(vars(policy)) if policy else None
@@ -273,7 +273,7 @@ async def test_event_loops_in_threads(
 async def test_no_standard_streams(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """In a daemon that has closed 0, 1 and 2 our pipes get these numbers, and it still works."""
+    """In a daemon that has closed 0, 1 and 2, our pipes get these numbers and calls still work."""
     path = scripts.sh("echo warn >&2; exec cat")
     code = f"""
         import os
@@ -301,7 +301,7 @@ async def test_no_standard_streams(
 async def test_starts_in_many_threads(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """Also on uvloop, which refuses a second one at the same moment and then loses descriptors."""
+    """Calls work on uvloop too, which refuses simultaneous starts and then loses descriptors."""
     path = scripts.sh("exec cat")
     failures: list[BaseException] = []
 
@@ -327,7 +327,7 @@ async def test_starts_in_many_threads(
 async def test_another_thread_starts_a_process(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On uvloop one of the application's own can be in the way: worth another try."""
+    """On uvloop, a start by the application can interfere; the error is retryable."""
 
     async def race(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("Racing with another loop to spawn a process.")

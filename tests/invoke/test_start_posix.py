@@ -1,4 +1,4 @@
-"""What is peculiar to starting plugins with `os.posix_spawn`."""
+"""Behaviour specific to starting plugins with `os.posix_spawn`."""
 
 from __future__ import annotations
 
@@ -46,12 +46,12 @@ async def run(path: str, environ: dict[str, str] | None = None) -> str:
         return (await RawExec(spawn="posix").exec_plugin(path, b"{}", environ)).decode()
 
 
-# -- which way is taken
+# -- the choice between the two ways
 
 
 @anyio_test
 async def test_the_usual_way(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Posix is the default only on uvloop; either can be chosen on any event loop."""
+    """`posix` is the default only on uvloop; either way can be chosen on any event loop."""
     spawned: list[int] = []
     spawn = os.posix_spawn
 
@@ -74,7 +74,7 @@ async def test_the_usual_way(scripts: Scripts, monkeypatch: pytest.MonkeyPatch) 
 async def test_without_pidfds_there_is_one_way(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nothing would tell of the end of a child that the event loop does not know."""
+    """Without a pidfd, the end of a child that the event loop does not know goes unnoticed."""
 
     def spawn(*args: object, **options: object) -> int:
         raise AssertionError
@@ -90,7 +90,7 @@ async def test_without_pidfds_there_is_one_way(
         (None, True),
         (errno.ENOSYS, False),  # Linux before 5.3
         (errno.EPERM, False),  # a sandbox
-        (errno.EMFILE, True),  # it will be had when there are descriptors again
+        (errno.EMFILE, True),  # succeeds once descriptors are free again
         (errno.ENFILE, True),
     ],
 )
@@ -107,7 +107,7 @@ def test_is_available(number: int | None, available: bool, monkeypatch: pytest.M
 
 
 def test_is_not_available_where_no_session_can_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
-    """CPython says so if it was built with the headers of an old C library."""
+    """CPython raises this error if it was built with the headers of an old C library."""
 
     def spawn(*args: object, setsid: bool) -> int:
         assert setsid
@@ -131,12 +131,12 @@ def test_there_are_two_ways(make: Any) -> None:
         make("fork")
 
 
-# -- what the child gets
+# -- the resources of the child
 
 
 @anyio_test
 async def test_no_signal_is_ignored(scripts: Scripts) -> None:
-    """Not even one that the application ignores; nor is any blocked."""
+    """The plugin ignores and blocks no signal, not even one that the application ignores."""
     before = signal.signal(signal.SIGUSR1, signal.SIG_IGN)
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})
@@ -145,7 +145,7 @@ async def test_no_signal_is_ignored(scripts: Scripts) -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGUSR2})
         signal.signal(signal.SIGUSR1, before)
     masks = [int(line.split()[1], 16) for line in status.splitlines()]
-    # The C library keeps 32 and 33 for itself, and sets their handlers when it needs them.
+    # The C library reserves 32 and 33, and sets their handlers when it needs them.
     assert [mask & ~(0b11 << 31) for mask in masks] == [0, 0]
 
 
@@ -163,7 +163,7 @@ async def test_no_signal_is_ignored(scripts: Scripts) -> None:
 def test_ends_with_the_numbers_of_standard_streams(
     ends: tuple[int, int, int], copies: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None is overwritten before it is where it belongs, nor dup2()ed onto itself."""
+    """No end is overwritten before it is in place, and none is dup2()ed onto itself."""
     holds = {fd: f"file {fd}" for fd in range(8)}
 
     def duplicate(fd: int, command: int, least: int) -> int:
@@ -185,7 +185,7 @@ def test_ends_with_the_numbers_of_standard_streams(
 
 @anyio_test
 async def test_a_bare_name_is_looked_for(scripts: Scripts, tmp_path: Path) -> None:
-    """As `subprocess` does: in PATH, past what is not there and what cannot be executed."""
+    """PATH is searched as by `subprocess`: missing and non-executable files are skipped."""
     for name in ("unfit", "fit"):
         (tmp_path / name).mkdir()
         Scripts(tmp_path / name).sh("echo found", "some-plugin")
@@ -230,7 +230,7 @@ async def test_cancelled_as_soon_as_it_is_there(
 async def test_task_cancelled_as_soon_as_it_is_there(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    """The plugin has its grace, but for a second cancellation."""
+    """The plugin gets its grace even if the task is cancelled twice at that moment."""
     path = scripts.sh(
         f"trap 'echo done >>{scripts.folder}/cleaned; exit' TERM; {scripts.note('pid')};"
         "while :; do sleep 0.05; done"
@@ -239,7 +239,7 @@ async def test_task_cancelled_as_soon_as_it_is_there(
     ahead = ["the start"]
 
     async def when_it_runs() -> None:
-        if ahead:  # the checkpoint before it
+        if ahead:  # the checkpoint before the start
             ahead.clear()
         else:
             eventually_blocking(lambda: scripts.lines("pid"))
@@ -261,7 +261,7 @@ async def test_task_cancelled_as_soon_as_it_is_there(
 async def test_one_that_is_cancelled_keeps_no_other_from_starting(
     scripts: Scripts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two may start in a turn; these are cancelled in it, and take all of their grace."""
+    """Two plugins may start in a turn. These two are cancelled in it and use all of their grace."""
     stubborn = scripts.sh(f"trap '' TERM; {scripts.note('pid')}; while :; do sleep 0.05; done")
     path = scripts.sh("exec cat", "cat")
     grace = 3.0
@@ -271,7 +271,7 @@ async def test_one_that_is_cancelled_keeps_no_other_from_starting(
         if len(pids) < 2:
             pids.append(pid)
             eventually_blocking(lambda: len(scripts.lines("pid")) == len(pids))
-            own_scope.get().cancel()  # the one of the task that has just started it
+            own_scope.get().cancel()  # the scope of the task that has just started the plugin
 
     async def call() -> None:
         with anyio.CancelScope() as scope:
@@ -289,27 +289,27 @@ async def test_one_that_is_cancelled_keeps_no_other_from_starting(
 
 
 class Interrupted(BaseException):
-    """What a handler of a signal raises, as Python's own of SIGINT does."""
+    """Raised by a signal handler, as Python's own handler of SIGINT raises KeyboardInterrupt."""
 
 
 class AlarmError(TimeoutError):
-    """What one of SIGALRM raises."""
+    """Raised by a handler of SIGALRM."""
 
 
 @pytest.mark.parametrize("kind", [Interrupted, AlarmError])
 def test_a_signal_while_it_is_started(scripts: Scripts, kind: type[BaseException]) -> None:
-    """Its handler may raise an exception right when the process is there."""
+    """The signal's handler may raise an exception right after the process starts."""
     path = scripts.sh(f"exec sleep {HANG}")
     found: list[Started] = []
     interrupted = 0
     spawning = False
 
     def interrupt(*_: object) -> None:
-        if spawning:  # the kernel may have given the signal to another thread, which is slower
+        if spawning:  # the kernel may have delivered the signal to another, slower thread
             raise kind
 
     before = signal.signal(signal.SIGALRM, interrupt)
-    gc.disable()  # what is raised while it calls back goes nowhere
+    gc.disable()  # an exception raised in a callback of the collector is lost
     try:
         for number in range(300):
             found.clear()
@@ -337,7 +337,7 @@ def test_a_signal_while_it_is_started(scripts: Scripts, kind: type[BaseException
 
 @pytest.fixture
 def undead_pid(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Have plugins survive what they are sent, and be given up soon."""
+    """Make plugins survive their signals, and shorten the wait before they are given up."""
     monkeypatch.setattr(process, "_KILL_WAIT", 0.05)
     monkeypatch.setattr(os, "killpg", lambda group, number: None)
     pids: list[int] = []
@@ -360,7 +360,7 @@ async def test_what_is_given_up_is_reaped_by_a_later_call(
     monkeypatch: pytest.MonkeyPatch,
     has_pidfd: bool,
 ) -> None:
-    """The event loop does not know it, so nothing else would reap it."""
+    """The event loop does not know the plugin, so nothing else would reap it."""
     if not has_pidfd:
 
         def dup(fd: int) -> int:
@@ -374,7 +374,7 @@ async def test_what_is_given_up_is_reaped_by_a_later_call(
     assert is_running(pid)
     assert len(open_fds()) == fds + has_pidfd
     assert await run(scripts.sh("exec cat")) == "{}"
-    assert is_running(pid)  # it is not waited for
+    assert is_running(pid)  # the call does not wait for it
     os.kill(pid, signal.SIGKILL)
     eventually_blocking(lambda: child._status(pid, None, keep=True), lambda how: how is not None)
     assert await run(scripts.sh("exec cat")) == "{}"

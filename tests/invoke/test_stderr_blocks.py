@@ -1,4 +1,4 @@
-"""A stderr, or a writer of the caller's, that takes nothing for a while or for ever."""
+"""A stderr, or a caller's writer, that accepts no data for a while or for ever."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ pytestmark = pytest.mark.anyio
 
 ROOT = Path(__file__).parents[2]
 HANG = 60
-# What a slow machine may add to any wait.
+# The extra time that a slow machine may add to any wait.
 SLACK = 5.0
 
 
@@ -41,7 +41,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 @pytest.fixture(autouse=True)
 async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
-    """Neither children, zombies included, nor file descriptors are left by any test."""
+    """Check that a test leaves no children (zombies included) and no file descriptors."""
     children, fds = has_children(), len(open_fds())
     yield
     assert has_children() == children
@@ -60,7 +60,7 @@ def writing() -> list[threading.Thread]:
 
 
 class Full:
-    """A pipe that nobody reads, in the place of stderr."""
+    """A full pipe without a reader, in the place of stderr."""
 
     def __init__(self, *, blocking: bool) -> None:
         self.ours, self.end = os.pipe()
@@ -74,7 +74,7 @@ class Full:
         os.set_blocking(self.end, blocking)
 
     def read(self) -> bytes:
-        """Return what fits in a pipe."""
+        """Return as much as the pipe holds."""
         return os.read(self.ours, self.filled)
 
 
@@ -100,7 +100,7 @@ async def test_stderr_that_nobody_reads(
     caplog: pytest.LogCaptureFixture,
     blocking: bool,
 ) -> None:
-    """The answer is there a moment later, the next one at once; the log says what is dropped."""
+    """The first answer comes after a moment, the next one at once; the log reports the loss."""
     path = scripts.sh("echo hi >&2; echo done")
     bad = scripts.sh("echo why >&2; exit 1", "bad")
     with full_stderr(monkeypatch, blocking=blocking) as pipe:
@@ -115,11 +115,11 @@ async def test_stderr_that_nobody_reads(
         with pytest.raises(PluginError) as caught:
             await default_exec().exec_plugin(bad, b"", None)
         assert caught.value.stderr == "why\n"
-        # Before Python 3.12 asyncio has a thread for each child, which ends a little after it.
+        # Before Python 3.12 asyncio has a thread for each child, which ends a little later.
         await eventually(lambda: threading.active_count() <= threads)
         assert [record.name for record in caplog.records] == ["cni_async.invoke.exec"]
         assert caplog.messages == ["stderr of plugins is dropped: it is not being read"]
-        # It is read again, and what was being written when nobody did comes through.
+        # The pipe is read again, and the write that was blocked gets through.
         assert pipe.read() == bytes(pipe.filled)
         assert pipe.read() == b"hi\n"
         until(lambda: len(caplog.records) == 2, "nobody says that it goes on")
@@ -133,7 +133,7 @@ async def test_stderr_that_nobody_reads(
 
 
 async def test_calls_at_once(scripts: Scripts, caplog: pytest.LogCaptureFixture) -> None:
-    """All wait for the same moment, and one thread for the writer that is stuck."""
+    """All calls wait until the same moment, and one thread waits for the stuck writer."""
     release = threading.Event()
     taken: list[bytes] = []
 
@@ -163,13 +163,13 @@ async def test_calls_at_once(scripts: Scripts, caplog: pytest.LogCaptureFixture)
     assert caplog.messages == ["stderr of plugins is dropped: it is not being read"]
     release.set()
     until(lambda: taken, "the writer does not go on")
-    # Not those of trio, which wait ten seconds for more to do.
+    # Count only our threads: those of trio wait ten seconds for more work.
     until(lambda: not writing(), "a thread is left")
     assert taken == [b"hi\n"]
 
 
 async def test_a_writer_that_is_slow_and_not_stuck(scripts: Scripts) -> None:
-    """Nothing of it is dropped."""
+    """No data is dropped."""
     taken = b""
 
     class Slow:
@@ -187,7 +187,7 @@ async def test_a_writer_that_is_slow_and_not_stuck(scripts: Scripts) -> None:
 
 
 async def test_what_a_writer_raises(scripts: Scripts) -> None:
-    """A mistake of the caller's is not hidden."""
+    """A caller's mistake is not hidden."""
 
     class Wrong:
         def write(self, data: bytes) -> None:
@@ -201,7 +201,7 @@ async def test_what_a_writer_raises(scripts: Scripts) -> None:
 async def test_the_log_goes_there_too(
     scripts: Scripts, anyio_backend: tuple[str, dict[str, Any]], handler: str
 ) -> None:
-    """The event loop does not wait for the line in the log, nor does the end of the program."""
+    """Neither the event loop nor the end of the program waits for the line in the log."""
     path = scripts.sh("echo hi >&2; echo done")
     code = f"""
         import logging, sys
@@ -226,7 +226,7 @@ async def test_the_log_goes_there_too(
 async def test_no_thread_can_be_started(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The answer is not lost over it."""
+    """The call succeeds; only the stderr data is dropped."""
     taken: list[bytes] = []
 
     class Sink:
@@ -248,7 +248,7 @@ async def test_no_thread_can_be_started(
 
 
 def test_a_forked_child_begins_anew() -> None:
-    """It waits neither for its parent's thread nor for what that had to write."""
+    """The child waits neither for its parent's thread nor for the data of that thread."""
     code = """if True:
         import anyio, os, threading
         from cni_async.invoke import stderr
@@ -275,7 +275,7 @@ def test_a_forked_child_begins_anew() -> None:
 
 
 def test_where_the_log_goes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only a stream with a descriptor that takes nothing would block."""
+    """Only a stream whose descriptor accepts nothing would block."""
     log = logging.getLogger("cni_async.invoke.exec")
     pipe = Full(blocking=True)
     try:
@@ -286,7 +286,7 @@ def test_where_the_log_goes(monkeypatch: pytest.MonkeyPatch) -> None:
                 log.addHandler(handler)
                 assert stderr_module._log_blocks() is blocks
                 log.removeHandler(handler)
-                # With no handler at all a warning goes to stderr.
+                # Without any handler, a warning goes to stderr.
                 monkeypatch.setattr(sys, "stderr", stream)
                 assert stderr_module._log_blocks() is blocks
     finally:
@@ -295,7 +295,7 @@ def test_where_the_log_goes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Slotted:
-    """A writer that can neither be hashed nor be referred to weakly."""
+    """A writer that is not hashable and cannot be weakly referenced."""
 
     __slots__ = ("release", "taken")
 
@@ -312,7 +312,7 @@ class Slotted:
 
 
 async def test_one_thread_for_a_writer_whoever_has_it(scripts: Scripts) -> None:
-    """Also where each call has a runner of its own; another writer has another thread."""
+    """Calls with separate runners share a writer's thread; another writer has another thread."""
     writer, other = Slotted(), Slotted()
     path = scripts.sh('echo "$CNI_CONTAINERID" >&2')
 
@@ -327,7 +327,7 @@ async def test_one_thread_for_a_writer_whoever_has_it(scripts: Scripts) -> None:
             calls.start_soon(call, number, writer)
         calls.start_soon(call, 8, other)
     assert threads() == 2
-    # Nothing waits for a writer that is known to be stuck, by whatever runner.
+    # No runner waits for a writer that is known to be stuck.
     started = time.monotonic()
     for number in range(9, 12):
         await call(number, writer)
@@ -342,7 +342,7 @@ async def test_one_thread_for_a_writer_whoever_has_it(scripts: Scripts) -> None:
 
 
 def test_what_is_kept_of_a_writer() -> None:
-    """Nothing once nobody runs plugins with it."""
+    """The library forgets the writer once no runner uses it."""
     writer = Slotted()
     exec = RawExec(stderr=writer)
     assert exec._stderr is RawExec(stderr=writer)._stderr

@@ -1,4 +1,4 @@
-"""What a plugin that cannot be executed is said to be, beside libcni's words."""
+"""The notes on a plugin that cannot be executed, which add to libcni's text."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 
 async def notes(path: str, reason: str) -> list[str]:
-    """Run a plugin that cannot be started; return what the notes say of it."""
+    """Run a plugin that cannot be started; return the notes of the error."""
     with pytest.raises(PluginError) as caught:
         await RawExec().exec_plugin(path, b"", None)
     text = "netplugin failed with no error message: "
@@ -91,7 +91,7 @@ async def test_scripts(scripts: Scripts, content: bytes, reason: str, note: str)
 
 
 async def test_no_plugin_at_all(scripts: Scripts) -> None:
-    """There is nothing to add."""
+    """A missing plugin needs no note."""
     assert await notes(f"{scripts.folder}/missing", MISSING) == []
 
 
@@ -107,12 +107,12 @@ async def test_a_directory(scripts: Scripts) -> None:
 
 
 def program() -> bytearray:
-    """Return a dynamically linked program of 64 bits."""
+    """Return a dynamically linked 64-bit program."""
     return bytearray(Path(os.path.realpath(sys.executable)).read_bytes())
 
 
 def loader(content: bytearray) -> tuple[int, int]:
-    """Return where a program names its dynamic loader, and in how many bytes."""
+    """Return the offset and the length of the dynamic loader's path in a program."""
     (headers,) = struct.unpack_from("<Q", content, 32)
     size, count = struct.unpack_from("<HH", content, 54)
     for header in range(headers, headers + count * size, size):
@@ -150,7 +150,7 @@ async def test_no_dynamic_loader(scripts: Scripts) -> None:
 
 @pytest.mark.parametrize("length", [5, 20, 60])
 async def test_half_a_program(scripts: Scripts, length: int) -> None:
-    """Whatever is in it, the error is the kernel's."""
+    """The error is the kernel's, without a note, whatever the file contains."""
     skip_on("uvloop", "uvloop has /bin/sh try what the kernel cannot execute", "anyio")
     assert await notes(executable(scripts, bytes(program()[:length])), FORMAT) == []
 
