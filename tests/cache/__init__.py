@@ -1,1 +1,1 @@
-"""Where attachments are remembered."""
+"""The cache of attachments."""

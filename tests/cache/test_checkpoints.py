@@ -1,4 +1,4 @@
-"""A disk that is asked in the event loop's own thread: each call can be cancelled before it."""
+"""Cache calls that run in the event loop's own thread: each can be cancelled before it starts."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from tests.support.wait import PATIENCE
 pytestmark = pytest.mark.anyio
 
 KEY = AttachmentKey("net", "c1", "eth0")
-# Many more than the turn of an event loop has.
+# Far more calls than fit in one turn of the event loop.
 MANY = 20_000
 
 
 @pytest.fixture
 async def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> FileCache:
-    """Provide a cache whose disk is known to be fast, however busy the machine is."""
+    """Provide a cache that takes its disk to be fast, however busy the machine is."""
     cache = FileCache(tmp_path, durable=False)
     await cache.store(KEY, b"{}")
     for name in ("_SLOW", "_SLOW_IN_THREAD", "_FAST_FOR"):
@@ -76,7 +76,7 @@ async def test_what_is_cancelled_before_has_not_happened(cache: FileCache, what:
 
 
 async def test_what_has_happened_is_told(cache: FileCache) -> None:
-    """A cancellation does not come between a change and its caller's knowledge of it."""
+    """The caller learns of each change that has been made, whenever the cancellation comes."""
     for number in range(2 * DISK_CALLS):
         told = None
         with anyio.CancelScope() as scope:

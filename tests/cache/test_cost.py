@@ -1,4 +1,4 @@
-"""How often a cache in files asks the file system, which is what it costs."""
+"""How many file system calls a cache in files makes, which is what it costs."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ async def test_an_add_and_a_del(
     await cni.add_network_list(NET, RT)  # makes the directories
     await cni.del_network_list(NET, RT)
     written = ["fsync"] if durable else []
-    # Threads may be given up, and then have to know what they have written.
+    # The caller may give up a worker thread, which then has to know which file it wrote.
     seen = ["fstat"] if durable else []
     synced = ["open", "fsync", "close"] if durable else []
     with counted() as calls:
         await cni.add_network_list(NET, RT)
     assert calls == [
-        # May a record be written, and is its name free?
-        "stat",  # which directory it is, for the order
+        # Check that the record may be written and that its name is free.
+        "stat",  # identity of the directory, for the order of operations
         *("access", "lstat"),
-        # Nobody's record is there meanwhile; a new one is written beside it, and renamed.
+        # No record exists yet. The new one is written to another file, which is then renamed.
         "stat",
         "open",
         *("open", "flock", "write", *written, *seen, "replace", "close"),
@@ -47,9 +47,9 @@ async def test_an_add_and_a_del(
     with counted() as calls:
         await cni.del_network_list(NET, RT)
     assert calls == [
-        *("open", "read", "close"),  # what ADD gave
+        *("open", "read", "close"),  # the result of ADD
         "stat",
-        *("open", "read", "close"),  # whose record it is now
+        *("open", "read", "close"),  # the record's owner
         "unlink",
         *synced,
     ]
@@ -58,7 +58,7 @@ async def test_an_add_and_a_del(
 async def test_what_a_class_of_ones_own_does_is_always_done(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where the cache would answer at once."""
+    """A subclass's own store and remove run even where the cache could answer at once."""
     done: list[str] = []
 
     class Audited(FileCache):

@@ -1,6 +1,6 @@
-"""The cache directory: where files lie, how they are written, what can be in the way.
+"""The cache directory: where files are, how they are written, which obstacles exist.
 
-Sections O and Q of the checklist and DESIGN section 4; the item's number is in each test's name.
+Sections O and Q of the checklist and DESIGN section 4. Each test's name has the item's number.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ NOBODY = 65534
 
 
 def record(key: AttachmentKey = KEY, *, size: int = 0) -> bytes:
-    """Write a record of about that size."""
+    """Return a record of about `size` bytes."""
     document = {
         "kind": "cniCacheV1",
         "containerId": key.container_id,
@@ -66,7 +66,7 @@ def files_in(folder: Path) -> dict[str, bytes]:
 
 
 class Cache(FileCache):
-    """A cache in a directory that can be looked into."""
+    """A cache with access to the files in its directory."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         super().__init__(folder, **options)
@@ -82,7 +82,7 @@ class Cache(FileCache):
         return os.listdir(self.results / ".tmp")
 
     def put(self, content: bytes) -> None:
-        """Put something under the attachment's name, as anybody could."""
+        """Write content to the attachment's file, as any program could."""
         self.results.mkdir(parents=True, exist_ok=True)
         self.file.write_bytes(content)
 
@@ -94,7 +94,7 @@ def cache(tmp_path: Path) -> Cache:
 
 @contextmanager
 def as_nobody(path: Path) -> Iterator[None]:
-    """Do without root's right to everything, but be able to come as far as to this path."""
+    """Drop root's privileges for a block, with every directory above the path made searchable."""
     if os.geteuid() != 0:
         yield
         return
@@ -116,13 +116,13 @@ async def refused(call: Any) -> str:
     return str(caught.value)
 
 
-# -- where records lie
+# -- where records are
 
 
 async def test_item_162_the_order_of_directories(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # The default is the host's directory, which is not for tests to write to.
+    # The default is the host's directory, which tests must not write to.
     assert CACHE_DIR == "/var/lib/cni"
     defaults = FileCache.__init__.__defaults__
     assert defaults == (CACHE_DIR,)
@@ -338,7 +338,7 @@ async def test_item_170_interrupted_by_the_end_of_the_program(
 async def test_a_directory_that_cannot_be_synced(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record is there, whole; only whether it survives a power cut is unknown."""
+    """The record is complete. Whether it survives a power cut is unknown."""
     await cache.store(KEY, record())
     fsync = os.fsync
 
@@ -362,7 +362,7 @@ async def test_a_file_system_without_locks(cache: Cache, monkeypatch: pytest.Mon
 
 
 class Traced:
-    """What a cache asks of the disk, in order."""
+    """The calls that a cache makes to the disk, in order."""
 
     def __init__(self, patch: pytest.MonkeyPatch, folder: Path) -> None:
         self.steps: list[str] = []
@@ -451,13 +451,13 @@ async def test_what_a_writer_that_died_leaves_is_invisible_and_cleaned(tmp_path:
     [leftover] = cache.unfinished
     assert cache.records == {KEY.file_name: record()}
     assert len(await cache.attachments()) == 1
-    # Young: it could be somebody's who is about to lock it.
+    # The file is young: its writer may be about to lock it.
     os.utime(cache.results / ".tmp" / leftover)
     await Cache(tmp_path).store(KEY, record())
     assert cache.unfinished == [leftover]
     old = time.time() - 60
     os.utime(cache.results / ".tmp" / leftover, (old, old))
-    # Whoever has cleaned already does not look again.
+    # A cache that has cleaned once does not look again.
     await cache.store(KEY, record())
     assert cache.unfinished == [leftover]
     await Cache(tmp_path).store(KEY, record())
@@ -479,7 +479,7 @@ async def test_what_a_writer_that_lives_is_writing_is_not_cleaned(tmp_path: Path
 async def test_a_writer_waits_for_one_who_cleans(
     cache: Cache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Between making its file and locking it, somebody may be looking at the file's age."""
+    """A cleaner may check the age of a file between its creation and its lock."""
     replace, flock = os.replace, fcntl.flock
     cleaners: list[Any] = []
 
@@ -513,7 +513,7 @@ async def test_odd_things_among_the_unfinished_are_no_obstacle(
     assert files_in(tmp_path / "results") == {KEY.file_name: record()}
 
 
-# -- what can be in the way
+# -- obstacles
 
 
 async def test_a_full_disk(tmp_path: Path) -> None:
@@ -540,7 +540,7 @@ async def test_a_full_disk(tmp_path: Path) -> None:
         assert (caught.value.path, as_dict(caught.value.result)) == (path, address(1))
         assert cache.records == before
         assert cache.unfinished == []
-        # There is room for what is smaller, and DEL does not need any.
+        # There is room for a smaller record, and DEL needs none.
         await cni.add_network_list(network("a"), RT)
         await cni.del_network_list(network("a"), big)
         assert cache.records == {}
@@ -615,14 +615,14 @@ async def test_item_96_a_name_too_long(tmp_path: Path) -> None:
     with pytest.raises(CacheWriteError, match="file name too long"):
         await cni.add_network_list(network("a", name="n"), rt)
     assert not exec.calls
-    # As it cannot have been recorded, DEL has nothing to lose.
+    # This attachment cannot have been recorded, so DEL has nothing to lose.
     await cni.del_network_list(network("a", name="n"), rt)
     assert [call.command for call in exec.calls] == ["DEL"]
 
 
 @pytest.mark.parametrize("ifname", ["a\0b", "\ud800"])
 async def test_item_312_names_that_are_no_file_names(tmp_path: Path, ifname: str) -> None:
-    """Go lets them pass; plugins cannot be called with them, and files have other names."""
+    """Go accepts them. Plugins cannot be called with them, and file names cannot contain them."""
     exec = FakeExec()
     cni = CNIConfig(["/bin"], exec=exec, cache_dir=tmp_path)
     rt = RuntimeConf("c1", "", ifname)
@@ -738,7 +738,7 @@ async def test_a_thousand_attachments(tmp_path: Path) -> None:
     watch.stop()
     assert [one.container_id for one in found] == [f"c{number:04}" for number in range(1000)]
     assert [one.container_id for one in await cache.attachments("c0500")] == ["c0500"]
-    assert watch.within(1)  # a tenth of this, mostly
+    assert watch.within(1)  # usually a tenth of this
 
 
 Visits = list[str]
@@ -746,7 +746,7 @@ Visits = list[str]
 
 @pytest.fixture
 def visits(monkeypatch: pytest.MonkeyPatch) -> Visits:
-    """Return what worker threads are asked for, as they are asked for it."""
+    """Return the list of cache calls that a worker thread runs, which grows as they are made."""
     names: Visits = []
     visit = Threads.visit
 
@@ -790,7 +790,7 @@ async def test_what_does_not_wait_for_the_disk_visits_none(tmp_path: Path, visit
     cache = FileCache(tmp_path / "cache", durable=False)
     await use(cache)
     await use(cache)
-    # The first operation, as nothing is known of the disk yet.
+    # The first operation uses a thread because the cache knows nothing of the disk yet.
     assert visits == ["prepare", "attachments", "attachments"]
 
 

@@ -1,4 +1,4 @@
-"""A file system that is frozen for a while, as it is for a snapshot: a real one."""
+"""A real file system that is frozen for a while, as for a snapshot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One cache directory under several names, and one cache for each directory."""
+"""One cache directory under several names, and one cache object for each directory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ A = network("a")
 
 
 class Slow:
-    """A plugin that is in its ADD until it is let go."""
+    """A plugin whose ADD waits until the test sets `go`."""
 
     def __init__(self) -> None:
         self.exec = FakeExec({("a", "ADD"): self._add})
@@ -81,11 +81,12 @@ async def see_that_they_wait(slow: Slow, real: Path, name: Path) -> None:
         with anyio.fail_after(20):
             await slow.begun.wait()
         group.start_soon(other.del_network_list, A, RT)
-        # Nothing tells that it waits; a DEL in the middle is there far sooner.
+        # The waiting DEL is not observable. A DEL that does not wait would run far sooner than
+        # this.
         for _ in range(20):
             await anyio.sleep(0.01)
         assert slow.calls == ["ADD"]
-        assert await other.recover() == []  # nor is one that is under way taken for lost
+        assert await other.recover() == []  # an ADD that still runs is not lost
         slow.go.set()
     assert slow.calls == ["ADD", "DEL"]
     assert await one.get_cached_attachments() == await other.get_cached_attachments() == []

@@ -1,4 +1,4 @@
-"""Records of other hands: too deep, too large, and things that are no files."""
+"""Records that other programs wrote: nested too deeply, too large, or not regular files."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def record(**more: Any) -> dict[str, Any]:
 
 
 def deep(depth: int, inside: str = '"\\ud800"') -> str:
-    """Nest arrays around a lone surrogate, which only the patient way of reading takes."""
+    """Nest arrays around a lone surrogate, which only the lenient decoder accepts."""
     return "[" * depth + inside + "]" * depth
 
 
@@ -77,7 +77,7 @@ DEEP: dict[str, Callable[[int], bytes]] = {
 
 
 class Node:
-    """A cache with one good record of an unfinished ADD, and another that is odd."""
+    """A cache with one good record of an unfinished ADD, and an odd record."""
 
     def __init__(self, folder: Path) -> None:
         self.exec = FakeExec({("a", "ADD"): address(1)})
@@ -94,7 +94,7 @@ class Node:
             self.file.write_bytes(content)
 
     async def survives(self) -> None:
-        """See that the odd record stops nothing, and that its DEL takes it away."""
+        """Check that the odd record blocks no operation, and that its DEL removes it."""
         listed = [one.container_id for one in await self.cni.get_cached_attachments()]
         assert listed[-1] == "c2"
         assert await self.recovered() <= {"c1", "c2"}
@@ -111,7 +111,7 @@ class Node:
         assert not os.path.lexists(self.file)
 
     async def recovered(self) -> set[str]:
-        """Return the containers that were found; all that failed is the odd one's."""
+        """Return the containers that `recover` found; only the odd record may fail."""
         failures: list[Exception] = []
         try:
             return {one.container_id for one in await self.cni.recover(delete=True)}
@@ -121,7 +121,7 @@ class Node:
         return set()
 
     async def collected(self) -> None:
-        """Collect the network; all that failed is the odd one's."""
+        """Run GC on the network; only the odd record may fail."""
         failures: list[Exception] = []
         try:
             await self.cni.gc_network_list(A, GCArgs([]))
@@ -135,13 +135,13 @@ async def test_deeply_nested(
     tmp_path: Path, anyio_backend_name: str, make: Callable[[int], bytes]
 ) -> None:
     node = Node(tmp_path)
-    # Go reads 10,000. The deepest one takes long, and is the same to every event loop.
+    # Go reads 10,000 levels. The deepest record takes long and does not depend on the event loop.
     for depth in (*DEPTHS, 20_000) if anyio_backend_name == "asyncio" else DEPTHS:
         node.put(make(depth))
         await node.survives()
 
 
-# How a record is read does not depend on the event loop, and the deepest ones take long.
+# Reading a record does not depend on the event loop, and the deepest ones take long.
 @pytest.mark.parametrize("anyio_backend", ["asyncio"])
 @pytest.mark.parametrize("make", DEEP.values(), ids=DEEP)
 async def test_deeply_nested_in_memory(make: Callable[[int], bytes]) -> None:
@@ -174,7 +174,7 @@ def sparse(file: Path) -> None:
 
 
 def endless(file: Path) -> None:
-    file.symlink_to("/proc/self/pagemap")  # a regular file of no size
+    file.symlink_to("/proc/self/pagemap")  # a regular file of size 0
 
 
 def device(file: Path) -> None:
@@ -202,7 +202,7 @@ async def test_what_is_no_record(
     node.put()
     try:
         make(node.file)
-    except OSError as error:  # a file system whose files are smaller
+    except OSError as error:  # a file system with a smaller limit on file sizes
         pytest.skip(str(error))
     with anyio.fail_after(30):
         with pytest.raises(CacheError):
@@ -214,7 +214,7 @@ async def test_what_is_no_record(
 async def test_a_regular_file_that_has_nothing_to_read_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As /proc/kmsg, whose readers take what they read from others."""
+    """A file like /proc/kmsg, where one reader takes the data from the others."""
     node = Node(tmp_path)
     node.put(b"")
     read = os.read
@@ -248,12 +248,12 @@ async def test_a_record_that_is_too_large_is_damaged(
     cni = CNIConfig(["/bin"], exec=exec, cache=cache, rollback=True)
     with pytest.raises(CacheError, match="the record is larger than"):
         await cni.check_network_list(A, RT)
-    # To an ADD it is a damaged one: what earlier plugins did is not known.
+    # To ADD this is a damaged record: what earlier plugins did is unknown.
     await cni.add_network_list(A, RuntimeConf("c1", "", "eth0"))
     assert [one.completed for one in await cache.attachments()] == [True]
 
 
 def test_whatever_an_add_can_write_can_be_read() -> None:
-    largest = 16 * 2**20  # of a configuration, and of a plugin's output
+    largest = 16 * 2**20  # bytes of a configuration, and of a plugin's output
     assert largest * 4 / 3 + largest + largest < reading.MAX_SIZE
     assert sys.maxsize > reading.MAX_SIZE

@@ -1,6 +1,6 @@
 """Records, written and read: sections O to Q of the checklist (the number is in each name or id).
 
-The literal records are what libcni v1.2.3 wrote.
+The literal records were written by libcni v1.2.3.
 """
 
 from __future__ import annotations
@@ -165,11 +165,11 @@ def test_what_is_no_text_cannot_be_written(netns: str) -> None:
         encode_record(new_record(KEY, b"{}", RuntimeConf("c1", netns, "eth0")), None)
 
 
-# -- reading what ADD gave and got
+# -- reading the configuration and result of ADD
 
 
 class Kept:
-    """A record, and what can be read of it."""
+    """A cache with one record, and what can be read from it."""
 
     def __init__(self, record: bytes, version: str = "1.0.0") -> None:
         fake = runtime()
@@ -205,7 +205,7 @@ class Kept:
 
 
 def v1(**keys: Any) -> bytes:
-    """Write a record of ours, with or in place of what it usually has."""
+    """Return a record as the library writes it, with the given keys added or replaced."""
     usual = {"kind": "cniCacheV1", "containerId": "c1", "config": "e30=", "ifName": "eth0"}
     return json.dumps({**usual, "networkName": "net", **keys}).encode()
 
@@ -219,7 +219,7 @@ async def test_records_of_go_are_read(
     kept = Kept(record, version)
     result = json.loads(record)["result"]
     assert await kept.result() == result
-    # A record may say no namespace, and its result one.
+    # The record may have no namespace while its result has one.
     inside = [each["sandbox"] for each in result.get("interfaces", ())]
     rt = msgspec.structs.replace(rt, netns=rt.netns or "".join(inside))
     assert await kept.config() == (config, rt)
@@ -452,7 +452,7 @@ async def test_item_182_what_is_restored_and_what_stays_the_callers() -> None:
     )
     config, rt = await Kept(v1()).config(caller)
     assert config == b"{}"
-    # Args are replaced only if the record has some, capability args always.
+    # The record's args replace the caller's only if it has any; its capability args always do.
     assert rt == RuntimeConf(
         "c1", "/mine", "eth0", args=[("K", "V")], capability_args={}, cache_dir="/elsewhere"
     )
@@ -470,7 +470,7 @@ async def test_item_182_what_is_restored_and_what_stays_the_callers() -> None:
 
 @pytest.mark.anyio
 async def test_item_182_no_args_are_some_args_too() -> None:
-    # libcni never writes this, but somebody may.
+    # libcni never writes this, but another program may.
     caller = RuntimeConf("c1", "", "eth0", args=[("K", "V")])
     _, rt = await Kept(v1(cniArgs=[])).config(caller)
     assert rt.args == ()
@@ -510,7 +510,7 @@ async def test_of_repeated_keys_the_last_one_counts(more: str) -> None:
 
 @pytest.mark.anyio
 async def test_item_165_a_record_of_another_attachment() -> None:
-    """One whose names make the same file name."""
+    """The names of the other attachment make the same file name."""
     fake = runtime()
     theirs = {"networkName": "net-c1", "containerId": "c2", "ifName": "x"}
     mine = RuntimeConf("c1-c2", ifname="x")
@@ -527,7 +527,7 @@ async def test_item_165_a_record_of_another_attachment() -> None:
     "theirs", [{"networkName": "n"}, {"containerId": "c"}, {"ifName": "e"}, {"IFNAME": "e"}]
 )
 async def test_a_record_that_nobody_has_written_under_this_name(theirs: dict[str, Any]) -> None:
-    """It is damaged, and not another's whom nobody could ever make give up the name."""
+    """The record counts as damaged: no DEL of another attachment could ever free this name."""
     kept = Kept(v1(result=ADDRESS, **theirs))
     words = "cache record net-c1-eth0 says of itself: network"
     with pytest.raises(CorruptRecordError, match=rf"^{words}"):

@@ -1,4 +1,4 @@
-"""Records that do not say in which namespace an attachment is: libcni before 1.2 wrote such."""
+"""Records without the attachment's namespace, as libcni before 1.2 wrote them."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ async def test_what_the_record_says_wins() -> None:
         result(HOST_SIDE),
         result({**INSIDE, "name": "eth1"}),
         result({**INSIDE, "sandbox": ""}),
-        # What is made for a microVM has its ID there.
+        # An interface made for a microVM has the microVM's ID as its sandbox.
         result({**INSIDE, "sandbox": "c1"}),
     ],
 )
@@ -116,7 +116,7 @@ async def test_of_several_interfaces_of_that_name_the_one_inside_counts() -> Non
 async def test_a_result_is_not_read_where_the_record_says_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Listing looks into ten thousand records."""
+    """A listing may read ten thousand records, so it decodes a result only where it must."""
     from cni_async.cache import record as module
 
     monkeypatch.setattr(module, "_SANDBOXES", None)

@@ -1,4 +1,4 @@
-"""A disk that does not answer, or late: what its late answers change, and who waits for it."""
+"""A disk that answers late or never: what late answers change, and which callers wait."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ A = network("a")
 
 
 class Node:
-    """Plugins that are asked for nothing, and a cache in a directory."""
+    """A runtime with fake plugins and a cache in a directory."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
         self.exec = FakeExec({("a", "ADD"): self._add})
@@ -58,7 +58,7 @@ class Node:
         return address(self.adds)
 
     async def prepared(self) -> None:
-        """Have the directories made."""
+        """Make the cache create its directories."""
         await self.cni.add_network_list(A, RuntimeConf("c0", "", "eth0"))
         await self.cni.del_network_list(A, RuntimeConf("c0", "", "eth0"))
         self.adds = 0
@@ -93,10 +93,10 @@ async def node(tmp_path: Path) -> Node:
 
 @contextmanager
 def impatience() -> Iterator[None]:
-    """Have what the disk does not answer be given up soon.
+    """Make the cache give up soon on calls that the disk does not answer.
 
-    Only where the disk is stuck: the machine's own may well take its time under load. So the time
-    for an answer is up a moment after a call has come to hang.
+    This applies only where the disk is stuck, as a busy machine may take its time. The time limit
+    ends a moment after a call has come to hang.
     """
     scopes: list[anyio.CancelScope] = []
 
@@ -137,7 +137,7 @@ def is_file(file: int) -> bool:
     return not is_folder(file)
 
 
-# -- what comes late
+# -- late answers
 
 
 async def test_a_record_that_was_given_up_is_not_written_later(
@@ -158,7 +158,7 @@ async def test_a_late_record_replaces_no_later_one(
 ) -> None:
     fsync = Stuck(monkeypatch, "fsync", when=is_file, times=1)
     await unanswered(node.add())
-    # What comes next waits for its turn, and says so before any plugin runs.
+    # The next ADD waits for its turn, and fails before any plugin runs.
     await unanswered(node.add())
     assert node.adds == 1
     await fsync.let_go()
@@ -233,7 +233,7 @@ async def test_what_was_with_the_kernel_already_is_taken_back_by_a_del(
 async def test_what_was_with_the_kernel_already_is_there_without_a_del(
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The record says what is so; only the error did not know of it."""
+    """The record is right. Only the error could not know that it would be written."""
     rename = Stuck(monkeypatch, "replace")
     await unanswered(node.add())
     await rename.let_go()
@@ -300,7 +300,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parents() -> None:
         with pytest.raises(BusyError), turns.Alone(place, "a", Visit(None)):
             pass
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of the thread
+            warnings.simplefilter("ignore", DeprecationWarning)  # another thread runs
             child = os.fork()
         if not child:
             with turns.Alone(place, "a", Visit(None)):
@@ -311,7 +311,7 @@ def test_a_forked_child_does_not_wait_for_a_thread_of_its_parents() -> None:
         thread.join()
 
 
-# -- who waits
+# -- which callers wait
 
 
 async def stuck_calls(folder: Path) -> dict[str, Callable[[], Awaitable[object]]]:
@@ -331,7 +331,7 @@ async def test_the_event_loop_goes_on_and_does_not_wait_for_ever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     calls = await stuck_calls(tmp_path)
-    FileCache(tmp_path)  # nothing is asked of the disk here
+    FileCache(tmp_path)  # creating a cache does not touch the disk
     stuck = [Stuck(monkeypatch, each) for each in ("open", "stat")]
     monkeypatch.setattr(files, "_WAIT", 0.3)
     begun = time.monotonic()
@@ -432,7 +432,7 @@ async def test_the_applications_threads_are_not_waited_for(tmp_path: Path) -> No
 async def test_a_listing_that_takes_long_is_read_in_slices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """So that one that was cancelled soon ends, and no bound is too short for a full cache."""
+    """A cancelled listing ends soon, and the time limit applies to a slice, not to a full cache."""
     cache = FileCache(tmp_path, durable=False)
     exec = FakeExec()
     cni = CNIConfig(["/bin"], exec=exec, cache=cache)
@@ -469,7 +469,7 @@ async def test_loading_from_a_dead_disk(tmp_path: Path, monkeypatch: pytest.Monk
     assert (await conf_list_from_file(file)).name == "net"
 
 
-# The file name of both is the same.
+# Both have the same file name.
 ONE = AttachmentKey("a-b", "c", "eth0")
 OTHER = AttachmentKey("a", "b-c", "eth0")
 
@@ -477,7 +477,7 @@ OTHER = AttachmentKey("a", "b-c", "eth0")
 async def test_the_removal_of_another_attachment_takes_nothing_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it waits for in vain may be the write of an attachment with the same file name."""
+    """The write that blocks this removal may be that of an attachment with the same file name."""
     assert ONE.file_name == OTHER.file_name
     cache = FileCache(tmp_path)
     await cache.prepare(ONE)
@@ -491,7 +491,7 @@ async def test_the_removal_of_another_attachment_takes_nothing_back(
 async def test_a_removal_that_has_had_its_turn_takes_nothing_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is given up after that is a later write."""
+    """A write that is given up after the removal's turn is a later one."""
     cache = FileCache(tmp_path)
     await cache.store(ONE, b"{}")
     removing = Stuck(monkeypatch, "unlink", times=1)
@@ -503,7 +503,7 @@ async def test_a_removal_that_has_had_its_turn_takes_nothing_back(
             return await real(self, *args, **options)
         except TimeoutError:
             if not rename.hangs.is_set():
-                # The disk answers the removal, and has then no answer for what is stored.
+                # The disk completes the removal and then hangs at the next store.
                 await removing.let_go()
                 await unanswered(cache.store(ONE, b'{"later": 1}'))
             raise
@@ -517,7 +517,7 @@ async def test_a_removal_that_has_had_its_turn_takes_nothing_back(
 async def test_a_removal_where_not_even_the_directory_is_seen(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The write that was given up is taken back all the same."""
+    """The removal still takes back the write that was given up."""
     cache, another = FileCache(tmp_path), FileCache(tmp_path)
     await cache.prepare(ONE)
     rename = Stuck(monkeypatch, "replace")
