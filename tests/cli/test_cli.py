@@ -1,4 +1,4 @@
-"""The command cni-async: cnitool's arguments and environment, and ours (checklist 339-346)."""
+"""The command cni-async: cnitool's arguments and environment, and our own (checklist 339-346)."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def cli(
     return cli
 
 
-# Which container it is.
+# The container ID.
 
 
 @pytest.mark.parametrize(
@@ -94,7 +94,7 @@ def test_no_working_directory(cli: Cli, tmp_path: Path, monkeypatch: pytest.Monk
     assert cli("add", "net", "relative") == (1, "", "No such file or directory\n")
 
 
-# What plugins get.
+# Input of plugins.
 
 
 def test_defaults(cli: Cli) -> None:  # 340
@@ -205,7 +205,7 @@ def test_plugin_without_list(cli: Cli) -> None:
     assert cli.only_call().config == {"cniVersion": "", "name": "single", "type": "one"}
 
 
-# What is printed.
+# Output.
 
 
 def test_add_prints_the_result_as_cnitool_does(cli: Cli) -> None:  # 346
@@ -238,7 +238,7 @@ def test_life_of_an_attachment(cli: Cli) -> None:
 
 
 @pytest.mark.parametrize("netns", [[], [NETNS]])
-def test_status(netns: list[str], cli: Cli) -> None:  # 339: NETNS may be there
+def test_status(netns: list[str], cli: Cli) -> None:  # 339: NETNS is allowed
     assert cli("status", "net", *netns) == (0, "", "")
     assert cli.plugins.order() == ["one STATUS"]
     cli.plugins.plugin("one", {"STATUS": Answer(stdout={"code": 50, "msg": "no"}, exit_code=1)})
@@ -391,7 +391,7 @@ def test_terminal_gets_a_table(cli: Cli) -> None:
     assert (code, err) == (0, "")
     header, *rows = out.splitlines()
     assert header.split() == ["network", "container", "interface", "namespace"]
-    # Whatever the width, nothing of it is cut off.
+    # Nothing of it is cut off, whatever the width.
     assert "".join(row[: header.index("interface")] for row in rows).replace(" ", "") == (
         f"net{container}"
     )
@@ -520,7 +520,7 @@ def test_results_of_old_versions_are_drawn(capsys: pytest.CaptureFixture[str]) -
     assert drawn({"cniVersion": "0.4.0"}, capsys) == ["net CNI 0.4.0"]
 
 
-# What goes wrong.
+# Errors.
 
 
 def test_error_of_a_plugin(cli: Cli) -> None:  # 346

@@ -1,4 +1,4 @@
-"""The demo where nothing real can be had, and the plugin that it uses then."""
+"""The demo without real plugins, and the plugin that it falls back to."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_demo_says_plainly_that_it_pretends(tmp_path: Path) -> None:
-    # A copy, so that plugins built for this checkout are not found; and no Go.
+    # The demo runs in a copy without Go, so it does not find plugins built for this checkout.
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     environ = {key: value for key, value in os.environ.items() if key != "CNI_PATH"}
     program = "import reference_plugins; reference_plugins.USUAL = (); import demo; demo.main()"
@@ -47,7 +47,7 @@ def test_demo_says_plainly_that_it_pretends(tmp_path: Path) -> None:
 
 @pytest.fixture(params=fallback_plugin.VERSIONS)
 def network(tmp_path: Path, request: pytest.FixtureRequest) -> NetworkConfigList:
-    """Provide a network of the pretending plugin, with room for two containers."""
+    """Provide a network of the fallback plugin, with room for two containers."""
     plugins = tmp_path / "plugins"
     plugins.mkdir()
     script = plugins / "pretend"

@@ -1,4 +1,4 @@
-"""An add of the command that fails, is interrupted or cannot say what it did."""
+"""The command's add when it fails, is interrupted, or cannot write what it did."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cli(
 
 
 def interrupt(cli: Cli, *options: str, number: signal.Signals = signal.SIGINT) -> tuple[int, str]:
-    """Interrupt an add whose second plugin runs; return its exit code and stderr."""
+    """Interrupt an add while its second plugin runs; return its exit code and stderr."""
     process = cli.start("add", "net", NETNS, *options)
     cli.wait_for("two", "ADD")
     process.send_signal(number)
@@ -45,7 +45,7 @@ def interrupt(cli: Cli, *options: str, number: signal.Signals = signal.SIGINT) -
 
 
 def run_line(line: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a line that the command printed, in another shell, another place and environment."""
+    """Run, in another shell, directory and environment, a line that the command printed."""
     tool = folder / "bin" / "cni-async"
     tool.parent.mkdir()
     tool.write_text(f"#!/bin/sh\nexec '{sys.executable}' -m cni_async.cli \"$@\"\n")
@@ -270,7 +270,7 @@ def test_the_other_commands_say_that_they_wait(cli: Cli) -> None:
     process.send_signal(signal.SIGINT)
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=20)
-    assert process.returncode in {130, 143}  # which of the two was seen first is not defined
+    assert process.returncode in {130, 143}  # which signal is seen first is not defined
     said, interrupted = err.splitlines()
     assert said == "still ending the plugin, for up to 3 s"
     assert interrupted.startswith("interrupted (SIG")

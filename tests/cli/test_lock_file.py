@@ -1,4 +1,4 @@
-"""`cni-async --lock-file`: the order of operations among processes."""
+"""`cni-async --lock-file`: the order of operations between processes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def cli(
     "words", [["add", "net", NETNS], ["check", "net", NETNS], ["del", "net", NETNS], ["gc", "net"]]
 )
 def test_it_waits_for_another_process(words: list[str], cli: Cli, tmp_path: Path) -> None:
-    """No plugin is called by one command while that of another one is at work."""
+    """A command calls no plugin while another command's plugin runs."""
     lock_file = ("--lock-file", str(tmp_path / "lock"))
     cli.network("one")
     cli.plugins.plugin("one", {"ADD": Answer(sleep=1.5)})
@@ -46,7 +46,7 @@ def test_it_waits_for_another_process(words: list[str], cli: Cli, tmp_path: Path
 
 @pytest.mark.parametrize("command", ["add", "check", "del"])
 def test_one_that_cannot_be_used(command: str, cli: Cli, tmp_path: Path) -> None:
-    """That is an error, before any plugin is called."""
+    """The command fails before it calls a plugin."""
     cli.network("one")
     done = cli(command, "net", NETNS, "--lock-file", str(tmp_path / "missing" / "lock"))
     assert done.code == 1
@@ -55,7 +55,7 @@ def test_one_that_cannot_be_used(command: str, cli: Cli, tmp_path: Path) -> None
 
 
 def test_the_line_to_run_names_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its absolute path, as it may be run anywhere."""
+    """The line has the lock file's absolute path, as it may be run in any directory."""
     monkeypatch.chdir(tmp_path)
     given = Given(net="net", netns=NETNS, netconf_path="/etc/cni/net.d", ifname="eth0")
     assert "--lock-file" not in given.undo_line()

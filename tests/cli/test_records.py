@@ -1,4 +1,4 @@
-"""The command and what it finds in a cache: names, unfinished ADDs, records of other hands."""
+"""The command and the records in a cache: names, unfinished ADDs, records of other programs."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from cni_async.go.json import loads
 from tests.support.command import NETNS, Cli
 from tests.support.recorder import Answer, Recorder
 
-# Sets a title, erases the display, goes back in the line, and hides what follows (and the 8-bit
-# way to begin such a thing).
+# Sets a title, erases the display, moves back in the line, and hides the text that follows (also
+# with the 8-bit control sequence introducer).
 ODD = "a\x1b]0;title\x07\x1b[2J\rb\x9b31m\u202ec"
 SHOWN = r"a\x1b]0;title\x07\x1b[2J\rb\x9b31m\u202ec"
 
@@ -38,7 +38,7 @@ def cli(
 
 
 def put(cli: Cli, container: str = "c", ifname: str = "eth0", **keys: Any) -> None:
-    """Write a record as another program may do."""
+    """Write a record as another program could."""
     record = {
         "kind": "cniCacheV1",
         "containerId": container,
@@ -55,7 +55,7 @@ def put(cli: Cli, container: str = "c", ifname: str = "eth0", **keys: Any) -> No
     (folder / name).write_text(json.dumps(record))
 
 
-# What gc is to keep.
+# Attachments that gc keeps.
 
 
 @pytest.mark.parametrize(
@@ -64,7 +64,7 @@ def put(cli: Cli, container: str = "c", ifname: str = "eth0", **keys: Any) -> No
         (["bleu/eth0"], "has no bleu/eth0 in CACHE; nothing is deleted.\nDid you mean blue/eth0?"),
         (["blue/eth1"], "has no blue/eth1 in CACHE; nothing is deleted.\nDid you mean blue/eth0?"),
         (["red/eth0", "zzz/net7"], "has no zzz/net7 in CACHE; nothing is deleted.\nIt has: "),
-        (["green/eth0"], "has no green/eth0 in CACHE; nothing is deleted.\n"),  # of other
+        (["green/eth0"], "has no green/eth0 in CACHE; nothing is deleted.\n"),  # of another network
     ],
 )
 def test_what_is_to_be_kept_has_to_be_there(keep: list[str], words: str, cli: Cli) -> None:
@@ -112,7 +112,7 @@ def test_a_network_without_attachments_and_one_with_many(cli: Cli) -> None:
     assert "c20" not in err
 
 
-# What is there.
+# Content of the cache.
 
 
 def test_unfinished_attachments_are_told_from_others(
@@ -166,7 +166,7 @@ def test_a_damaged_record_is_a_record(verb: str, cli: Cli, monkeypatch: pytest.M
     assert "no record" not in out
 
 
-# What a terminal gets.
+# Terminal output.
 
 
 def test_records_do_not_steer_the_terminal(cli: Cli) -> None:
@@ -213,7 +213,7 @@ def test_plugins_do_not_steer_the_terminal(cli: Cli) -> None:
     cli.plugins.plugin("one", {"CHECK": said})
     cli("add", "net", NETNS)
     printed = cli.on_terminal("check", "net", NETNS, "--json", everything=True)
-    # The terminal itself makes spaces of a tab.
+    # The terminal turns a tab into spaces.
     assert re.sub(" +", "\t", printed.out) == f"one\ttwo\n{SHOWN}\n\\xff\n"
     error = Answer(stdout={"code": 7, "msg": ODD, "details": f"x\n{ODD}"}, stderr=ODD, exit_code=1)
     cli.plugins.plugin("one", {"CHECK": error})

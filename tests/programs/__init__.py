@@ -1,1 +1,1 @@
-"""Programs that tests start as processes of their own, to do to them what ends or limits one."""
+"""Programs that tests run as separate processes, to interrupt, kill or limit them."""

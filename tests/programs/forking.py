@@ -1,12 +1,12 @@
-"""Be many programs: a fork of this process, which has imported all that they need, is one.
+"""Serve as many programs: each is a fork of this process, which has imported what they need.
 
-``python -m tests.programs.forking <socket> <pid>``; `tests.support.program` asks for programs at
-that socket, which is alone in its directory. A Python needs a tenth of a second to import the
-library, and trio as much again; a test run has some hundred programs. Nothing but importing happens
-before a fork: no event loop has run, no thread and no process was started, no signal is handled.
+``python -m tests.programs.forking <socket> <pid>``; `tests.support.program` requests programs at
+that socket, which is alone in its directory. Python needs a tenth of a second to import the
+library, and as much again for trio; a test run has some hundred programs. This process does nothing
+but import before it forks: it runs no event loop, starts no thread or process, handles no signal.
 
-The command returns once the socket listens. The process that listens has been given to init, as
-tests fail if they leave a child. It ends when the process of this ID does.
+The command returns once the socket listens. The listening process has been reparented to init,
+because tests fail if they leave a child. It ends when the process with the given ID does.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from io import TextIOWrapper
 from typing import Any
 
 IMPORTED = [
-    # What anyio imports when there first is an event loop, a thread.
+    # anyio imports these at the first event loop or the first thread.
     "anyio._backends._asyncio",
     "anyio._backends._trio",
     "anyio.to_thread",
@@ -41,7 +41,7 @@ IMPORTED = [
 
 
 def serve(path: str, client: int) -> tuple[dict[str, Any], list[int]]:
-    """Fork what is asked for; returns in the forks only, with what each is and its streams."""
+    """Fork for each request; return only in the forks, with the request and its streams."""
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(path)
     listener.listen(64)
@@ -85,7 +85,7 @@ def serve(path: str, client: int) -> tuple[dict[str, Any], list[int]]:
 
 
 def become(asked: dict[str, Any], streams: list[int]) -> None:
-    """Do what a Python does that is started for this program."""
+    """Set up this process as Python would for the requested program, and run it."""
     for number, fd in enumerate(streams):
         os.dup2(fd, number)
         os.close(fd)
@@ -94,7 +94,7 @@ def become(asked: dict[str, Any], streams: list[int]) -> None:
     os.environ.clear()
     os.environ.update(asked["environ"])
     os.chdir(asked["folder"])
-    # Each program has chances of its own, trio's order among tasks too.
+    # Each program has its own random numbers, also for trio's order among tasks.
     random.seed()
     trio: Any = sys.modules["trio._core._run"]
     trio._r.seed()

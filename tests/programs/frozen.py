@@ -1,7 +1,7 @@
 """Attach containers while the file system of the cache is frozen, as for a snapshot.
 
 ``python -m tests.programs.frozen <event loop>`` in a mount namespace of its own, as root; prints a
-line if it cannot be tried.
+line if the file system cannot be mounted.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.programs.interrupted import LOOPS
 from tests.support.chains import KEY, RT, address, as_dict, network
 from tests.support.stuck import until_no_thread_is_busy
 
-AT_MOST = 60  # seconds for which it is frozen, whatever happens to this program
+AT_MOST = 60  # seconds until it thaws, whatever happens to this program
 WAIT = 1.0
 
 A = network("a")
@@ -32,7 +32,7 @@ A = network("a")
 
 @contextmanager
 def mounted(image: Path, folder: Path) -> Iterator[str]:
-    """Have a file system of its own in a folder; an error's text if that cannot be had."""
+    """Mount a new file system on a folder; yield the error's text if that fails, else ""."""
     image.touch()
     os.truncate(image, 16 * 2**20)
     folder.mkdir()
@@ -52,21 +52,21 @@ def mounted(image: Path, folder: Path) -> Iterator[str]:
 
 
 class Freezer:
-    """Freezes a file system, and sees to it that it thaws again."""
+    """Freezes a file system, and makes sure that it thaws again."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._watch: subprocess.Popen[bytes] | None = None
 
     def freeze(self) -> None:
-        """From here on all that writes hangs."""
-        # Another process, as this one may hang or die.
+        """Freeze the file system: every write hangs from now on."""
+        # Another process thaws it, because this one may hang or die.
         thaw = f'timeout {AT_MOST} cat >/dev/null; fsfreeze --unfreeze "$0"'
         self._watch = subprocess.Popen(["sh", "-c", thaw, self._folder], stdin=subprocess.PIPE)
         subprocess.run(["fsfreeze", "--freeze", self._folder], check=True)
 
     def thaw(self) -> None:
-        """Let all that hangs go on."""
+        """Thaw the file system: hanging writes go on."""
         if self._watch is not None:
             self._watch.communicate()
             assert self._watch.returncode == 0
@@ -74,7 +74,7 @@ class Freezer:
 
 
 class Node:
-    """Plugins that are asked for nothing, and a cache in a directory."""
+    """A runtime with fake plugins and a cache in a directory."""
 
     def __init__(self, folder: Path, freezer: Freezer) -> None:
         self.folder = folder
@@ -89,11 +89,11 @@ class Node:
         return address(self.adds)
 
     def files(self) -> list[str]:
-        """Return the names of all files in the cache, of those that are not finished, too."""
+        """Return the names of all files in the cache, including unfinished ones."""
         return [path.name for path in self.folder.rglob("*") if path.is_file()]
 
     async def fails(self) -> CacheWriteError:
-        """See that an ADD is not recorded, in time."""
+        """Check that an ADD fails in time because it cannot be recorded."""
         with anyio.fail_after(30):
             try:
                 await self.cni.add_network_list(A, RT)
@@ -105,18 +105,18 @@ class Node:
         return caught
 
     async def delete(self) -> None:
-        """See that a DEL succeeds, in time."""
+        """Check that a DEL succeeds in time."""
         with anyio.fail_after(30):
             await self.cni.del_network_list(A, RT)
 
 
 async def run(node: Node) -> None:
-    """Let ADDs and DELs meet a frozen file system, and a thawed one."""
+    """Run ADDs and DELs on a frozen file system and on a thawed one."""
     await node.cni.add_network_list(A, RT)
     await node.cni.del_network_list(A, RT)
     assert node.files() == []
 
-    # What could not be recorded is not there once the file system has thawed.
+    # A record that could not be written does not appear once the file system has thawed.
     node.freezer.freeze()
     error = await node.fails()
     assert as_dict(error.result) == address(2)
@@ -125,12 +125,12 @@ async def run(node: Node) -> None:
     await until_no_thread_is_busy()
     assert node.files() == []
 
-    # A removal that is with the kernel comes late, and removes no later record.
+    # A removal that the kernel already has comes late, and removes no later record.
     await node.cni.add_network_list(A, RT)
     assert node.files() == [KEY.file_name]
     node.freezer.freeze()
     await node.delete()
-    # It waits for the removal, and no plugin has run.
+    # The ADD waits for the removal and runs no plugin.
     assert (await node.fails()).result is None
     assert node.adds == 3
     node.freezer.thaw()
@@ -145,9 +145,9 @@ async def run(node: Node) -> None:
 
 
 def main() -> None:
-    """Do it in the event loop that the command line names."""
+    """Run the test in the event loop that the command line names."""
     backend, options = LOOPS[sys.argv[1]]
-    setattr(files, "_WAIT", WAIT)  # noqa: B010 - it is Final to type checkers
+    setattr(files, "_WAIT", WAIT)  # noqa: B010 - Final to type checkers
     with (
         tempfile.TemporaryDirectory() as name,
         mounted(Path(name, "image"), Path(name, "mount")) as problem,

@@ -1,4 +1,4 @@
-"""Attach a container, and be interrupted at it: by ourselves after each step, or by a test.
+"""Attach a container and be interrupted: by this process after each step, or by a test.
 
 ``python -m tests.programs.interrupted <event loop> <what> <folder>``
 """
@@ -29,12 +29,12 @@ AB = network("a", "b")
 
 
 async def add(node: Node) -> None:
-    """Attach, and take it back if that fails."""
+    """Attach with rollback."""
     await node.rolling.add_network_list(AB, rt())
 
 
 async def add_what_fails(node: Node) -> None:
-    """Attach, which fails, and take it back."""
+    """Attach with rollback, where a plugin fails."""
     await node.rolling.add_network_list(network("a", "bad"), rt())
 
 
@@ -57,10 +57,10 @@ CALLS: dict[str, Callable[[Node], Awaitable[None]]] = {
 
 
 def walk(loop: str, call: Callable[[Node], Awaitable[None]], node: Node) -> None:
-    """Interrupt a call after its first step, its second, and so on until it is over before."""
+    """Interrupt a call after its first step, its second, and so on until no step is left."""
     backend, options = LOOPS[loop]
     steps = interrupted = 0
-    number = -1  # nothing happens the first time: what is made once is there from then on
+    number = -1  # the first run is not interrupted: it allocates what the process keeps
 
     def run(function: Callable[[], Awaitable[object]]) -> None:
         anyio.run(function, backend=backend, backend_options=options)
@@ -77,7 +77,7 @@ def walk(loop: str, call: Callable[[Node], Awaitable[None]], node: Node) -> None
     async def clean_up() -> None:
         for found in await node.plain.recover(delete=True):
             assert found.container_id == "c1"
-        if node.records():  # of an ADD that came to its end
+        if node.records():  # of an ADD that completed
             await node.plain.del_network_list(AB, rt())
 
     fds = 0
@@ -92,26 +92,26 @@ def walk(loop: str, call: Callable[[Node], Awaitable[None]], node: Node) -> None
         except PluginError:
             assert call is add_what_fails
         assert not has_children()
-        # A thread that nobody waits for any more may have some for a moment.
+        # A thread that the interrupted call left behind may hold descriptors for a moment.
         fds = fds or len(open_fds())
         assert wait_for_fds(fds)
-        # Whatever plugins may hold is recorded, and so can be found.
+        # Everything that plugins may hold is recorded, and so can be found.
         begun = {each for each in node.exec.begun if each.endswith(" ADD")}
         undone = {each for each in node.exec.begun if each.endswith(" DEL")}
         assert node.records() or not node.held(), (number, node.exec.begun)
         assert node.records() or len(begun) == len(undone), (number, node.exec.begun)
         if loop != "trio":
-            # asyncio cancels its main task, so that all promises are kept.
+            # asyncio cancels its main task, so all promises hold.
             assert call is add or node.records() == {}
         run(clean_up)
         assert (node.held(), node.records()) == (set(), {}), number
         assert node.unfinished_files() == []
-    # Each step but the last, after which nothing is left to interrupt.
+    # Every step is interrupted but the last, after which nothing is left to interrupt.
     assert interrupted >= number - 2 > 3, (interrupted, number)
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the call that the command line names."""
     _, loop, what, folder = sys.argv
     starts.inherit()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it

@@ -1,4 +1,4 @@
-"""Attach a container where there are no processes and threads, or too few file descriptors.
+"""Attach a container without processes and threads, or with too few file descriptors.
 
 ``python -m tests.programs.limited <event loop> <what>``; prints a line if it cannot be tried.
 """
@@ -32,7 +32,7 @@ from tests.support.processes import wait_until_gone
 from tests.support.scripts import has_children, open_fds, wait_for_fds
 
 AB = network("a", "b")
-ANOTHER_USER = 54321  # has no processes, so far
+ANOTHER_USER = 54321  # has no processes so far
 
 
 @contextmanager
@@ -47,7 +47,7 @@ def limited(what: int, limit: int) -> Iterator[None]:
 
 
 class Limiting(DefaultExec):
-    """Runs processes, one of them and all after it in narrow circumstances."""
+    """Runs plugins, and sets a limit before one of them starts."""
 
     def __init__(self, call: str, limit: Callable[[], object]) -> None:
         super().__init__(grace=30)
@@ -65,7 +65,7 @@ class Limiting(DefaultExec):
 
 
 async def refused(call: Awaitable[object]) -> CNIError:
-    """Return the error of a call."""
+    """Return the error that a call raises."""
     with anyio.fail_after(20):
         try:
             await call
@@ -75,7 +75,7 @@ async def refused(call: Awaitable[object]) -> CNIError:
 
 
 async def recovers(node: Node) -> None:
-    """See that what is left is recorded, and comes to its end."""
+    """Check that what is left is recorded, and that `recover` removes it."""
     assert not has_children()
     assert {name.partition(".")[0] for name in node.held()} <= set(node.records())
     await node.plain.recover(delete=True)
@@ -84,7 +84,7 @@ async def recovers(node: Node) -> None:
 
 
 async def no_threads(node: Node) -> None:
-    """Nothing has used a thread yet in this event loop, and none can be had."""
+    """No thread can be started, and this event loop has not used one yet."""
     (node.folder / "net.conflist").write_bytes(AB.raw)
     with limited(resource.RLIMIT_NPROC, 0):
         add = await refused(node.rolling.add_network_list(AB, rt()))
@@ -103,7 +103,7 @@ async def no_threads(node: Node) -> None:
 
 
 async def no_process_for_the_second(node: Node) -> None:
-    """One plugin has added, and neither the next nor a DEL can be started."""
+    """One plugin has added. Neither the next plugin nor a DEL can be started."""
     before = resource.getrlimit(resource.RLIMIT_NPROC)
     cni = node.make(
         exec=Limiting("b ADD", lambda: resource.setrlimit(resource.RLIMIT_NPROC, (0, before[1]))),
@@ -121,9 +121,9 @@ async def no_process_for_the_second(node: Node) -> None:
 
 
 async def no_thread_to_look_for_those_left(node: Node) -> None:
-    """End a plugin that is cancelled, and its child, all the same."""
+    """End a cancelled plugin and its child although no thread can be started."""
     node.hang("a", "ADD")
-    cni = node.make(cache=MemoryCache())  # which needs no threads
+    cni = node.make(cache=MemoryCache())  # needs no threads
     scope = anyio.CancelScope()
     is_over = anyio.Event()
     pids: list[int] = []
@@ -145,7 +145,7 @@ async def no_thread_to_look_for_those_left(node: Node) -> None:
 
 
 async def few_fds(node: Node) -> None:
-    """With one file descriptor more each time, until there are enough."""
+    """Add with one more free file descriptor each time, until there are enough."""
     await node.rolling.add_network_list(AB, rt())
     await node.rolling.del_network_list(AB, rt())
     top = max(open_fds()) + 1
@@ -173,7 +173,7 @@ async def few_fds(node: Node) -> None:
 
 
 async def more_adds_than_fds(node: Node) -> None:
-    """Nothing that waits for its turn to run a plugin takes what the plugins need."""
+    """Make calls wait for their turn, without file descriptors that running plugins need."""
     cni = node.make(rollback=True, exec=DefaultExec(grace=30, limiter=anyio.CapacityLimiter(4)))
     outcomes: list[str] = []
 
@@ -186,7 +186,7 @@ async def more_adds_than_fds(node: Node) -> None:
         else:
             outcomes.append("")
 
-    # What 4 plugins and 40 threads of the cache may take.
+    # Enough for 4 plugins and 40 threads of the cache.
     with limited(resource.RLIMIT_NOFILE, max(open_fds()) + 1 + 4 * 9 + 40 * 2):
         async with anyio.create_task_group() as group:
             for number in range(80):
@@ -212,15 +212,15 @@ async def _nothing() -> None:
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the test that the command line names."""
     _, loop, what = sys.argv
     starts.inherit()
     backend, options = LOOPS[loop]
-    anyio.run(_nothing, backend=backend, backend_options=options)  # imports what it needs
+    anyio.run(_nothing, backend=backend, backend_options=options)  # imports what anyio needs
     with tempfile.TemporaryDirectory() as name:
         node = Node(Path(name))
         if os.geteuid() == 0 and not what.endswith("_fds"):
-            # The limit on processes does not bind root.
+            # The limit on processes does not apply to root.
             for path in (Path(name), *Path(name).rglob("*")):
                 os.chown(path, ANOTHER_USER, ANOTHER_USER)
             try:
