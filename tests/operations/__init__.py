@@ -1,1 +1,1 @@
-"""What CNIConfig does."""
+"""The operations of `CNIConfig`."""

@@ -227,7 +227,7 @@ async def test_item_99_the_next_plugin_gets_the_result_in_the_networks_version()
     fake = runtime({("a", "ADD"): old, ("b", "ADD"): {"cniVersion": "0.4.0"}})
     result = await fake.cni.add_network_list(network("a", "b", version="1.0.0"), RT)
     assert fake.configs("ADD")[1]["prevResult"] == address(1, "1.0.0")
-    # What the caller gets and the cache has is the last plugin's own, as in libcni.
+    # The caller and the cache get the last plugin's own result, as in libcni.
     assert result.version == "0.4.0"
     assert json.loads(fake.cache.records[KEY])["result"]["cniVersion"] == "0.4.0"
 
@@ -237,14 +237,14 @@ async def test_item_99_the_next_plugin_gets_the_result_in_the_networks_version()
 async def test_item_99_a_result_that_the_networks_version_cannot_hold(
     version: str, answered: str
 ) -> None:
-    """Without addresses it cannot be converted, so it is handed on as libcni does."""
+    """A result without addresses cannot be converted, so it is passed on as in libcni."""
     told = {"cniVersion": answered, "interfaces": [{"name": "eth0", "sandbox": "/n"}]}
     own = {"cniVersion": version or "0.1.0", "ip4": {"ip": "10.0.0.1/24"}}
     fake = runtime({("a", "ADD"): told, ("c", "ADD"): own})
     result = await fake.cni.add_network_list(network("a", "b", "c", version=version), RT)
     first, *others = [config.get("prevResult") for config in fake.configs("ADD")]
     assert first is None
-    # "b" hands on what it was given.
+    # "b" passes on the result it received.
     assert [_without_empty(each or {}) for each in others] == [told, told]
     assert _without_empty(as_dict(result)) == own
     fake.exec.calls.clear()
@@ -260,7 +260,7 @@ async def test_item_99_such_a_result_may_be_the_last_one() -> None:
     result = await fake.cni.add_network_list(net, RT)
     assert _without_empty(as_dict(result)) == told
     with pytest.raises(CacheError, match="cannot convert: no valid IP addresses"):
-        await fake.cni.get_network_list_cached_result(net, RT)  # as libcni
+        await fake.cni.get_network_list_cached_result(net, RT)  # as in libcni
     await fake.cni.del_network_list(net, RT)
     assert not fake.cache.records
 
@@ -362,7 +362,7 @@ async def test_cancelled_while_a_plugin_runs(chain: bool) -> None:
 
 
 class SlowCache(MemoryCache):
-    """A cache whose disk takes its time."""
+    """A cache with a slow disk."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -418,7 +418,7 @@ async def test_a_disk_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 class NativelyCancelled(FileCache):
-    """A cache that cancels the task that stores something, at once or a little later."""
+    """A cache that cancels the storing task, at once or a little later."""
 
     when: Literal["at once", "later"]
 

@@ -1,7 +1,7 @@
-"""Plugins run by a program that knows asyncio and has never heard of anyio.
+"""Plugins run by a program that uses only asyncio, not anyio.
 
-Each docstring says what is left behind; that no child is, zombies included, and no file
-descriptor, is checked after each test.
+Each docstring says what the test leaves behind. After each test a fixture checks that no child,
+zombies included, and no file descriptor is left.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.asyncio, pytest.mark.usefixtures("spawn")]
 
 HANG = 60
 ROOT = Path(__file__).parents[2]
-# A shell that forks may miss a signal, but not for long.
+# A shell that is forking may react late to a signal, but not by much.
 NAPPING = "while :; do sleep 0.05; done"
 
 
@@ -47,7 +47,7 @@ async def nothing_left() -> AsyncIterator[None]:
 
 
 class Plugins(Scripts):
-    """Plugins for these tests; each writes its process ID when it is ready."""
+    """Plugins for these tests; most write their process ID once they are ready."""
 
     def fast(self) -> str:
         return self.sh("exec cat", "fast")
@@ -56,7 +56,7 @@ class Plugins(Scripts):
         return self.sh(f"{self.note('pid')}; exec sleep {HANG}", "slow")
 
     def stubborn(self) -> str:
-        """Do not end at SIGTERM, but note it; and have a child that ignores it."""
+        """Return a plugin that notes SIGTERM without ending, and has a child that ignores it."""
         return self.sh(
             f"trap '' TERM; sleep {HANG} & {self.note('child', '$!')};"
             f"trap {shlex.quote(self.note('told'))} TERM; {self.note('pid')}; {NAPPING}",
@@ -64,7 +64,7 @@ class Plugins(Scripts):
         )
 
     def tidy(self) -> str:
-        """Take a while to clean up on SIGTERM."""
+        """Return a plugin that takes a while to clean up on SIGTERM."""
         return self.sh(
             f"trap 'sleep 0.3; echo done > {self.folder}/cleaned; exit 1' TERM;"
             f"{self.note('pid')}; {NAPPING}",
@@ -72,11 +72,11 @@ class Plugins(Scripts):
         )
 
     def marking(self) -> str:
-        """Leave a trace of having been started."""
+        """Return a plugin that leaves a mark when it starts."""
         return self.sh(f"touch {self.folder}/started", "marking")
 
     async def ready(self) -> int:
-        """Wait until one is ready; return its process ID, or that of the last one."""
+        """Wait until a plugin is ready; return the process ID of the last one."""
         return (await self.numbers("pid"))[-1]
 
     @property
@@ -97,7 +97,7 @@ async def run(path: str, grace: float = HANG) -> bytes:
 
 
 async def test_timeout(plugins: Plugins) -> None:
-    """A plain TimeoutError; the plugin is gone, the task is none the worse for it."""
+    """The call raises a plain TimeoutError. The plugin is gone and the task is unharmed."""
     for limit in LIMITS:
         with pytest.raises(TimeoutError) as caught:
             async with asyncio.timeout(limit):
@@ -113,7 +113,7 @@ async def test_timeout(plugins: Plugins) -> None:
 
 
 async def test_timeout_of_a_stubborn_plugin(plugins: Plugins) -> None:
-    """Late by the grace, which is what it is for; both processes are gone."""
+    """The call returns late by the grace period. Both processes are gone."""
     for limit in LIMITS:
         watch = Stopwatch()
         with pytest.raises(TimeoutError):
@@ -128,7 +128,7 @@ async def test_timeout_of_a_stubborn_plugin(plugins: Plugins) -> None:
 
 
 async def test_timeout_that_has_passed(plugins: Plugins) -> None:
-    """Nothing was started."""
+    """No plugin was started."""
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0):
             await run(plugins.marking())
@@ -142,7 +142,7 @@ async def test_timeout_in_time(plugins: Plugins) -> None:
 
 
 async def test_two_deadlines(plugins: Plugins) -> None:
-    """Whichever passes first is the one that is heard of; both are TimeoutErrors."""
+    """The error is that of the deadline that passes first. Both are TimeoutErrors."""
     with pytest.raises(TimeoutError) as caught:
         async with asyncio.timeout(20):
             await RawExec(timeout=0.2).exec_plugin(plugins.slow(), b"", None)
@@ -154,7 +154,7 @@ async def test_two_deadlines(plugins: Plugins) -> None:
 
 
 async def test_wait_for(plugins: Plugins) -> None:
-    """A TimeoutError; the plugin is gone when it is raised."""
+    """The call raises TimeoutError, and the plugin is gone by then."""
     assert await asyncio.wait_for(run(plugins.fast()), 20) == b"{}"
     for limit in LIMITS:
         with pytest.raises(TimeoutError):
@@ -168,7 +168,7 @@ async def test_wait_for(plugins: Plugins) -> None:
 
 
 async def test_cancel(plugins: Plugins) -> None:
-    """The task is cancelled; the plugin has cleaned up and is gone."""
+    """The task is cancelled. The plugin has cleaned up and is gone."""
     task = asyncio.create_task(run(plugins.tidy()))
     pid = await plugins.ready()
     task.cancel("enough")
@@ -181,7 +181,7 @@ async def test_cancel(plugins: Plugins) -> None:
 
 @pytest.mark.parametrize("times", [2, 3, 5])
 async def test_cancel_several_times(plugins: Plugins, times: int) -> None:
-    """Who is in a hurry does not get to the end of the grace; both processes are gone."""
+    """Further cancellations cut the grace period short. Both processes are gone."""
     task = asyncio.create_task(run(plugins.stubborn()))
     pid = await plugins.ready()
     started = time.monotonic()
@@ -196,7 +196,7 @@ async def test_cancel_several_times(plugins: Plugins, times: int) -> None:
 
 
 async def test_cancel_twice_at_once(plugins: Plugins) -> None:
-    """To asyncio that is one cancellation; the plugin has cleaned up."""
+    """To asyncio both are one cancellation. The plugin has cleaned up."""
     task = asyncio.create_task(run(plugins.tidy()))
     await plugins.ready()
     task.cancel()
@@ -207,7 +207,7 @@ async def test_cancel_twice_at_once(plugins: Plugins) -> None:
 
 
 async def test_cancel_before_the_first_step(plugins: Plugins) -> None:
-    """Nothing was started."""
+    """No plugin was started."""
     task = asyncio.create_task(run(plugins.marking()))
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -218,7 +218,7 @@ async def test_cancel_before_the_first_step(plugins: Plugins) -> None:
 
 @pytest.mark.parametrize("steps", range(12))
 async def test_cancel_after_any_step(plugins: Plugins, steps: int) -> None:
-    """It was cancelled or it has the answer; either way nothing is left."""
+    """The task was cancelled or has the answer. Either way nothing is left."""
     task = asyncio.create_task(run(plugins.fast()))
     for _ in range(steps):
         await asyncio.sleep(0)
@@ -228,7 +228,7 @@ async def test_cancel_after_any_step(plugins: Plugins, steps: int) -> None:
 
 
 async def test_no_cancellation_is_lost(plugins: Plugins) -> None:
-    """All are cancelled: no clock of ours ticks at the wrong moment.
+    """All tasks are cancelled: no deadline of the library passes at the wrong moment.
 
     Before 4.16 an anyio scope whose deadline passes swallows a task.cancel() of that moment.
     """
@@ -251,7 +251,7 @@ async def test_no_cancellation_is_lost(plugins: Plugins) -> None:
 async def test_cancel_in_the_middle_of_the_start(
     plugins: Plugins, monkeypatch: pytest.MonkeyPatch, times: int
 ) -> None:
-    """It is acted upon when the plugin has started, which is then gone."""
+    """The cancellation takes effect once the plugin has started. The plugin is gone then."""
     starts.skip_with("posix", "that is over at once")
     started: list[int] = []
     start = anyio.open_process
@@ -280,7 +280,7 @@ async def test_cancel_in_the_middle_of_the_start(
 async def test_cancel_in_the_middle_of_a_start_that_fails(
     plugins: Plugins, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """There is nobody to end."""
+    """No plugin has to be ended."""
     starts.skip_with("posix", "that is over at once")
     starting, cancelled = asyncio.Event(), asyncio.Event()
 
@@ -300,7 +300,7 @@ async def test_cancel_in_the_middle_of_a_start_that_fails(
 
 
 async def test_clean_up_while_being_cancelled(plugins: Plugins) -> None:
-    """A plugin called on the way out, a DEL say, runs to its end."""
+    """A plugin that is called during the cancellation, such as a DEL, runs to its end."""
     answers: list[bytes] = []
 
     async def attach() -> None:
@@ -319,7 +319,7 @@ async def test_clean_up_while_being_cancelled(plugins: Plugins) -> None:
 
 
 async def test_cancellation_that_is_caught(plugins: Plugins) -> None:
-    """The task goes on as if nothing had been; the next call works, its deadline too."""
+    """The task continues normally. The next call works, and so does its deadline."""
 
     async def user() -> bytes:
         task = asyncio.current_task()
@@ -340,7 +340,7 @@ async def test_cancellation_that_is_caught(plugins: Plugins) -> None:
 
 
 async def test_shield(plugins: Plugins) -> None:
-    """Who waited is cancelled; the plugin goes on and its answer is there later."""
+    """The waiting task is cancelled. The plugin keeps running, and its answer arrives later."""
     path = plugins.sh(f"{plugins.note('pid')}; sleep 0.3; echo done")
     call = asyncio.create_task(run(path))
 
@@ -356,7 +356,7 @@ async def test_shield(plugins: Plugins) -> None:
 
 
 async def test_cancel_while_stderr_blocks(plugins: Plugins) -> None:
-    """The plugin has run; the thread is left to its write and ends after it."""
+    """The plugin has ended. The thread that writes its stderr is left to finish and then ends."""
     read, write = os.pipe()
     os.write(write, bytes(65536))
     path = plugins.sh(f"echo warn >&2; {plugins.note('pid')}")
@@ -383,7 +383,7 @@ async def test_cancel_while_stderr_blocks(plugins: Plugins) -> None:
 
 
 async def test_task_group_with_a_failing_sibling(plugins: Plugins) -> None:
-    """The sibling's error and no other; the plugin has cleaned up and is gone."""
+    """Only the sibling's error is raised. The plugin has cleaned up and is gone."""
 
     async def fail() -> None:
         await plugins.ready()
@@ -402,7 +402,7 @@ async def test_task_group_with_a_failing_sibling(plugins: Plugins) -> None:
 
 
 async def test_task_group_with_a_failing_plugin(plugins: Plugins) -> None:
-    """The plugin's error; its sibling is gone."""
+    """The plugin's error is raised. Its sibling is gone."""
     ready = plugins.folder / "pid"
     bad = plugins.sh(f"until [ -s {ready} ]; do sleep 0.01; done; echo no >&2; exit 1", "bad")
     with pytest.raises(ExceptionGroup) as caught:  # noqa: PT012
@@ -425,7 +425,7 @@ async def test_task_group_of_many(plugins: Plugins) -> None:
 
 
 async def test_gather(plugins: Plugins) -> None:
-    """One failure does not stop the others; their answers are there."""
+    """One failure does not stop the other call, whose answer arrives."""
     bad = plugins.sh("exit 3", "bad")
     good, error = await asyncio.gather(run(plugins.fast()), run(bad), return_exceptions=True)
     assert good == b"{}"
@@ -434,7 +434,7 @@ async def test_gather(plugins: Plugins) -> None:
 
 
 async def test_gather_that_is_cancelled(plugins: Plugins) -> None:
-    """All calls are cancelled, though gather waits for the first only; all plugins are gone."""
+    """All calls are cancelled, though gather waits only for the first. All plugins are gone."""
     path = plugins.slow()
     calls = [asyncio.create_task(run(path)) for _ in range(5)]
 
@@ -469,7 +469,7 @@ async def test_eager_tasks(plugins: Plugins) -> None:
 
 
 def program(plugins: Plugins, body: str) -> Program:
-    """Start a program of its own that uses asyncio.run; signals can be sent to it."""
+    """Start a separate program that uses asyncio.run and can receive signals."""
     code = """
         import asyncio
         from cni_async.invoke import RawExec
@@ -482,17 +482,17 @@ def program(plugins: Plugins, body: str) -> Program:
 
 
 async def finish(process: Program) -> str:
-    """Wait for a program to end; return what it said."""
+    """Wait for a program to end; return its stderr."""
     try:
         _, stderr = await asyncio.to_thread(process.communicate, timeout=HANG / 2)
     finally:
         process.kill()
-    # On a busy machine asyncio's debug mode complains of every callback.
+    # On a busy machine asyncio's debug mode reports every callback as slow.
     return "".join(line for line in stderr.splitlines(True) if not line.startswith("Executing <"))
 
 
 async def test_interrupted_program(plugins: Plugins) -> None:
-    """Ctrl+C: a KeyboardInterrupt, after the plugin has cleaned up; nobody complains."""
+    """Ctrl+C: the plugin cleans up, then KeyboardInterrupt is raised, without warnings."""
     process = program(
         plugins,
         f"""
@@ -510,7 +510,7 @@ async def test_interrupted_program(plugins: Plugins) -> None:
 
 
 async def test_interrupted_program_in_a_hurry(plugins: Plugins) -> None:
-    """Ctrl+C again: no grace any more; both processes are gone."""
+    """A second Ctrl+C ends the grace period. Both processes are gone."""
     process = program(
         plugins,
         f"""
@@ -519,18 +519,18 @@ async def test_interrupted_program_in_a_hurry(plugins: Plugins) -> None:
     )
     pid = await plugins.ready()
     process.send_signal(signal.SIGINT)
-    await eventually(lambda: plugins.lines("told"))  # else two signals could come as one
+    await eventually(lambda: plugins.lines("told"))  # otherwise two signals could arrive as one
     await comes_to_rest(process.pid)
     assert is_running(pid)
     process.send_signal(signal.SIGINT)
-    stderr = await finish(process)  # which does not wait until the grace is over
+    stderr = await finish(process)  # does not wait for the end of the grace period
     assert process.returncode == -signal.SIGINT
     assert stderr.splitlines()[-1] == "KeyboardInterrupt"
     assert wait_until_gone(pid, plugins.number("child"))
 
 
 async def test_program_that_does_not_wait(plugins: Plugins) -> None:
-    """asyncio.run cancels what still runs; the plugin has cleaned up; nobody complains."""
+    """asyncio.run cancels what still runs. The plugin has cleaned up, and nothing is on stderr."""
     process = program(
         plugins,
         f"""
@@ -550,7 +550,7 @@ async def test_program_that_does_not_wait(plugins: Plugins) -> None:
 
 
 async def test_program_in_debug_mode(plugins: Plugins) -> None:
-    """In asyncio's debug mode nobody complains about calls, good and bad."""
+    """In asyncio's debug mode good and bad calls print nothing on stderr."""
     bad = plugins.sh("exit 1", "bad")
     process = program(
         plugins,

@@ -1,6 +1,6 @@
 """`attachment()` and `rollback`: whatever happens, what is attached is recorded or taken back.
 
-Each test says which plugins were called, in which order, and which records are left.
+Each test checks which plugins were called, in which order, and which records are left.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def _attach(cni: CNIConfig, net: Network, rt: RuntimeConf) -> object:
         raise AssertionError("attached")
 
 
-# An ADD that fails is taken back in the same way, asked for at either place.
+# A failing ADD is taken back in the same way, whether by `rollback` or by `attachment()`.
 both_ways = pytest.mark.parametrize(
     "way", [pytest.param(_add, id="rollback"), pytest.param(_attach, id="attachment")]
 )
@@ -86,7 +86,7 @@ both_ways = pytest.mark.parametrize(
 def rolling(
     answers: dict[tuple[str, str], Any] | None = None, *, way: Way = _add, **options: Any
 ) -> Runtime:
-    """Make a runtime that rolls back, if it is told to or not."""
+    """Make a runtime that rolls back, through its `rollback` option or through `attachment()`."""
     return runtime(answers, rollback=way is _add, **options)
 
 
@@ -97,7 +97,7 @@ async def refused(way: Way, fake: Runtime, net: Network = ABC, rt: RuntimeConf =
 
 
 def unfinished(net: str = "net", container_id: str = "c1", ifname: str = "eth0") -> bytes:
-    """Return the record of an ADD that has begun, as libcni spells it."""
+    """Return the record of an ADD that has begun, in libcni's spelling."""
     record = {
         "kind": "cniCacheV1",
         "containerId": container_id,
@@ -109,7 +109,7 @@ def unfinished(net: str = "net", container_id: str = "c1", ifname: str = "eth0")
 
 
 class Wait:
-    """An answer that comes when it is told to."""
+    """An answer that waits until the test sets `go_on`."""
 
     def __init__(self, reply: Any = None) -> None:
         self.started = anyio.Event()
@@ -124,7 +124,7 @@ class Wait:
         return self._reply
 
 
-# -- all is well
+# -- success
 
 
 @pytest.mark.parametrize("net", [ABC, single("c")], ids=["list", "single"])
@@ -162,7 +162,7 @@ async def test_deleted_within_its_block() -> None:
     async with fake.cni.attachment(ABC, RT):
         await fake.cni.del_network_list(ABC, RT)
         fake.exec.calls.clear()
-    # DEL of nothing succeeds, as plugins have to see to.
+    # DEL succeeds where nothing is attached, as the spec asks of plugins.
     assert fake.order == ["c DEL", "b DEL", "a DEL"]
 
 
@@ -212,7 +212,7 @@ async def test_add_fails(way: Way, failing: str) -> None:
     assert isinstance(caught, PluginError)
     assert (caught.plugin, caught.command, caught.rollback_error) == (failing, "ADD", None)
     assert not hasattr(caught, "__notes__")
-    # All get what the last plugin that succeeded gave.
+    # All plugins get the result of the last plugin that succeeded.
     given = [config.get("prevResult") for config in fake.configs("DEL")]
     assert given == [address(len(called) - 1) if len(called) > 1 else None] * len(called)
     assert not fake.cache.records
@@ -243,7 +243,7 @@ async def test_a_previous_result_only_for_those_who_know_it(
 async def test_a_result_that_the_networks_version_cannot_hold(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """It is handed on as it is, and is no obstacle to taking things back."""
+    """The result is passed on unchanged, and does not prevent the rollback."""
     fake = rolling({("a", "ADD"): {"cniVersion": "1.0.0"}, ("b", "ADD"): failure()})
     caught = await refused(_add, fake, network("a", "b", version="0.2.0"))
     assert str(caught) == 'plugin type="b" failed (add): boom'
@@ -320,7 +320,7 @@ async def test_the_first_request_cannot_be_made(way: Way) -> None:
     assert not fake.cache.records
 
 
-# -- and so does its DEL
+# -- an ADD that fails, and whose DEL fails
 
 
 @both_ways
@@ -336,7 +336,7 @@ async def test_both_errors_are_kept(way: Way, caplog: pytest.LogCaptureFixture) 
     assert isinstance(caught.rollback_error, PluginError)
     assert (caught.rollback_error.plugin, caught.rollback_error.command) == ("a", "DEL")
     assert fake.order == ["a ADD", "b ADD", "b DEL", "a DEL"]
-    # What may be attached still is recorded, and found.
+    # What may still be attached is recorded, and `recover` finds it.
     [found] = await fake.cni.recover()
     assert found.container_id == "c1"
 
@@ -368,7 +368,7 @@ async def test_a_version_that_nothing_can_be_compared_with() -> None:
 
 
 class Failing(FakeCache):
-    """A cache whose disk is full from the second record on, or from the first."""
+    """A cache whose disk is full after the given number of records."""
 
     def __init__(self, stored: int) -> None:
         super().__init__()
@@ -406,7 +406,7 @@ async def test_no_record_can_be_made_after(way: Way) -> None:
     assert isinstance(caught, CacheWriteError)
     assert fake.order == ["a ADD", "b ADD", "c ADD", "c DEL", "b DEL", "a DEL"]
     assert [config["prevResult"] for config in fake.configs("DEL")] == [address(3)] * 3
-    # Nothing is attached, so there is no result.
+    # Nothing is attached, so the error has no result.
     assert (caught.result, caught.rollback_error) == (None, None)
     assert not fake.cache.records
 
@@ -432,7 +432,7 @@ async def test_the_record_cannot_be_removed(way: Way) -> None:
     assert [one.completed for one in await fake.cache.attachments()] == [False]
 
 
-# -- there is an older record
+# -- an older record exists
 
 
 @both_ways
@@ -481,7 +481,7 @@ async def test_the_record_of_an_older_attachment_cannot_be_replaced() -> None:
     ],
 )
 async def test_an_add_after_one_that_did_not_end(way: Way, older: bytes) -> None:
-    """The earlier may have come further, so that every plugin gets its DEL."""
+    """The earlier ADD may have come further, so every plugin gets its DEL."""
     fake = rolling({("b", "ADD"): failure()}, way=way)
     fake.cache.records[KEY] = older
     caught = await refused(way, fake)
@@ -500,7 +500,7 @@ async def test_an_add_after_one_that_did_not_end_is_completed() -> None:
 
 @both_ways
 async def test_an_add_after_one_that_did_not_end_runs_nothing(way: Way) -> None:
-    """What the earlier has left is found later."""
+    """The record of the earlier ADD stays, for `recover` to find."""
     fake = rolling(way=way, missing=["b"], fail_on=["store"])
     fake.cache.records[KEY] = unfinished()
     assert isinstance(await refused(way, fake), CacheWriteError)
@@ -590,7 +590,7 @@ async def test_an_older_attachment_is_left_alone_when_cancelled() -> None:
 @both_ways
 @pytest.mark.parametrize("times", [1, 2, 4])
 async def test_task_cancel(way: Way, times: int) -> None:
-    """The first hits the ADD; further ones, while the DEL runs, do not."""
+    """The first cancellation ends the ADD. Further ones do not end the DEL."""
     blocker, wait = Blocker(), Wait()
     fake = rolling({("b", "ADD"): blocker, ("b", "DEL"): wait}, way=way)
     task = asyncio.ensure_future(way(fake.cni, ABC, RT))
@@ -727,7 +727,7 @@ async def test_the_del_does_not_end() -> None:
 
 
 async def test_the_del_does_not_get_its_turn() -> None:
-    """Waiting for others is within `cleanup_timeout`, too; and nobody waits for it then."""
+    """`cleanup_timeout` includes the wait for other operations. The DEL then stops waiting."""
     wait = Wait()
     fake = runtime({("a", "CHECK"): wait}, cleanup_timeout=0.5)
 
@@ -851,11 +851,11 @@ async def test_asyncio_timeout_of_the_block() -> None:
     assert not fake.cache.records
 
 
-# -- nobody drives it any more
+# -- a coroutine that is not run to its end
 
 
 class Abandoned:
-    """An awaitable that is closed, and not awaited to its end, once it awaits `HERE`."""
+    """An awaitable that closes its coroutine as soon as the coroutine awaits `HERE`."""
 
     def __init__(self, coroutine: Coroutine[Any, Any, object]) -> None:
         self._coroutine = coroutine
@@ -883,7 +883,7 @@ class Stuck(FakeExec):
 
 
 async def test_a_coroutine_that_is_closed_awaits_nothing() -> None:
-    """Nothing can be taken back then; the record is there to be found."""
+    """Nothing can be taken back then. The record is there for `recover` to find."""
     cache = FakeCache()
     exec = Stuck()
     cni = CNIConfig(["/bin"], exec=exec, cache=cache, rollback=True)
@@ -961,7 +961,7 @@ async def test_a_real_plugins_time_is_up(recorder: Recorder, tmp_path: Path) -> 
         with pytest.raises(PluginTimeoutError) as caught:
             await cni.add_network(single(), RT)
         if len(recorder.calls()) == 2 and recorder.calls()[1].ended:
-            break  # else a busy machine has not run them within their time
+            break  # otherwise a busy machine has not run the plugins within the limit
     else:
         pytest.fail("the machine is too busy for every limit")
     assert caught.value.rollback_error is None
@@ -981,6 +981,6 @@ async def test_a_real_plugins_del_hangs(recorder: Recorder, tmp_path: Path) -> N
             break
     else:
         pytest.fail("the machine is too busy for every limit")
-    # It is ended all the same, and the record is there for another try.
+    # The plugin is ended nevertheless, and the record stays for another try.
     assert wait_until_gone(recorder.calls("DEL")[0].pid)
     assert records(tmp_path) == ["net-c1-eth0"]

@@ -1,4 +1,4 @@
-"""Every operation, cancelled after each of its steps: what is left of it, and that it goes on.
+"""Every operation, cancelled after each of its steps: what is left, and that the next call works.
 
 Plugins are processes that hold something for a container from ADD to DEL, and so does the cache.
 """
@@ -38,14 +38,14 @@ A = network("a")
 
 @dataclass(frozen=True)
 class Operation:
-    """What is cancelled, and what is promised of it.
+    """An operation to cancel, and what it promises.
 
     Attributes:
-        call: makes it.
-        promise: looks at what is left; it is told whether it came to its end.
-        begun, completed: containers that are attached before it.
-        steps: it has at least so many.
-        fails: it comes to its end with a plugin's error.
+        call: runs the operation on a node.
+        promise: checks what is left; its second argument is true if the operation completed.
+        begun, completed: containers that are attached before the operation.
+        steps: the operation has at least this many steps.
+        fails: the operation, if not cancelled, raises a plugin's error.
     """
 
     call: Callable[[Node], Awaitable[object]]
@@ -72,7 +72,7 @@ async def _break(node: Node) -> None:
 
 
 def all_or_nothing(node: Node, is_over: bool) -> None:
-    """Without rollback: plugins may hold something, but no record says less than there is."""
+    """Check an ADD without rollback: plugins may hold something, but any record is complete."""
     assert node.records() in ({}, {"c1": True})
     if is_over or node.records():
         assert (node.held(), node.records()) == ({"c1.a", "c1.b"}, {"c1": True})
@@ -86,7 +86,7 @@ def completed_or_taken_back(node: Node, is_over: bool) -> None:
 
 
 def nothing(node: Node, is_over: bool) -> None:
-    """There is nothing left, and a DEL for each ADD that was begun, in reverse order."""
+    """Check that nothing is left and that each ADD that began got its DEL, in reverse order."""
     assert (node.held(), node.records()) == (set(), {})
     adds = [call.split()[0] for call in node.exec.begun if call.endswith(" ADD")]
     dels = [call.split()[0] for call in node.exec.begun if call.endswith(" DEL")]
@@ -98,7 +98,7 @@ def as_before(node: Node, is_over: bool) -> None:
 
 
 def forgotten_after_its_del(node: Node, is_over: bool, *, keep: str = "") -> None:
-    """Whatever plugins hold is in a record."""
+    """Check that everything that plugins hold is in a record."""
     assert {each.removesuffix(".a") for each in node.held()} <= set(node.records())
     assert not keep or (f"{keep}.a" in node.held() and node.records()[keep])
     if is_over:
@@ -152,11 +152,11 @@ OPERATIONS = {
 }
 
 
-# -- what is left of them in this process
+# -- leftovers in this process
 
 
 def busy_threads() -> list[str]:
-    """Return the threads that are still at something of ours."""
+    """Return the threads that still run code of the library."""
     frames = sys._current_frames()
     busy = []
     for thread in threading.enumerate():
@@ -177,15 +177,15 @@ def tasks() -> set[Any]:
 
 @dataclass
 class Ourselves:
-    """This process, and what it had before."""
+    """The file descriptors and tasks that this process had before."""
 
     fds: set[int] = field(default_factory=open_fds)
     tasks: set[Any] = field(default_factory=tasks)
 
     async def has_nothing_left(self, node: Node) -> None:
-        # What a thread was at when nobody waited for it any more, it brings to its end.
+        # A thread that was abandoned completes its work.
         await eventually(busy_threads, lambda busy: not busy)
-        assert not has_children()  # nor zombies
+        assert not has_children()  # zombies included
         assert open_fds() == self.fds
         assert tasks() == self.tasks
         assert node.unfinished_files() == []
@@ -197,8 +197,8 @@ class Ourselves:
 
 
 async def walk(node: Node, operation: Operation, **options: Any) -> None:
-    """Cancel an operation after its first step, its second, and so on until it is over before."""
-    await node.plain.add_network_list(AB, rt())  # what is made once is there from here on
+    """Cancel an operation after its first step, its second, and so on until no step is left."""
+    await node.plain.add_network_list(AB, rt())  # allocates what the process keeps
     ourselves = Ourselves()
     cancelled = 0
     for number in range(1, 1000):
@@ -207,18 +207,18 @@ async def walk(node: Node, operation: Operation, **options: Any) -> None:
             outcome = await cancelled_after(number, lambda: operation.call(node), **options)
         await ourselves.has_nothing_left(node)
         see_how_it_ended(operation, outcome)
-        # With a scope an answer that is there already may be taken instead.
+        # With a cancel scope the call may return an answer that has already arrived.
         assert outcome.cancelled or not (outcome.reached and options.get("by_task"))
         operation.promise(node, not outcome.cancelled)
         cancelled += outcome.cancelled
-        # Nobody is in the way of a DEL, and it finds what there is.
+        # Nothing blocks a DEL, and it finds what is left.
         with anyio.fail_after(PATIENCE):
             for container_id in sorted({"c1", *operation.begun, *operation.completed}):
                 await node.plain.del_network_list(AB, rt(container_id))
         assert (node.held() - {"c1.bad"}, node.records()) == (set(), {})
         if not outcome.reached:
             assert not outcome.cancelled
-            # Starting a plugin has an await less then.
+            # posix_spawn starts a plugin with one await less.
             assert number > operation.steps - (process._usual_spawn() == "posix")
             assert cancelled
             return
@@ -257,7 +257,7 @@ async def test_task_cancelled_after_each_step(node: Node, operation: Operation) 
     await walk(node, operation, by_task=True)
 
 
-# Those that have to go on after they were cancelled.
+# Operations that have to continue after a cancellation.
 undoing = pytest.mark.parametrize("name", ["add-rollback", "add-fails-rollback", "attachment"])
 
 
@@ -271,7 +271,7 @@ async def test_task_cancelled_on_uvloop(node: Node) -> None:
 async def test_task_cancelled_after_each_step_and_again_after_the_next(
     node: Node, name: str
 ) -> None:
-    """Who is in a hurry, or another who wants the same."""
+    """A caller in a hurry cancels twice, or a second caller cancels too."""
     await walk(node, OPERATIONS[name], by_task=True, times=2)
 
 
@@ -279,6 +279,6 @@ async def test_task_cancelled_after_each_step_and_again_after_the_next(
 async def test_cancelled_while_a_plugin_has_just_ended(
     node: Node, name: str, anyio_backend: tuple[str, dict[str, Any]]
 ) -> None:
-    """What it has printed and that it has exited come at the same moment as the cancellation."""
+    """The plugin's output and its exit arrive at the same moment as the cancellation."""
     skip_on("uvloop", "it takes long, and asyncio does the same")
     await walk(node, OPERATIONS[name], pause=lambda: time.sleep(0.005))

@@ -1,6 +1,6 @@
 """Plugins that are missing or misbehave, as real executables: a clear error, and nothing lost.
 
-What is wrong with configurations, identifiers and the cache is tried in the tests of these.
+Bad configurations, identifiers and caches are covered by the tests of those parts.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from tests.support.recorder import Answer, Recorder
 
 pytestmark = pytest.mark.anyio
 
-# How an answer is understood does not depend on the event loop that it came through.
+# Parsing an answer does not depend on the event loop that received it.
 any_loop = pytest.mark.parametrize("anyio_backend", ["asyncio", "trio"])
 
 NET = network("good", "bad")
@@ -37,7 +37,7 @@ NO_MESSAGE = "netplugin failed with no error message: "
 
 
 class Case:
-    """A network of a good plugin and a bad one, which was added while that one was good, too."""
+    """A network of a good plugin and a bad one."""
 
     def __init__(self, recorder: Recorder, cache: Path) -> None:
         self.recorder = recorder
@@ -47,11 +47,11 @@ class Case:
         recorder.plugin("good", {"ADD": Answer(stdout=address(1))})
 
     def when(self, *commands: str, **answer: Any) -> None:
-        """Make the plugin answer badly."""
+        """Make the bad plugin answer these commands with this answer."""
         self.recorder.plugin("bad", dict.fromkeys(commands, Answer(**answer)))
 
     async def failing_add(self, **answer: Any) -> CNIError:
-        """ADD, then again with a bad answer: that fails, and the first one's record is kept."""
+        """Check that a second ADD fails with a bad answer and keeps the first one's record."""
         fake = CNIConfig(
             ["/bin"], cache_dir=self.cache, exec=FakeExec({("bad", "ADD"): address(1)})
         )
@@ -76,7 +76,7 @@ async def failing(call: Any) -> str:
 
 
 async def everywhere(case: Case, error: str, found: bool) -> None:
-    """Try a plugin that cannot even be started with every command."""
+    """Call, with every command, a plugin that cannot even be started."""
     cni, recorder = case.cni, case.recorder
     assert await failing(cni.add_network_list(NET, RT)) == (
         f'plugin type="bad" failed (add): {error}'
@@ -206,7 +206,7 @@ async def test_an_answer_that_is_no_result(case: Case, stdout: object, reason: s
     [
         pytest.param(b"null", id="237-null"),
         pytest.param(b"{}", id="236-empty"),
-        # Item 220: libcni looks at the exit status alone.
+        # Item 220: libcni only looks at the exit status.
         pytest.param({"cniVersion": "1.1.0", "code": 7, "msg": "no"}, id="220-error-object"),
     ],
 )
@@ -286,7 +286,7 @@ async def test_item_212_a_plugin_killed_by_a_signal(
     assert str(error) == f'plugin type="bad" failed (add): {NO_MESSAGE}signal: {words}'
     assert (error.signal, error.exit_code, error.code) == (number, None, 0)
     case.recorder.forget()
-    # What was half done can be undone.
+    # A half-done ADD can be undone.
     await case.cni.del_network_list(NET, RT)
     assert case.recorder.order() == ["bad DEL", "good DEL"]
 

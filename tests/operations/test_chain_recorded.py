@@ -1,4 +1,4 @@
-"""Chains and the protocol with real executables: exactly who was called with what.
+"""Chains and the protocol with real executables: which plugin was called with which input.
 
 Sections G to L and R of the checklist from the plugins' side (the number is in each test's name).
 """
@@ -48,7 +48,7 @@ RUNTIME_CONFIG = {"runtimeConfig": {"mac": "02:00:00:00:00:01"}}
 
 
 class Chain:
-    """Three plugins that give a result each, and a cache."""
+    """Three plugins that return a result each, and a cache."""
 
     def __init__(self, recorder: Recorder, cache: Path) -> None:
         self.recorder = recorder
@@ -58,7 +58,7 @@ class Chain:
         self.cni = CNIConfig(recorder.path, cache_dir=cache)
 
     def environ(self, command: str) -> dict[str, str]:
-        """Return what a call about the attachment has to find in its environment."""
+        """Return the environment that a call about the attachment must receive."""
         return {
             "CNI_COMMAND": command,
             "CNI_CONTAINERID": "c1",
@@ -69,12 +69,12 @@ class Chain:
         }
 
     def networkwide(self, command: str) -> dict[str, str]:
-        """Return what a call about no attachment has to find in its environment."""
+        """Return the environment that a call about the whole network must receive."""
         nothing = ("CNI_CONTAINERID", "CNI_NETNS", "CNI_IFNAME", "CNI_ARGS")
         return {**self.environ(command), **dict.fromkeys(nothing, "")}
 
     def calls(self) -> list[tuple[str, dict[str, str], dict[str, Any]]]:
-        """Return who was called with which environment and stdin, and forget it."""
+        """Return each call's plugin, environment and configuration, and forget the calls."""
         calls = [(call.plugin, call.cni_environ, call.config) for call in self.recorder.calls()]
         self.recorder.forget()
         return calls
@@ -282,7 +282,7 @@ async def test_items_194_and_195_the_environment_is_ours_and_cni(
         "CNI_ARGS": "",
         "CNI_PATH": str(chain.recorder.folder),
     }
-    # Python itself may add these to what it was given.
+    # Python itself may add these to its environment.
     added = set(call.environ) - set(expected)
     assert added <= {"LC_CTYPE"}
     assert {key: call.environ[key] for key in expected} == expected
@@ -305,7 +305,7 @@ def _config(call: Call) -> str:
 
 
 async def test_what_plugins_get_does_not_depend_on_who_added(chain: Chain) -> None:
-    """DEL by a process that only has the cache is the DEL of the one that added."""
+    """DEL by a process that has only the cache is the same as DEL by the process that added."""
     await chain.cni.add_network_list(NET, RT)
     second = CNIConfig(chain.recorder.path, cache_dir=chain.cache)
     [one] = await second.get_cached_attachments("c1")

@@ -1,4 +1,4 @@
-"""What a `CNIConfig` is made of (items 348, 350 and 351 of the checklist)."""
+"""The parts of a `CNIConfig` (items 348, 350 and 351 of the checklist)."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ async def test_bounds_that_an_exec_of_ones_own_would_not_see(
 
 
 class Translated(FakeExec):
-    """An executor that finds, runs and understands plugins in its own way."""
+    """An executor with its own way to find, run and decode plugins."""
 
     def __init__(self) -> None:
         super().__init__()

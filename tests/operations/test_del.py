@@ -229,7 +229,7 @@ async def test_item_123_args_are_the_callers() -> None:
     )
     [call] = fake.exec.calls
     assert call.config["runtimeConfig"] == {"q": 2}
-    # What ADD refuses goes to DEL as it is: it may have been added by others.
+    # DEL passes on what ADD refuses: another program may have added the attachment.
     assert (call.environ["CNI_NETNS"], call.environ["CNI_ARGS"]) == ("", "B;=2=")
 
 

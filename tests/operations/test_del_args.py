@@ -1,4 +1,4 @@
-"""DEL knows what ADD was given: args and capability args that the caller leaves out."""
+"""DEL restores the args and capability args of ADD that the caller leaves out."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ chains = pytest.mark.parametrize("is_list", [True, False], ids=["list", "single"
 
 
 def given(**more: Any) -> RuntimeConf:
-    """Name the attachment, and no more than that."""
+    """Return a runtime configuration that only names the attachment, plus the given fields."""
     return RuntimeConf("c1", "", "eth0", **more)
 
 
@@ -55,7 +55,7 @@ async def delete(
 
 def seen(fake: Runtime) -> tuple[str, Any]:
     [call] = fake.exec.calls
-    assert call.environ["CNI_NETNS"] == ""  # on DEL its absence means something
+    assert call.environ["CNI_NETNS"] == ""  # on DEL an empty namespace has a meaning of its own
     return call.environ["CNI_ARGS"], call.config.get("runtimeConfig")
 
 
@@ -167,7 +167,7 @@ async def test_another_attachments_record_is_not_used(tmp_path: Path) -> None:
 
 
 async def test_a_check_is_given_what_its_caller_gives() -> None:
-    """As by libcni: only what takes something away must not be told less than ADD was."""
+    """As in libcni. Only an operation that removes something needs everything that ADD received."""
     fake = await added()
     await fake.cni.check_network_list(network({"type": "p", **CAPABLE}), given())
     assert seen(fake) == ("", None)

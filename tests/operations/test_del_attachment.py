@@ -1,4 +1,4 @@
-"""`del_attachment`: DEL with what the cache knows of the attachment's ADD."""
+"""`del_attachment`: DEL with what the cache knows about the attachment's ADD."""
 
 from __future__ import annotations
 
@@ -165,7 +165,7 @@ async def test_a_record_that_is_damaged_meanwhile(caplog: pytest.LogCaptureFixtu
 
 
 async def test_another_attachments_record_stays(tmp_path: Path) -> None:
-    """They share a file name; one of them is not in the cache at all."""
+    """Both share a file name. One of them is not in the cache at all."""
     exec = FakeExec()
     cni = CNIConfig(["/bin"], exec=exec, cache_dir=tmp_path)
     await cni.add_network_list(network("a", name="x-y"), RuntimeConf("c", "", "eth0"))
@@ -185,7 +185,7 @@ async def test_in_another_directory(tmp_path: Path) -> None:
     exec.calls.clear()
     cni = CNIConfig(["/bin"], exec=exec)
     [attachment] = await cni.get_cached_attachments(cache_dir=there)
-    # With a cache of its own a CNIConfig looks nowhere else, as for every other operation.
+    # A CNIConfig with its own cache never uses another `cache_dir`, as in every other operation.
     await CNIConfig(["/bin"], exec=exec, cache_dir=here).del_attachment(attachment, cache_dir=there)
     assert "prevResult" not in exec.calls.pop().config
     await cni.del_attachment(attachment, cache_dir=there)
@@ -220,7 +220,7 @@ async def test_with_real_plugins(recorder: Recorder, tmp_path: Path) -> None:
     cni = CNIConfig(recorder.path, cache_dir=tmp_path / "cache")
     await cni.add_network_list(NET, FULL)
     recorder.forget()
-    # Another process, later: nothing but the cache is known.
+    # Another process, later: it knows nothing but the cache.
     cni = CNIConfig(recorder.path, cache_dir=tmp_path / "cache")
     [attachment] = await cni.get_cached_attachments("c1")
     assert attachment.netns == "/run/netns/gone"

@@ -1,6 +1,6 @@
-"""Whatever plugins, the disk and records are like: calls end, say what is wrong, and lose nothing.
+"""Faults in plugins, disk and records: calls end, report a clear error, and lose nothing.
 
-What each part does with one fault is tested with that part; here operations meet all of them.
+The tests of each part cover single faults. Here operations meet all of them.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ starts_plugins = pytest.mark.usefixtures("spawn")
 NET = network("a")
 TIMEOUT = 0.4
 GRACE = 0.2
-# What every operation keeps to; `Stopwatch` adds what a machine may add.
+# Seconds that bound every operation; `Stopwatch` adds an allowance for the machine.
 BOUND = TIMEOUT + GRACE + 1
-# Of a plugin that does nothing, and need not have got anywhere.
+# For a plugin that does nothing, and need not have started.
 SHORT: Final[dict[str, Any]] = {"timeout": 0.1, "grace": 0.05}
 SHORT_BOUND = sum(SHORT.values()) + 1
 
@@ -65,7 +65,7 @@ OPERATIONS: Final[dict[str, Operation]] = {
 
 
 async def failure(call: Callable[[], Awaitable[object]]) -> CNIError | None:
-    """Return what a call raised, if anything."""
+    """Return the error that a call raised, or `None`."""
     try:
         await call()
     except CNIError as error:
@@ -77,7 +77,7 @@ async def failure(call: Callable[[], Awaitable[object]]) -> CNIError | None:
 
 
 def faulty(folder: Path, fault: str, timeout: float = TIMEOUT) -> tuple[CNIConfig, FaultyPlugins]:
-    """Return what runs a plugin that does this wrong in each call."""
+    """Return a runtime whose plugin has this fault in each call, and its plugins."""
     plugins = FaultyPlugins(folder / "plugins")
     plugins.install("a")
     exec = FaultyExec(lambda *_: fault, timeout=timeout, grace=GRACE, max_output=100_000)
@@ -87,7 +87,7 @@ def faulty(folder: Path, fault: str, timeout: float = TIMEOUT) -> tuple[CNIConfi
 @starts_plugins
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_no_plugin_outlasts_its_bounds(tmp_path: Path, fault: str) -> None:
-    """Whether it goes wrong before it has done its work, or after it."""
+    """Bounds hold whether the plugin fails before it has done its work or after it."""
     for when in ("early", "late"):
         cni, plugins = faulty(tmp_path / when, f"{when}:{fault}")
         watch = Stopwatch()
@@ -119,7 +119,7 @@ def test_faults_are_those_that_were_asked_for() -> None:
 @starts_plugins
 @pytest.mark.parametrize("name", OPERATIONS)
 async def test_uninterruptible_sleep(tmp_path: Path, name: str) -> None:
-    """Not even SIGKILL ends it: the operation does not wait for that."""
+    """Not even SIGKILL ends the plugin, and the operation does not wait for that."""
     scripts = Scripts(tmp_path)
     scripts.sh("exec sleep 60", "a")
     cni = CNIConfig([str(tmp_path)], **SHORT, cache_dir=tmp_path / "cache")
@@ -134,7 +134,7 @@ async def test_uninterruptible_sleep(tmp_path: Path, name: str) -> None:
 @starts_plugins
 @pytest.mark.parametrize("way", ["rollback", "attachment"])
 async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str) -> None:
-    """The DEL that is to take it back has bounds of its own."""
+    """The DEL that takes the ADD back has bounds of its own."""
     scripts = Scripts(tmp_path)
     scripts.sh("exec sleep 60", "a")
     cni = CNIConfig(
@@ -159,7 +159,7 @@ async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str)
         assert watch.within(2 * SHORT_BOUND)
         assert len(pids) == 2
     assert isinstance(caught.value.rollback_error, PluginTimeoutError)
-    # So it is not forgotten.
+    # The attachment is not forgotten.
     assert len(await cni.recover()) == 1
 
 
@@ -167,7 +167,7 @@ async def test_uninterruptible_sleep_and_the_del_of_it(tmp_path: Path, way: str)
 
 
 class Disk:
-    """A directory that from some write on cannot be written, once or for good."""
+    """A directory where writes fail, either a single one or all from some write on."""
 
     def __init__(self, folder: Path, place: int, number: int, *, for_good: bool) -> None:
         self._folder = str(folder)
@@ -181,7 +181,7 @@ class Disk:
     def failing(self) -> Iterator[None]:
         with pytest.MonkeyPatch.context() as patch:
             for step in ("mkdir", "open", "write", "fsync", "replace", "unlink"):
-                # That the disk turns is not what is tested, and takes longer than all the rest.
+                # A real fsync is not the subject of the test, and takes longer than all the rest.
                 real = getattr(os, step) if step != "fsync" else lambda file: None
                 patch.setattr(os, step, self._step(step, real))
             yield
@@ -204,7 +204,7 @@ class Disk:
         if name == "open" and not rest[0] & os.O_CREAT:
             return False
         if name == "unlink" and self._number == errno.ENOSPC:
-            return False  # that needs no room
+            return False  # an unlink needs no room
         return str(subject).startswith(self._folder)
 
     @staticmethod
@@ -256,7 +256,7 @@ def put(folder: Path, record: bytes | None) -> None:
 async def test_add_at_each_write(
     tmp_path: Path, number: int, for_good: bool, older: str, rollback: bool
 ) -> None:
-    """Whichever write it is that fails: the error is clear, and nothing is torn or lost."""
+    """Whichever write fails, the error is clear and nothing is torn or lost."""
     place = 0
     for place in count():
         folder = tmp_path / str(place)
@@ -276,7 +276,7 @@ async def test_add_at_each_write(
         )
         assert error.path == where
         record = stored(folder)
-        # What cannot be said to be durable is there and whole, all the same.
+        # A record that may not be durable is nevertheless there and complete.
         written = "fsync of a directory" in disk.failed
         calls = [call.command for call in exec.calls]
         if not rollback or older == "completed":
@@ -287,11 +287,11 @@ async def test_add_at_each_write(
             begun = OLDER["unfinished"]
             assert calls in ([], ["ADD", "DEL"], ["DEL"])
             assert record is None or for_good or older == "unfinished"
-            # What was taken back is forgotten, or it is said that it is not.
+            # The record of what was taken back is removed, or the error says that it is not.
             assert record in (None, begun) or (written and error.rollback_error is not None)
         if number == errno.ENOSPC or not for_good:
             assert unfinished(folder) == []
-        # The disk is well again.
+        # The disk works again.
         for path in unfinished(folder):
             os.utime(path, (0, 0))
         cni = cached(folder, exec, durable=False)
@@ -299,13 +299,13 @@ async def test_add_at_each_write(
         assert unfinished(folder) == []
         await cni.del_network_list(NET, RT)
         assert stored(folder) is None
-    # Directories, the file, its content, its and its directory's sync, the renaming.
+    # Directories, the file, its content, the sync of the file and of its directory, the rename.
     assert place > (3 if older == "completed" or not rollback else 6)
 
 
 @pytest.mark.parametrize(("number", "for_good"), DISKS)
 async def test_del_at_each_write(tmp_path: Path, number: int, for_good: bool) -> None:
-    """What was asked for is done; the record that may stay is as it was."""
+    """DEL calls its plugin. A record that stays is unchanged."""
     place = 0
     for place in count():
         folder = tmp_path / str(place)
@@ -342,7 +342,7 @@ def with_record(record: bytes) -> Runtime:
     return fake
 
 
-# What a record means does not depend on the event loop; one of these is tried on each.
+# The meaning of a record does not depend on the event loop. One of these tests runs on each.
 one_loop: Final = pytest.mark.parametrize("anyio_backend", ["asyncio"])
 DAMAGED: Final = {name: [*damages(record)] for name, record in OLDER.items() if record is not None}
 
@@ -359,7 +359,7 @@ async def test_a_damaged_record_never_blocks_del(kind: str) -> None:
 @one_loop
 @pytest.mark.parametrize("kind", DAMAGED)
 async def test_check_of_a_damaged_record_says_so(kind: str) -> None:
-    """Or does not notice: a changed letter may be any letter."""
+    """CHECK may also miss the damage: a changed letter can still be a valid letter."""
     refused = 0
     for what, record in DAMAGED[kind]:
         fake = with_record(record)
@@ -376,7 +376,7 @@ async def test_check_of_a_damaged_record_says_so(kind: str) -> None:
 @one_loop
 @pytest.mark.parametrize("kind", DAMAGED)
 async def test_gc_with_a_damaged_record(kind: str) -> None:
-    """It deletes nothing valid, and plugins collect all the same."""
+    """GC deletes nothing valid, and plugins still get their GC."""
     valid = GCArgs([GCAttachment(KEY.container_id, KEY.ifname)])
     for what, record in DAMAGED[kind]:
         fake = with_record(record)
@@ -397,7 +397,7 @@ async def test_gc_with_a_damaged_record(kind: str) -> None:
 @one_loop
 @pytest.mark.parametrize("kind", DAMAGED)
 async def test_recovery_and_listing_with_a_damaged_record(kind: str) -> None:
-    """Another container's attachment is found beside it, and recovered."""
+    """Another container's attachment is still found and recovered."""
     key = AttachmentKey("net", "c0", "eth0")
     beside = encode_record(new_record(key, NET.raw, RT), None)
     for what, record in DAMAGED[kind]:
@@ -408,7 +408,7 @@ async def test_recovery_and_listing_with_a_damaged_record(kind: str) -> None:
         error = await failure(partial(fake.cni.recover, delete=True))
         assert error is None or isinstance(error, RecoveryError)
         assert key not in fake.cache.records, what
-        if b'"result"' in record:  # the one word whose loss makes another record of it
+        if b'"result"' in record:  # without this word the record is that of an unfinished ADD
             assert fake.cache.records == {KEY: record}, what
 
 
@@ -417,7 +417,7 @@ UNREADABLE: Final = [errno.EIO, errno.EACCES]
 
 @pytest.fixture(params=UNREADABLE, ids=lambda number: errno.errorcode[number])
 def unreadable(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Path]:
-    """Provide a cache whose one record cannot be read."""
+    """Provide a cache whose only record cannot be read."""
     put(tmp_path, OLDER["completed"])
     real = os.open
 

@@ -41,7 +41,7 @@ def keep(*container_ids: str) -> GCArgs:
 async def attached(
     *container_ids: str, answers: dict[tuple[str, str], Any] | None = None, **options: Any
 ) -> Runtime:
-    """Make a runtime where these are attached, with things that a DEL has to bring back."""
+    """Make a runtime with attached containers, whose args and capability args DEL must restore."""
     fake = runtime(answers, **options)
     for container_id in container_ids:
         rt = RuntimeConf(

@@ -1,7 +1,7 @@
-"""Ctrl+C in the middle of an ADD: a program of its own that ends with KeyboardInterrupt.
+"""Ctrl+C in the middle of an ADD: a separate program that ends with KeyboardInterrupt.
 
-asyncio cancels its main task, and breaks off only at the second signal. trio raises the exception
-where its main task waits, and no shield is in its way.
+asyncio cancels its main task, and raises at once only at the second signal. trio raises the
+exception where its main task waits, even inside a shielded scope.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from tests.support.node import Node
 from tests.support.processes import comes_to_rest, wait_until_gone
 from tests.support.program import PIPE, Program
 
-# What these are about has an event loop of its own.
+# The interrupted programs have event loops of their own.
 pytestmark = [pytest.mark.anyio, pytest.mark.libuv, pytest.mark.usefixtures("spawn")]
 
 on_one_loop = pytest.mark.parametrize("anyio_backend", ["asyncio"])
@@ -35,14 +35,14 @@ program = partial(
 async def interrupt(process: Program) -> None:
     """Send SIGINT once a program waits.
 
-    Whose code it hits in the middle, that of a start for example, nobody can say.
+    Otherwise the signal could interrupt any code, for example the start of a plugin.
     """
     await comes_to_rest(process.pid)
     process.send_signal(signal.SIGINT)
 
 
 async def is_interrupted(process: Program) -> None:
-    """See that a program ends as it should."""
+    """Check that a program ends as it should."""
     _, errors = await anyio.to_thread.run_sync(lambda: process.communicate(timeout=PATIENCE))
     assert errors.splitlines()[-1].strip(" |") == "KeyboardInterrupt"
     assert "Warning" not in errors
@@ -79,7 +79,7 @@ async def test_within_a_block(tmp_path: Path, loop: str) -> None:
 @on_one_loop
 @on_each_loop
 async def test_twice(tmp_path: Path, loop: str) -> None:
-    """The second ends the DEL, too; what is left is found."""
+    """The second Ctrl+C also ends the DEL. `recover` finds what is left."""
     node = Node(tmp_path)
     node.hang("b", "ADD", "DEL")
     with program(loop, "add", str(tmp_path)) as process:

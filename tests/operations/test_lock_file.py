@@ -1,4 +1,4 @@
-"""A lock file: order between processes, event loops and threads, and nothing held by the dead."""
+"""A lock file: order between processes, event loops and threads; the dead hold no lock."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_collection_in_another_process(tmp_path: Path) -> None:
 
 
 async def test_two_processes_and_us(tmp_path: Path) -> None:
-    """Whoever is first, never two at a time."""
+    """Either process may be first, and the two are never inside together."""
     file = tmp_path / "lock"
     locks = Locks(file)
     inside: list[Holder] = []
@@ -116,7 +116,7 @@ async def test_two_processes_and_us(tmp_path: Path) -> None:
 
 
 async def test_a_collection_gets_its_turn_among_many_adds(tmp_path: Path) -> None:
-    """There is no moment without an ADD, each in an event loop of its own."""
+    """At every moment some ADD runs, each in an event loop of its own."""
     file = tmp_path / "lock"
     stop = threading.Event()
     begun = threading.Semaphore(0)
@@ -178,7 +178,7 @@ async def test_event_loops_in_two_threads(tmp_path: Path, same_file: bool) -> No
         await crowd.end()
 
 
-# -- who has the descriptor, and not the lock
+# -- processes that have the descriptor, but not the lock
 
 FORKING: Final = """
 import os
@@ -211,7 +211,7 @@ anyio.run(main)
 
 
 async def test_a_forked_child_keeps_nothing(tmp_path: Path) -> None:
-    """It lives on after its parent was killed, and it closes nothing that is not its own."""
+    """The child outlives its killed parent, and closes no descriptor that is not its own."""
     file = tmp_path / "lock"
     with holder("c", file, FORKING) as other:
         said = sorted([await other.says() for _ in range(3)])
@@ -229,7 +229,7 @@ async def test_a_forked_child_keeps_nothing(tmp_path: Path) -> None:
 
 
 async def test_what_is_forgotten_is_not_closed_twice(tmp_path: Path) -> None:
-    """What a forked child does, done here: its descriptor's number may soon be another file's."""
+    """A forked child does this: the descriptor's number may soon belong to another file."""
     locks = Locks(tmp_path / "lock")
     async with container()(locks):
         [lock_file] = lockfile._OPEN
@@ -240,7 +240,7 @@ async def test_what_is_forgotten_is_not_closed_twice(tmp_path: Path) -> None:
         )
         taken = os.open("/dev/null", os.O_RDONLY)
         assert taken == number
-    os.close(taken)  # it is still open
+    os.close(taken)  # fails if the descriptor was closed
 
 
 async def test_a_plugin_that_is_started_meanwhile_keeps_nothing(tmp_path: Path) -> None:
@@ -318,7 +318,7 @@ async def test_a_file_system_without_locks(tmp_path: Path, monkeypatch: pytest.M
     await every_operation_is_refused(file, f"cannot lock {file}: no locks available")
 
 
-# An ADD that did not come to its end: `recover` would look after it.
+# An ADD that did not complete: `recover` would look at it.
 UNFINISHED: Final = (
     b'{"kind":"cniCacheV1","containerId":"c1","ifName":"eth0","networkName":"net","config":"'
     + base64.b64encode(NET.raw)
@@ -327,7 +327,7 @@ UNFINISHED: Final = (
 
 
 async def every_operation_is_refused(file: Path, words: str) -> None:
-    """See that the error is clear, nothing was run, and nothing is locked or open."""
+    """Check that the error is clear, no plugin was run, and nothing is locked or open."""
     fake = runtime(lock_file=file, rollback=True)
     await fake.cache.store(KEY, UNFINISHED)
     [attached] = await fake.cni.get_cached_attachments()
@@ -370,12 +370,12 @@ async def test_who_is_turned_away_by_the_file_lets_the_next_in(tmp_path: Path) -
 
 
 async def test_bytes_of_a_lock_file() -> None:
-    """Each kind and name has its own, an odd one; the one before is its queue."""
+    """Each kind and name has its own odd byte. The byte before it is its queue."""
     keys = [(kind, name) for kind in ("network", "container") for name in ("a", "b", "\udcff")]
     places = {locks_module._byte_of(*key) for key in keys}
     assert len(places) == len(keys)
     assert all(place % 2 and 0 < place < 2**61 for place in places)
-    # Nor does a container ever have its own network's, for which it would wait for ever.
+    # A container never shares a byte with its own network, for which it would wait forever.
     assert {locks_module._byte_of("network", str(number)) & 2 for number in range(99)} == {2}
     assert {locks_module._byte_of("container", str(number)) & 2 for number in range(99)} == {0}
 

@@ -52,14 +52,14 @@ async def test_who_waited_for_the_old_one_waits_for_the_new_one(
             await crowd.arrive("two", container())
             change(file)
             with holder("c", file) as new:
-                # Of the old one no process can know that begins now.
+                # A process that begins now cannot know of the old file.
                 assert await new.says() == "inside"
                 old.tell()
                 await crowd.has_inside()
                 assert crowd._locks.is_busy("s", "c")
                 new.tell()
                 await crowd.has_inside("one")
-                # Nor may it be held beside those who know only the new one.
+                # Nor may the old lock be held beside processes that know only the new file.
                 with holder("c", file) as newer:
                     await is_queueing(file, "container", "c")
                     await crowd.has_inside("one")
@@ -79,7 +79,7 @@ async def test_who_waited_for_the_old_one_waits_for_the_new_one(
 async def test_who_is_in_here_is_waited_for_here(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
-    """Whatever cache it is in, and whether or not somebody came in between."""
+    """This holds for any cache, and whether or not another operation came in between."""
     file = tmp_path / "lock"
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, Locks(file))
@@ -128,7 +128,7 @@ async def test_its_folder_is_gone(tmp_path: Path) -> None:
 
 
 async def test_replaced_again_and_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Or on a file system that has another number for it each time: it is not tried for ever."""
+    """Also if only the inode number changes each time. The operation does not retry forever."""
     file = tmp_path / "lock"
     monkeypatch.setattr(os.path, "samestat", lambda *_: False)
     with pytest.raises(CacheError) as caught:
@@ -139,7 +139,7 @@ async def test_replaced_again_and_again(tmp_path: Path, monkeypatch: pytest.Monk
     assert not Locks(file).is_busy("s", "c")
 
 
-# -- which file it is
+# -- which file is locked
 
 
 async def test_the_current_directory_changes(

@@ -1,4 +1,4 @@
-"""One descriptor of a lock file for all that an event loop holds and waits for in it."""
+"""One descriptor of a lock file for everything that an event loop holds and waits for in it."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def nothing_left(anyio_backend: object) -> AsyncIterator[None]:
 
 
 def is_locked(file: Path, kind: str, name: str) -> bool:
-    """Ask as another process would."""
+    """Return whether a name is locked, as another process sees it."""
     fd = os.open(file, os.O_RDWR)
     try:
         fcntl.lockf(fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, locks_module._byte_of(kind, name))
@@ -46,7 +46,7 @@ def is_locked(file: Path, kind: str, name: str) -> bool:
     return False
 
 
-# -- how many
+# -- how many descriptors and looks
 
 
 async def test_one_descriptor_whatever_is_held_and_waited_for(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ async def test_one_descriptor_whatever_is_held_and_waited_for(tmp_path: Path) ->
     assert open_fds() == before
 
 
-# Has every byte of the file.
+# Locks every byte of the file.
 ALL_OF_IT: Final = """
 import fcntl
 import sys
@@ -91,7 +91,7 @@ with open(sys.argv[2], "w") as file:
 async def test_a_thousand_who_wait_cost_little(
     tmp_path: Path, behind: str, hold: Callable[[int], Hold]
 ) -> None:
-    """They wait for another process, in which the kernel wakes nobody; a look costs time."""
+    """The kernel does not wake a task that waits for another process, and each look costs time."""
     file = tmp_path / "lock"
     locks = Locks(file)
     passed = 0
@@ -102,8 +102,8 @@ async def test_a_thousand_who_wait_cost_little(
             passed += 1
 
     async def wait_cheaply() -> None:
-        """Wait until half a second takes less than a seventh of it."""
-        most = 0.07 if sys.gettrace() is None else 0.2  # coverage takes its share
+        """Wait until half a second uses less than a seventh of its CPU time."""
+        most = 0.07 if sys.gettrace() is None else 0.2  # coverage costs time, too
         with anyio.fail_after(PATIENCE):
             while True:
                 before = time.process_time()
@@ -125,7 +125,7 @@ async def test_a_thousand_who_wait_cost_little(
                     await anyio.sleep(0.01)
 
 
-# -- who keeps a byte locked, and who does not
+# -- which operations keep a byte locked
 
 
 async def test_the_last_to_leave_unlocks(tmp_path: Path) -> None:
@@ -141,7 +141,7 @@ async def test_the_last_to_leave_unlocks(tmp_path: Path) -> None:
         assert not is_locked(file, "container", "c1")
         assert is_locked(file, "container", "c2")
         assert is_locked(file, "network", "n")
-        # Another is in, and the file open.
+        # Another operation is inside, and the file is open.
         await crowd.arrive("other", container("d"))
         await crowd.has_inside("two", "other")
         crowd.tell("two")
@@ -153,7 +153,7 @@ async def test_the_last_to_leave_unlocks(tmp_path: Path) -> None:
 
 
 async def test_two_of_one_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The names of two containers, and of two networks, may come to the same."""
+    """The names of two containers, or of two networks, may map to the same byte."""
     monkeypatch.setattr(locks_module, "_byte_of", lambda kind, name: 5 if kind == "network" else 9)
     file = tmp_path / "lock"
     async with anyio.create_task_group() as group:
@@ -173,7 +173,7 @@ async def test_two_of_one_byte(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 async def test_who_leaves_while_another_waits_behind_another_process(tmp_path: Path) -> None:
-    """The other process's GC is the next, and waits for those who are in and nobody else."""
+    """The other process's GC is next, and waits only for the operations that are inside."""
     file = tmp_path / "lock"
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, Locks(file))
@@ -197,14 +197,14 @@ async def test_the_one_who_looks_is_cancelled(tmp_path: Path) -> None:
         assert await other.says() == "inside"
         async with anyio.create_task_group() as group:
             crowd = Crowd(group, Locks(file))
-            await crowd.arrive("stays", container("d"))  # and keeps the file open
+            await crowd.arrive("stays", container("d"))  # keeps the file open
             for number in range(3):
                 await crowd.arrive(f"{number}", attachment("n", f"c{number}"))
             crowd.cancel("0")
             await crowd.has_inside("stays")
             with holder("gc", file) as second:
                 crowd.cancel("1", "2")
-                # Nobody here is in its way.
+                # No operation here blocks the GC.
                 await is_queueing(file, "network", "n")
                 other.tell()
                 assert await second.says() == "inside"
@@ -218,7 +218,7 @@ async def test_the_one_who_looks_is_cancelled(tmp_path: Path) -> None:
 async def test_a_byte_that_cannot_be_unlocked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The kernel may need memory for that; the descriptor is closed as soon as that can be."""
+    """Unlocking may need kernel memory. The descriptor is closed as soon as possible."""
     file = tmp_path / "lock"
     locks = Locks(file)
     call = lockfile._LockFile._call
@@ -239,11 +239,11 @@ async def test_a_byte_that_cannot_be_unlocked(
         assert not is_locked(file, "container", name)
 
 
-# -- event loops that come to their end
+# -- event loops that end
 
 
 async def test_an_event_loop_that_is_closed(tmp_path: Path) -> None:
-    """With an operation in the middle: it can await nothing any more, and its locks are free."""
+    """An operation in the middle can no longer await anything, and its locks are released."""
     file = tmp_path / "lock"
 
     async def hold(inside: asyncio.Event) -> None:
@@ -253,7 +253,7 @@ async def test_an_event_loop_that_is_closed(tmp_path: Path) -> None:
 
     def run() -> None:
         loop = asyncio.new_event_loop()
-        loop.set_exception_handler(lambda *_: None)  # a task was destroyed: so it is meant
+        loop.set_exception_handler(lambda *_: None)  # a destroyed task is expected
         inside = asyncio.Event()
         task = loop.create_task(hold(inside))
         loop.run_until_complete(inside.wait())

@@ -1,4 +1,4 @@
-"""The order that operations of a `CNIConfig` keep among themselves."""
+"""The order between the operations of a `CNIConfig`."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ async def test_operations_wait_for_an_add(operation: str) -> None:
 
 
 async def test_a_block_holds_nothing() -> None:
-    """Between its ADD and its DEL anything may happen to the container."""
+    """Between its ADD and its DEL, other operations may work on the container."""
     fake = runtime()
     with anyio.fail_after(10):
         async with fake.cni.attachment(NET, RT):
@@ -119,7 +119,7 @@ async def test_nothing_is_added_while_its_network_is_collected() -> None:
 
 
 class Meeting:
-    """An answer that waits for a second call to come; tells whether one came."""
+    """An answer that waits for a second call, and records in `met` whether it came."""
 
     def __init__(self, patience: float) -> None:
         self.met = False

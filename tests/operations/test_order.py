@@ -22,7 +22,7 @@ asyncio_only = pytest.mark.parametrize(
 
 @pytest.fixture(params=["here", "file"])
 def locks(request: pytest.FixtureRequest, tmp_path: Path) -> Locks:
-    """Provide the order within this event loop, and that of a file, which has to be the same."""
+    """Provide the order within this event loop and that of a file, which must behave the same."""
     return Locks(tmp_path / "lock" if request.param == "file" else None)
 
 
@@ -38,7 +38,7 @@ async def is_free(locks: Locks, hold: Hold) -> None:
             pass
 
 
-# -- who may be in together
+# -- operations that may be inside together
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ async def test_caches_do_not_exclude_each_other() -> None:
 
 
 async def test_a_file_has_no_scopes(tmp_path: Path) -> None:
-    """Who names the same file wants one order, whatever the cache is called."""
+    """Callers that name the same file want one order, whatever the cache is called."""
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, Locks(tmp_path / "lock"))
         await crowd.arrive("one", attachment(scope="one"))
@@ -161,7 +161,7 @@ async def test_who_is_cancelled_was_never_there(locks: Locks) -> None:
 
 
 async def test_who_waited_behind_a_collection_that_is_cancelled() -> None:
-    """They may share with those who are in, and need not wait for them."""
+    """They may share with the operations inside, and need not wait for them."""
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, Locks())
         await crowd.arrive("add 1", attachment("n", "c1"))
@@ -175,7 +175,7 @@ async def test_who_waited_behind_a_collection_that_is_cancelled() -> None:
 
 
 async def test_cancelled_in_the_middle_of_two(locks: Locks) -> None:
-    """An attachment has its network already while it waits for its container."""
+    """An attachment already holds its network while it waits for its container."""
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, locks)
         await crowd.arrive("check", container())
@@ -231,14 +231,14 @@ async def test_task_cancel_around_the_moment_of_its_turn(ticks: int) -> None:
 
 @asyncio_only
 async def test_task_cancel_when_its_turn_has_come_already() -> None:
-    """It was let in and not yet woken: it lets go of what it was given."""
+    """The task had its turn but was not woken yet. It releases what it was granted."""
     locks = Locks()
     entered = asyncio.Event()
 
     async def first() -> None:
         async with attachment()(locks):
             entered.set()
-            for _ in range(3):  # the second comes meanwhile
+            for _ in range(3):  # the second task begins to wait meanwhile
                 await asyncio.sleep(0)
         second.cancel()
 
@@ -272,7 +272,7 @@ async def test_busy(locks: Locks) -> None:
 
 
 async def test_busy_while_one_waits_for_its_network(locks: Locks) -> None:
-    """Whoever waits for a GC has not begun with its container."""
+    """An operation that waits for a GC has not begun with its container."""
     async with anyio.create_task_group() as group:
         crowd = Crowd(group, locks)
         await crowd.arrive("gc", collection())
@@ -296,7 +296,7 @@ async def test_busy_in_another_scope(tmp_path: Path) -> None:
 
 
 async def test_a_crowd_comes_to_its_end(locks: Locks) -> None:
-    """Many of all kinds, some cancelled: never two of a container, never anybody beside a GC."""
+    """Many of all kinds, some cancelled: never two of a container, and a GC is always alone."""
     inside: set[tuple[str, str]] = set()
 
     async def one(number: int) -> None:

@@ -1,4 +1,4 @@
-"""`recover` and plugins whose runtime was killed: they run on, and are waited for."""
+"""`recover` and plugins whose runtime was killed: they keep running, and `recover` waits."""
 
 from __future__ import annotations
 
@@ -35,15 +35,15 @@ from tests.support.wait import eventually
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 
 NET = network("a", "b")
-# Other tests' processes, at the same time on the same machine, are seen as well.
+# `recover` also sees the processes of other tests that run on this machine at the same time.
 ME = f"me{os.getpid()}"
 NETNS = f"/run/netns/{ME}"
 KEY = AttachmentKey("net", ME, "eth0")
-# What no test waits for; one that has to is over as soon as something has happened.
+# Seconds that no test waits for in full; a test that has to wait ends as soon as the event occurs.
 LONG = 30.0
-# What a busy machine needs to look at its processes once.
+# Seconds that a busy machine needs to look at its processes once.
 ENOUGH = 1.5
-# Works on an attachment until it is let go.
+# Works on an attachment until the file "go" exists.
 PLUGIN = """
 here=$(dirname "$0")
 if [ "$CNI_COMMAND" = ADD ]; then
@@ -63,7 +63,7 @@ def scripts(tmp_path: Path) -> Scripts:
 
 
 class Orphans:
-    """Starts processes that look like plugins of a runtime that is no more."""
+    """Starts processes that look like plugins of a runtime that is gone."""
 
     def __init__(self, scripts: Scripts) -> None:
         self._scripts = scripts
@@ -79,7 +79,7 @@ class Orphans:
         netns: str = NETNS,
         leads: bool = True,
     ) -> subprocess.Popen[bytes]:
-        """Start one that does not end by itself."""
+        """Start a process that does not end by itself."""
         process = subprocess.Popen(
             [self._scripts.sh("echo; read line", name)],
             env={
@@ -110,7 +110,7 @@ def start(scripts: Scripts) -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
 
 
 def end(process: subprocess.Popen[bytes]) -> None:
-    """End it as plugins end; nobody reaps it yet."""
+    """End a process as plugins end; it is not reaped yet."""
     assert process.stdin is not None
     process.stdin.close()
 
@@ -122,7 +122,7 @@ def record(
     net: NetworkConfigList = NET,
     result: Result | None = None,
 ) -> tuple[AttachmentKey, bytes]:
-    """Return what an ADD leaves that was killed."""
+    """Return the key and the record that a killed ADD leaves."""
     key = AttachmentKey(net.name, container_id, ifname)
     return key, encode_record(
         new_record(key, net.raw, RuntimeConf(container_id, NETNS, ifname)), result
@@ -137,7 +137,7 @@ def killed(*records: tuple[AttachmentKey, bytes], within: float = LONG) -> Runti
 
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Return what tells that an orphan was seen."""
+    """Return an event that is set when `recover` has seen an orphan."""
     event = threading.Event()
     report = orphans._still_runs
 
@@ -216,7 +216,7 @@ async def test_one_after_the_other(
 
 
 async def test_one_that_does_not_end(start: Callable[..., subprocess.Popen[bytes]]) -> None:
-    """Its attachment is left alone and can be recovered later; others are not kept waiting."""
+    """Its attachment is left alone and can be recovered later. Others do not wait for it."""
     other = network("a", name="other")
     fake = killed(record(), record(f"{ME}b"), record(net=other), within=ENOUGH)
     orphan = start("b", command="DEL")
@@ -229,7 +229,7 @@ async def test_one_that_does_not_end(start: Callable[..., subprocess.Popen[bytes
     [error] = caught.value.errors
     assert isinstance(error, PluginError)
     assert (error.plugin, error.command, error.retryable) == ("b", "DEL", True)
-    # The network of which it is no plugin is none of its business.
+    # The plugin does not belong to the other network, whose attachment is recovered.
     assert sorted(fake.order) == ["a DEL", "a DEL", "b DEL"]
     assert list(fake.cache.records) == [KEY]
     end(orphan)
@@ -288,7 +288,7 @@ async def test_who_does_not_delete_does_not_wait(
 async def test_a_configuration_that_is_lost(
     start: Callable[..., subprocess.Popen[bytes]],
 ) -> None:
-    """Nothing can be said of its plugins, and nothing deleted."""
+    """The plugins are unknown, and nothing can be deleted."""
     key, data = record()
     fake = killed((key, json.dumps(json.loads(data) | {"config": None}).encode()))
     start()
@@ -299,7 +299,7 @@ async def test_a_configuration_that_is_lost(
 async def test_an_add_that_came_to_its_end_after_all(
     start: Callable[..., subprocess.Popen[bytes]], seen: threading.Event
 ) -> None:
-    """What looks like an orphan is the plugin of somebody who lives; nothing is wrong."""
+    """The orphan turns out to be a plugin of a live runtime. That is not an error."""
     fake = killed(record(), record(f"{ME}b"), within=ENOUGH)
     orphan = start()
     completed = create_result("1.1.0", b'{"cniVersion": "1.1.0"}')
@@ -352,7 +352,7 @@ async def test_processes_that_have_just_ended(
 
 
 async def test_proc_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As it is with a process that hangs in the kernel: it is waited for, and not for ever."""
+    """A process that hangs in the kernel may block /proc. `recover` does not wait forever."""
     answer = threading.Event()
 
     def wait() -> list[int]:
@@ -372,7 +372,7 @@ async def test_proc_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
 async def test_a_runtime_that_is_killed(
     scripts: Scripts, tmp_path: Path, seen: threading.Event
 ) -> None:
-    """The whole way: what it started is waited for, and taken back after it is done."""
+    """From end to end: `recover` waits for the killed runtime's plugin, then takes the ADD back."""
     for name in ("a", "b"):
         scripts.sh(PLUGIN, name)
     cache, lock_file = tmp_path / "cache", tmp_path / "lock"

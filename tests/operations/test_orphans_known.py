@@ -1,4 +1,4 @@
-"""What `recover` takes for a plugin that outlived its runtime, and what only looks like one."""
+"""Plugins of a dead runtime that `recover` recognizes, and processes that only look like them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ POPEN: Final = cast("Start", subprocess.Popen)
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """Provide a directory of plugins that every user may look into."""
+    """Provide a plugin directory that every user may read."""
     with TemporaryDirectory() as name:
         os.chmod(name, 0o755)
         yield Path(name)
@@ -44,7 +44,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Start]:
-    """Return what starts a program in the way in which plugins are started."""
+    """Return a function that starts a program as plugins are started."""
     processes: list[subprocess.Popen[bytes]] = []
 
     def start(
@@ -82,14 +82,14 @@ def says_that_it_runs(process: subprocess.Popen[bytes]) -> None:
 
 
 def shell(path: Path, *, mode: int = 0o755) -> Path:
-    """Make a program, a copy of the shell, which does what stdin says."""
+    """Make a program, a copy of the shell, that runs the lines it reads from stdin."""
     shutil.copyfile(SHELL, path)
     path.chmod(mode)
     return path
 
 
 def tell(process: subprocess.Popen[bytes], line: bytes = b"echo") -> None:
-    """Tell a shell that reads from stdin."""
+    """Send a line to a shell that reads from stdin."""
     assert process.stdin is not None
     process.stdin.write(line + b"\n")
     process.stdin.flush()
@@ -100,7 +100,7 @@ def added(plugin: str = "a", netns: str = NETNS) -> NetworkAttachment:
 
 
 async def is_seen(monkeypatch: pytest.MonkeyPatch, *path: Path, plugin: str = "a") -> bool:
-    """Tell whether an ADD of that plugin would be waited for."""
+    """Return whether `recover` would wait for an ADD of that plugin."""
     seen = threading.Event()
     report = orphans._still_runs
 
@@ -131,11 +131,11 @@ async def is_seen(monkeypatch: pytest.MonkeyPatch, *path: Path, plugin: str = "a
     return seen.is_set()
 
 
-# -- others' processes
+# -- processes of others
 
 
 async def test_another_users(folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It has the environment, the name, the file and all; nor is it asked for anything."""
+    """It has the right environment, name and file. `recover` does not even read its memory."""
     require(os.geteuid() == 0, "needs root")
     script = Scripts(folder).sh("echo; read line", "a")
     process = start(script, user=ANOTHER_USER, group=ANOTHER_USER)
@@ -149,7 +149,7 @@ async def test_another_users(folder: Path, start: Start, monkeypatch: pytest.Mon
 
     monkeypatch.setattr(orphans, "_strings", spy)
     assert not await is_seen(monkeypatch, folder)
-    # Its memory may lie in a file system of its own, and reading it take for ever.
+    # Its memory may be in a file system of its own, where a read can take forever.
     assert process.pid not in read
     assert is_running(process.pid)
 
@@ -158,7 +158,7 @@ async def test_a_set_user_id_program_that_another_user_runs(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     require(os.geteuid() == 0, "needs root")
-    # A shell would give up its rights, and so does not: -p.
+    # A shell drops set-user-ID rights unless it is started with -p.
     program = shell(folder / "a", mode=0o4755)
     process = start(program, "-p", user=ANOTHER_USER, group=ANOTHER_USER)
     tell(process, b"id -u; echo")
@@ -171,7 +171,7 @@ async def test_a_set_user_id_program_that_another_user_runs(
 async def test_one_of_another_pid_namespace(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A container's processes are root's as well, and can be seen from outside."""
+    """A container's processes also belong to root, and are visible from outside."""
     require(os.geteuid() == 0, "needs root")
     require(shutil.which("unshare") and shutil.which("setsid"), "needs util-linux")
     script = Scripts(folder).sh("echo; read line", "a")
@@ -180,7 +180,7 @@ async def test_one_of_another_pid_namespace(
     assert not await is_seen(monkeypatch, folder)
 
 
-# -- our own, which are no plugins
+# -- processes of ours that are not plugins
 
 
 @pytest.mark.parametrize(
@@ -208,7 +208,7 @@ async def test_no_plugin(
     process = start(*options.pop("words"), **options)
     assert not await is_seen(monkeypatch, folder)
     assert is_running(process.pid)
-    # Were it the plugin, it would be seen.
+    # The plugin itself would be seen.
     says_that_it_runs(start(script))
     assert await is_seen(monkeypatch, folder)
 
@@ -284,7 +284,7 @@ async def test_a_program_that_is_replaced_meanwhile(
 async def test_a_folder_that_is_replaced_meanwhile(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As with versions side by side, and a symlink to the one that counts."""
+    """Versions may lie side by side, with a symlink to the current one."""
     for version in ("v1", "v2"):
         (folder / version).mkdir()
         shell(folder / version / "a")
@@ -301,7 +301,7 @@ async def test_a_folder_that_is_replaced_meanwhile(
 async def test_one_program_for_all_plugins(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Plugins are then symlinks to it, and it knows by its name which it is."""
+    """Plugins are then symlinks to one program, which knows from its name which plugin it is."""
     shell(folder / "all")
     for name in ("a", "b"):
         (folder / name).symlink_to("all")
@@ -316,7 +316,7 @@ async def test_one_program_for_all_plugins(
 async def test_where_plugins_are(
     folder: Path, start: Start, monkeypatch: pytest.MonkeyPatch, cni_path: str
 ) -> None:
-    """In our directories or in those that it was told of; a relative one is from where it began."""
+    """In our directories or in its CNI_PATH; a relative path starts at its working directory."""
     plugin = script(folder / "a")
     path = {"ours": "/elsewhere", "theirs": str(folder)}.get(cni_path, cni_path)
     says_that_it_runs(start(plugin, cni_path=path, cwd=folder))
@@ -327,7 +327,7 @@ async def test_where_plugins_are(
 
 @pytest.mark.parametrize("name", ["a\0", "\ud800", "", "../a", "/a"])
 async def test_names_that_no_plugin_has(folder: Path, start: Start, name: str) -> None:
-    """They may stand in a record all the same."""
+    """A record may contain such names nevertheless."""
     process = start(script(folder / "a"))
     says_that_it_runs(process)
     assert not orphans._runs(process.pid, name, [str(folder), "\0", "\ud800", ""])

@@ -1,7 +1,7 @@
-"""`recover` and processes of which nothing tells what they work on.
+"""`recover` and processes that do not show which attachment they work on.
 
-A child that its runtime, killed since, had not quite started; a plugin within execve(); one that is
-killed and has not ended yet.
+These are a child that its runtime, killed since, had not quite started, a plugin within execve(),
+and a plugin that is killed and has not ended yet.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]
 ME = f"starting{os.getpid()}"
 NETNS = f"/run/netns/{ME}"
 LONG = 30.0
-# Takes part of a runtime: forks a child, and is killed before that has executed its plugin.
+# Part of a runtime: forks a child, and is killed before the child has executed its plugin.
 RUNTIME = """
 import json, os, signal, sys, time
 seconds, state, plugin, environ = json.loads(sys.argv[1])
@@ -99,7 +99,7 @@ def start(scripts: Scripts) -> Iterator[Callable[..., int]]:
 
 
 async def recovered(scripts: Scripts, tmp_path: Path) -> list[str]:
-    """Recover from an ADD that was cut short; return what plugins did, in order."""
+    """Recover from an ADD that was cut short; return the commands that plugins ran, in order."""
     net, key = network("a"), AttachmentKey("net", ME, "eth0")
     cache = FileCache(tmp_path / "cache", durable=False)
     rt = RuntimeConf(ME, NETNS, "eth0")
@@ -138,7 +138,7 @@ async def test_a_worker_that_works_is_waited_for_while_it_is_young(
 async def test_what_starts_later_is_nobody_that_was_killed(
     start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others that start plugins all the time keep nobody waiting."""
+    """`recover` does not wait for the plugins that other runtimes keep starting."""
     looks: list[frozenset[orphans._Process]] = []
     look = orphans._unidentified
 
@@ -165,7 +165,7 @@ def test_each_is_told_by_when_it_was_forked(start: Callable[..., int]) -> None:
 async def test_the_moment_within_execve(
     scripts: Scripts, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It has no command line then, and is not the runtime any more."""
+    """Within execve the process has no command line, and is not a copy of the runtime any more."""
     scripts.sh("while :; do :; done", "a")
     child = start(0)
     strings = orphans._strings
@@ -182,7 +182,7 @@ async def test_the_moment_within_execve(
 async def test_a_plugin_that_executes_another_program(
     scripts: Scripts, tmp_path: Path, start: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It was seen before, and so is waited for as long as it takes."""
+    """`recover` saw the process as a plugin before, and so waits for it without a limit."""
     scripts.sh("[ $CNI_COMMAND = DEL ] || while :; do :; done; " + PLUGIN, "a")
     monkeypatch.setattr(orphans, "_LONGEST_START", 0.1)
     child = start(0)
@@ -212,7 +212,7 @@ async def test_a_plugin_that_executes_another_program(
     assert not is_running(child)
 
 
-# Its first thread has ended, and the other does what it has to.
+# Its first thread has ended, and the other one still works.
 DYING = """
 import ctypes, sys, threading, time
 def work():
@@ -227,14 +227,14 @@ ctypes.CDLL(None).pthread_exit(None)
 async def test_a_plugin_that_is_killed_and_has_not_ended(scripts: Scripts, tmp_path: Path) -> None:
     order = str(scripts.folder / "order")
     with subprocess.Popen([sys.executable, "-IS", "-c", DYING, order]) as process:
-        # It is unknown while it starts, too.
+        # The process is unknown while it starts, too.
         await eventually(lambda: state(process.pid) == "Z")
         assert process.pid in {pid for pid, _ in orphans._unidentified()}
         assert await recovered(scripts, tmp_path) == ["ADD", "DEL"]
         process.kill()
 
 
-# Waits until it is let go, and then is another program.
+# Waits until the file "go" exists, and then executes another program.
 SCRIPT = """
 here=$(dirname "$0")
 if [ "$CNI_COMMAND" = ADD ]; then

@@ -1,4 +1,4 @@
-"""`recover`: attachments whose ADD never came to its end."""
+"""`recover`: attachments whose ADD never completed."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def record(
     name: str = "net",
     result: Result | None = None,
 ) -> tuple[AttachmentKey, bytes]:
-    """Return what an ADD leaves that was killed."""
+    """Return the key and the record that a killed ADD leaves."""
     key = AttachmentKey(name, container_id, ifname)
     rt = RuntimeConf(
         container_id, f"/run/{container_id}", ifname, args=[("K", "v")], capability_args={"p": 1}
@@ -110,7 +110,7 @@ async def test_found_and_deleted() -> None:
         "CNI_ARGS": "K=v",
         "CNI_PATH": "/bin1:/bin2",
     }
-    # libcni hands plugins the same: an empty result of the network's version.
+    # libcni passes plugins the same: an empty result of the network's version.
     assert call.config["prevResult"] == {"cniVersion": "1.1.0"}
     assert call.config["runtimeConfig"] == {"p": 1}
     assert [key.container_id for key in fake.cache.records] == ["c2"]
@@ -133,7 +133,7 @@ async def test_a_single_plugin() -> None:
 
 @pytest.mark.parametrize("failing", ["ADD", "DEL"])
 async def test_what_a_rollback_could_not_take_back(failing: str) -> None:
-    """The whole way: an ADD that fails, its DEL too, and later both would succeed."""
+    """From end to end: an ADD and its DEL fail, and later both would succeed."""
     well = False
 
     def answer(call: FakeCall) -> Any:
@@ -241,7 +241,7 @@ async def test_another_directory(tmp_path: Path) -> None:
     assert not list(folder.glob("*-*"))
 
 
-# -- what happens meanwhile
+# -- changes meanwhile
 
 
 @pytest.mark.parametrize("way", ["attachment", "rollback"])
@@ -301,7 +301,7 @@ async def test_an_add_that_comes_to_its_end_meanwhile(how: str, delete: bool) ->
 
 @starts_plugins
 async def test_an_add_of_another_process(recorder: Recorder, tmp_path: Path) -> None:
-    """It is left alone as long as that process lives; then it is found, and taken back."""
+    """It is left alone while that process lives. Then it is found, and taken back."""
     cache, lock_file = tmp_path / "cache", tmp_path / "lock"
     recorder.plugin("a", {"ADD": Answer(sleep=60)})
     recorder.plugin("b")
@@ -310,11 +310,11 @@ async def test_an_add_of_another_process(recorder: Recorder, tmp_path: Path) -> 
     with adding(recorder.folder, cache, lock_file, NET, "c1") as child:
         [add] = await recorder.wait_for_calls(1, timeout=30)
         assert names(await cni.recover(delete=True)) == []
-        # Without the lock file nobody can know.
+        # Without the lock file the runtime cannot know.
         assert names(await careless.recover()) == ["c1 eth0"]
         child.send_signal(signal.SIGKILL)
         await anyio.to_thread.run_sync(child.wait)
-        os.kill(add.pid, signal.SIGKILL)  # it is nobody's child any more
+        os.kill(add.pid, signal.SIGKILL)  # its parent is gone
         assert names(await cni.recover(delete=True)) == ["c1 eth0"]
     assert recorder.order() == ["a ADD", "b DEL", "a DEL"]
     assert recorder.calls()[2].environ["CNI_CONTAINERID"] == add.environ["CNI_CONTAINERID"]

@@ -1,4 +1,7 @@
-"""What a plugin reads on stdin: section G of the checklist (the number is in each test's name)."""
+"""The configuration that a plugin reads on stdin: section G of the checklist.
+
+The item's number is in each test's name.
+"""
 
 from __future__ import annotations
 
@@ -122,7 +125,7 @@ def test_runtime_config(
     capabilities: dict[str, Any], args: Mapping[str, Any] | None, runtime_config: Any
 ) -> None:
     plugin = single(capabilities=capabilities)
-    expected = {**NAMED, "capabilities": capabilities}  # item 85: they stay
+    expected = {**NAMED, "capabilities": capabilities}  # item 85: capabilities stay
     if runtime_config is not None:
         expected["runtimeConfig"] = runtime_config
     assert request(plugin, capability_args=args) == expected
@@ -148,7 +151,7 @@ def test_item_87_capabilities_are_those_of_the_bytes() -> None:
     plugin = single(capabilities={"a": True})
     plugin.network.capabilities = {"b": True}
     assert request(plugin, capability_args={"a": 1, "b": 2})["runtimeConfig"] == {"a": 1}
-    # Parsing merges what is there twice; the request has the last, and so have capabilities.
+    # Parsing merges duplicate keys. The request has the last one, and so have the capabilities.
     twice = '{"type":"t","capabilities":{"a":true},"capabilities":{"b":true}}'
     assert request(twice, capability_args={"a": 1, "b": 2}) == {
         **NAMED,
