@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Everything there is to run: ``python3 noxfile.py [nox's arguments]``.
+"""All sessions of this project: ``python3 noxfile.py [nox's arguments]``.
 
-Needs only Python 3.11+ and pip. Without nox this file first installs one for itself, below
+Needs only Python 3.11+ and pip. Without nox this file first installs nox for itself, below
 ``.nox/``; where nox is installed, plain ``nox`` does the same.
 """
 
@@ -37,7 +37,7 @@ def _bootstrap() -> NoReturn:
         quiet = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_ROOT_USER_ACTION": "ignore"}
         environ = {**os.environ, **quiet, "PIP_USER": "0"}
         with tempfile.TemporaryDirectory() as tools:
-            # Neither the venv module nor leave to install into this Python is taken for granted.
+            # The venv module may be missing, and installing into this Python may be forbidden.
             install = ["-m", "pip", "install", "--quiet"]
             subprocess.run(
                 [sys.executable, *install, "--target", tools, "virtualenv"], env=environ, check=True
@@ -74,7 +74,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 def _runs(python: str, version: str) -> bool:
-    """Tell whether this really is that Python: a pyenv shim may exist and yet only fail."""
+    """Return whether this is really that Python: a pyenv shim may exist and yet only fail."""
     script = "import sys; print('{}.{}'.format(*sys.version_info))"
     try:
         answer = subprocess.run([python, "-c", script], capture_output=True, text=True, timeout=30)
@@ -84,7 +84,7 @@ def _runs(python: str, version: str) -> bool:
 
 
 def _present_pythons() -> list[str]:
-    """List the supported Pythons of this machine, and see to it that nox finds each of them."""
+    """Return the supported Pythons of this machine, and put each where nox finds it."""
     pyenv = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
     present: list[str] = []
     for version in python_versions(PYPROJECT):
@@ -95,28 +95,28 @@ def _present_pythons() -> list[str]:
             for place, each in enumerate(search)
             if (which := shutil.which(name, path=each))
         }
-        # glob(), as which(), takes a directory that we may not read for an empty one.
+        # Like which(), glob() treats a directory that we may not read as empty.
         installed = sorted(glob(f"{pyenv}/versions/{version}*/bin/{name}"))
         candidates = [*on_path.values(), *installed, os.path.join(sys.base_prefix, "bin", name)]
         python = next((each for each in candidates if _runs(each, version)), None)
         if python is None:
             continue
         present.append(version)
-        if python != candidates[0] or not on_path:  # nox would find nothing, or what cannot run
+        if python != candidates[0] or not on_path:  # nox would find no Python, or a broken one
             search.insert(min(on_path, default=len(search)), os.path.dirname(python))
             os.environ["PATH"] = os.pathsep.join(search)
     return present or [f"{sys.version_info[0]}.{sys.version_info[1]}"]
 
 
 PYTHONS = _present_pythons()
-# `-s tests` has them all.
+# `-s tests` runs all of them.
 SOME_PYTHONS = dict.fromkeys((PYTHONS[0], PYTHONS[len(PYTHONS) // 2], PYTHONS[-1]))
-# Tests wait for processes more than they compute. A worker that has done its tests takes some of
-# another's: otherwise all would wait for the one that has the longest file.
+# Tests wait for processes more than they compute. An idle worker takes tests from another worker:
+# otherwise all would wait for the worker with the longest file.
 AT_ONCE = ("-n", "6", "--dist", "worksteal")
-SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for one another's processes
+SPREAD = ("-n", "3", "--dist", "worksteal")  # these wait for each other's processes
 STARTS = ("anyio", "posix")
-RECORDED = PRIVATE / "recorded"  # what the coverage session adds up
+RECORDED = PRIVATE / "recorded"  # data that the coverage session adds up
 
 nox.needs_version = ">=2025.5.1"
 nox.options.default_venv_backend = "virtualenv"
@@ -137,13 +137,19 @@ nox.options.sessions = [
 
 
 def _install(session: nox.Session, group: str, *constraints: str) -> None:
-    """Install this checkout with all its extras, and a dependency group."""
+    """Install this checkout with all its extras, and a dependency group.
+
+    Args:
+        session: where to install.
+        group: the name of a dependency group of pyproject.toml.
+        constraints: further requirements for pip, such as pinned versions.
+    """
     extras = ",".join(PYPROJECT["project"]["optional-dependencies"])
     session.install(f"-e.[{extras}]", *dependency_groups(PYPROJECT, group), *constraints)
 
 
 def _pytest(session: nox.Session, *args: str, env: dict[str, str] | None = None) -> None:
-    """Run pytest, on the newest Python under coverage; the data waits for the coverage session."""
+    """Run pytest; on the newest Python record data for the coverage session."""
     recorded = RECORDED / session.name
     shutil.rmtree(recorded, ignore_errors=True)
     command = ["pytest"]
@@ -155,7 +161,7 @@ def _pytest(session: nox.Session, *args: str, env: dict[str, str] | None = None)
 
 
 def _unavailable(session: nox.Session, reason: str) -> NoReturn:
-    """Skip the session, naming the reason; in CI nothing may be missing."""
+    """Skip the session and print the reason; in CI the session fails instead."""
     if CI:
         session.error(reason)
     session.skip(reason)
@@ -171,7 +177,7 @@ def lint(session: nox.Session) -> None:
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Check types, and that everything public has one."""
+    """Check types, and that every public name has a type."""
     _install(session, "types")
     session.run("mypy")
     env = {"PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
@@ -185,24 +191,24 @@ def types(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS)
 def tests(session: nox.Session) -> None:
-    """Run the tests that need neither root nor plugins, on every Python there is."""
+    """Run the tests that need neither root nor plugins, on every Python of this machine."""
     _install(session, "test")
     _pytest(session, *AT_ONCE, "-m", "not e2e")
 
 
 @nox.session(python=PYTHONS[-1])
 def interop(session: nox.Session) -> None:
-    """Compare with Go's libcni: its recorded answers, and with Go some thousand fixed cases."""
+    """Compare with Go's libcni: its recorded answers and, with Go, some thousand fixed cases."""
     _install(session, "test")
-    # Without Go pytest skips what needs it, and says so; with CI set it fails.
-    # The recorded answers are checked in `tests` as well, on every Python: a few seconds.
+    # Without Go pytest skips the tests that need it; with CI set they fail.
+    # `tests` checks the recorded answers as well, on every Python: a few seconds.
     which = ("tests/interop", "tests/test_vectors.py")
     _pytest(session, *SPREAD, *which, env={"CNI_ASYNC_INTEROP": "ci"})
 
 
 @nox.session(name="interop-full", python=PYTHONS[-1])
 def interop_full(session: nox.Session) -> None:
-    """Compare with Go's libcni in more than 20,000 cases, other ones each time."""
+    """Compare with Go's libcni in more than 20,000 random cases, different ones each time."""
     _install(session, "test")
     env = {"CNI_ASYNC_INTEROP": "full"}
     session.run("pytest", *SPREAD, *(session.posargs or ["tests/interop"]), env=env)
@@ -210,14 +216,14 @@ def interop_full(session: nox.Session) -> None:
 
 @nox.session(name="record-vectors", python=PYTHONS[-1])
 def record_vectors(session: nox.Session) -> None:
-    """Write down what Go's libcni answers, for machines without Go."""
+    """Record the answers of Go's libcni, for machines without Go."""
     _install(session, "test")
     session.run("python", "-m", "tests.interop.record", *session.posargs)
 
 
 @nox.session(python=PYTHONS[-1])
 def mutations(session: nox.Session) -> None:
-    """Break rules on purpose, and see that the comparison with Go's libcni notices each."""
+    """Break rules on purpose, and check that the comparison with Go's libcni notices each."""
     _install(session, "test")
     session.run("python", "-m", "tests.interop.mutations", *session.posargs)
 
@@ -230,7 +236,7 @@ def e2e(session: nox.Session) -> None:
 
 
 def _reference_plugins(session: nox.Session, what: str) -> str:
-    """Install for tests, build the reference plugins; return where they are."""
+    """Install for tests, build the reference plugins and return their directory."""
     if os.geteuid() != 0:
         _unavailable(session, f"{what} need root")
     if shutil.which("go") is None:
@@ -242,9 +248,9 @@ def _reference_plugins(session: nox.Session, what: str) -> str:
 
 @nox.session(python=PYTHONS[-1])
 def soak(session: nox.Session) -> None:
-    """Do 5,000 operations with faults, and 5,000 under hostile conditions; kill 200 runtimes.
+    """Run 5,000 operations with faults, and 5,000 under hostile conditions; kill 200 runtimes.
 
-    All of it with each way to start plugins.
+    All of this runs with each way to start plugins.
     """
     plugins = _reference_plugins(session, "the soak's real plugins")
     much = ("python", "-m", "tests.soak", "--operations", "5000", "--seconds", "1800")
@@ -257,7 +263,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session(name="soak-short", python=PYTHONS[-1])
 def soak_short(session: nox.Session) -> None:
-    """Do some of it under all conditions, and see that it notices a broken library."""
+    """Run a short soak under all conditions, and check that it notices a broken library."""
     plugins = _reference_plugins(session, "the soak's real plugins")
     little = ("--operations", "300", "--seconds", "60")
     env = {"CNI_ASYNC_PLUGINS": plugins}
@@ -271,7 +277,7 @@ def soak_short(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS[0])
 def lowest(session: nox.Session) -> None:
-    """Run the tests with the oldest run-time dependencies that we promise to work with."""
+    """Run the tests with the oldest run-time dependencies that pyproject.toml allows."""
     project = PYPROJECT["project"]
     promised = [*project["dependencies"], *project["optional-dependencies"]["cli"]]
     pins = [each.replace(">=", "==") for each in promised]
@@ -287,7 +293,7 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(name="bench-toy", python=PYTHONS[-1])
 def bench_toy(session: nox.Session) -> None:
-    """See that everything can still be measured; the figures mean nothing."""
+    """Check that all cases can still be measured; the figures mean nothing."""
     _bench(session, "--toy", *session.posargs)
 
 
@@ -298,7 +304,7 @@ def _bench(session: nox.Session, *args: str) -> None:
     session.install(package)
     pythons = ["python"]
     if "--toy" not in args and PYTHONS[0] != session.python:
-        # Both Pythons take part in one run, so one of them is not nox's.
+        # Both Pythons take part in one run, so one of them has an environment of its own.
         oldest = PRIVATE / f"bench-beside-{PYTHONS[0]}"
         if not oldest.exists():
             make = [sys.executable, "-m", "virtualenv", "--quiet", "--python", PYTHONS[0]]
@@ -312,14 +318,14 @@ def _bench(session: nox.Session, *args: str) -> None:
 
 @nox.session
 def demo(session: nox.Session) -> None:
-    """Put a network namespace on a network, and take it off again."""
+    """Attach a network namespace to a network, and detach it again."""
     session.install(".[trio]")
     session.run("python", "examples/demo.py", *session.posargs)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """Put together what the tests recorded, and enforce the bound of pyproject.toml."""
+    """Combine the data of the tests, and enforce the bound of pyproject.toml."""
     session.install(*dependency_groups(PYPROJECT, "coverage"))
     recorded = sorted(str(each) for each in RECORDED.glob("*/data.*"))
     env = {"COVERAGE_FILE": str(RECORDED / "data")}

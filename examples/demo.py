@@ -1,8 +1,8 @@
-"""Put a network namespace on a network and take it off again, on asyncio and then on trio.
+"""Attach a network namespace to a network and detach it again, on asyncio and then on trio.
 
-Run ``python examples/demo.py`` where cni_async and trio are installed. It prefers the real
-thing: the CNI project's plugins, which are looked for and, where Go is, built. Root is not
-needed if the kernel grants user namespaces. Nothing of the machine's own network changes.
+Run ``python examples/demo.py`` where cni_async and trio are installed. The demo prefers the CNI
+project's plugins: it looks for installed ones, and builds them if Go is installed. Root is not
+needed if the kernel grants user namespaces. The machine's own network does not change.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ programs that connect it (ADD) and disconnect it (DEL); cni_async calls them.
 
 @dataclass(frozen=True)
 class Setting:
-    """With which plugins, on which network and in what kind of namespace to show it."""
+    """The plugins, the network and the kind of namespace of the demo."""
 
     explanation: str
     plugins: Path
@@ -47,7 +47,7 @@ class Setting:
 
 
 def main() -> None:
-    """Choose the best that this machine allows, and show it."""
+    """Choose the most realistic setting that this machine allows, and show it."""
     with tempfile.TemporaryDirectory(prefix="cni-async-demo-") as folder:
         scratch = Path(folder)
         setting = choose(scratch)
@@ -60,7 +60,7 @@ def main() -> None:
 
 
 async def show(setting: Setting, namespace: Path, cache: Path) -> None:
-    """Do what a container runtime does, and look at the effect of each step."""
+    """Call ADD, CHECK and DEL like a container runtime, and show the effect of each step."""
     network = conf_list_from_bytes(setting.network)
     cni = CNIConfig([str(setting.plugins)], cache_dir=str(cache))
     container = RuntimeConf(container_id="demo", netns=str(namespace), ifname="eth0")
@@ -90,7 +90,7 @@ async def show(setting: Setting, namespace: Path, cache: Path) -> None:
 
 
 def choose(scratch: Path) -> Setting:
-    """Find out how real it can get on this machine."""
+    """Return the most realistic setting that works on this machine."""
     why_not = why_no_private_network()
     plugins = find("bridge", "host-local")
     if why_not:
@@ -117,7 +117,7 @@ def choose(scratch: Path) -> Setting:
         f"The real thing: bridge and host-local from {plugins}, {as_whom}.\n"
         "All of it happens in a network of this program's own, which ends with it.",
         plugins,
-        # Not the newest version, but one that distributions' plugins speak as well.
+        # Not the newest version: the plugins of distributions support this one as well.
         network_of("1.0.0", bridge),
         addresses,
         new_namespace,
@@ -125,7 +125,7 @@ def choose(scratch: Path) -> Setting:
 
 
 def pretend(scratch: Path, why: str) -> Setting:
-    """Set up our own little plugin, which takes part in all of CNI but touches no network."""
+    """Return a setting with our own plugin, which supports all of CNI but touches no network."""
     plugins = scratch / "plugins"
     plugins.mkdir()
     script = plugins / "pretend"
@@ -147,19 +147,19 @@ def pretend(scratch: Path, why: str) -> Setting:
 
 
 def network_of(version: str, *plugins: Mapping[str, object]) -> bytes:
-    """Write a network configuration, as an administrator puts it into /etc/cni/net.d."""
+    """Return a network configuration like those in /etc/cni/net.d, as JSON bytes."""
     return json.dumps({"cniVersion": version, "name": "demo", "plugins": plugins}).encode()
 
 
 async def inside(namespace: Path) -> str:
-    """Tell in one line what the namespace has."""
+    """Return the interfaces and routes of the namespace, in one line."""
     view = await to_thread.run_sync(look_into, namespace)
     interfaces = (" ".join([name, *has]) for name, has in view.interfaces.items())
     return f"{', '.join(interfaces)}; routes: {', '.join(view.routes) or 'none'}"
 
 
 def is_address(text: str) -> bool:
-    """Tell an address from the other files of a store."""
+    """Return whether a file name is an address; the store has other files, too."""
     try:
         ipaddress.ip_address(text)
     except ValueError:
@@ -173,7 +173,7 @@ def say(step: str, what: str) -> None:
 
 
 def expect(condition: bool, otherwise: str) -> None:
-    """End the demonstration if it does not show what it should."""
+    """Exit with a message if the condition is false."""
     if not condition:
         sys.exit(f"demo: {otherwise}")
 

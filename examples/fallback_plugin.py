@@ -1,8 +1,8 @@
-"""A CNI plugin that only pretends: it hands out addresses, but makes no interface.
+"""A CNI plugin that only pretends: it assigns addresses, but makes no interface.
 
-For machines where the demonstration can have no real plugins. It keeps to the CNI specification,
-so it also shows how little a plugin is: a program that reads a configuration on stdin and its
-order in the environment, and prints a result. Configuration: ``subnet`` and ``dataDir``.
+The demo uses it on machines without real plugins. It follows the CNI specification, so it also
+shows how small a plugin can be: a program that reads a configuration on stdin and its command in
+the environment, and prints a result. Configuration: ``subnet`` and ``dataDir``.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 VERSIONS = ["0.4.0", "1.0.0", "1.1.0"]
-# The specification's codes; those from 100 on are a plugin's own.
+# Error codes of the specification; plugins define those from 100 on.
 INCOMPATIBLE_VERSION, BAD_ENVIRONMENT, BAD_CONFIG, NO_ADDRESS, NOT_THERE = 1, 4, 7, 100, 101
 
 
 class PluginError(Exception):
-    """What a plugin reports instead of a result: a code and a sentence."""
+    """An error that the plugin reports instead of a result: a code and a sentence."""
 
     def __init__(self, code: int, message: str) -> None:
         super().__init__(message)
@@ -28,7 +28,7 @@ class PluginError(Exception):
 
 
 class Ledger:
-    """Who has which address: one file per address, which holds its owner."""
+    """The owners of all addresses: one file per address, which holds its owner."""
 
     def __init__(self, config: dict[str, Any]) -> None:
         try:
@@ -62,7 +62,7 @@ class Ledger:
         return {file.name: file.read_text() for file in sorted(self.folder.iterdir())}
 
     def release(self, address: str) -> None:
-        """Let go of an address; one that is free stays free."""
+        """Release an address; a free address stays free."""
         (self.folder / address).unlink(missing_ok=True)
 
 
@@ -82,21 +82,21 @@ def add(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def check(config: dict[str, Any]) -> None:
-    """See whether what ADD gave, which comes back as prevResult, is still reserved."""
+    """Check that the addresses of ADD's result, here in prevResult, are still reserved."""
     given = [ip["address"].partition("/")[0] for ip in config.get("prevResult", {}).get("ips", [])]
     if not given or given != Ledger(config).of(_owner()):
         raise PluginError(NOT_THERE, f"{_owner()} does not have {given or 'an address'}")
 
 
 def delete(config: dict[str, Any]) -> None:
-    """Release what this attachment has, which may be nothing."""
+    """Release the addresses of this attachment, which may have none."""
     ledger = Ledger(config)
     for address in ledger.of(_owner()):
         ledger.release(address)
 
 
 def collect(config: dict[str, Any]) -> None:
-    """Release what belongs to no attachment on the runtime's list."""
+    """Release the addresses of all attachments that are not on the runtime's list."""
     valid = config.get("cni.dev/valid-attachments") or []
     keep = {f"{each['containerID']} {each['ifname']}" for each in valid}
     ledger = Ledger(config)
@@ -106,12 +106,12 @@ def collect(config: dict[str, Any]) -> None:
 
 
 def status(config: dict[str, Any]) -> None:
-    """Say nothing, which means: ready for ADD."""
+    """Print nothing, which means: ready for ADD."""
     Ledger(config)
 
 
 def version(config: dict[str, Any]) -> dict[str, Any]:
-    """Tell which versions of the protocol this speaks."""
+    """Return the versions of the protocol that this plugin supports."""
     return {"cniVersion": config.get("cniVersion", VERSIONS[-1]), "supportedVersions": VERSIONS}
 
 

@@ -1,6 +1,6 @@
 """Network namespaces without ``ip netns``: make one, look into one. Linux only.
 
-A container runtime has its own ways to do this; for CNI a namespace is just a path.
+A container runtime has its own way to make namespaces; for CNI a namespace is just a path.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class View:
 
 
 def enter_private_network() -> None:
-    """Move this process into a network namespace of its own, as a user who may change things there.
+    """Move this process into a network namespace of its own, which it may change.
 
-    Without the privilege that takes a user namespace in which the caller is root. Call it before
-    the first thread: a thread would stay behind. There is nothing to undo; the kernel drops the
-    namespace, and all links in it, after its last process.
+    Without root privileges this also makes a user namespace in which the caller is root. Call it
+    before the first thread starts: other threads would stay in the old namespace. There is nothing
+    to undo: the kernel drops the namespace, and all links in it, after its last process.
     """
     uid, gid = os.geteuid(), os.getegid()
     try:
@@ -54,7 +54,7 @@ def enter_private_network() -> None:
 
 
 def why_no_private_network() -> str | None:
-    """Try out, in a child, a private network and a bridge in it; return what fails, if it does."""
+    """Try a private network and a bridge in it, in a child; return the error, or `None`."""
     if sys.platform != "linux":
         return "network namespaces are a thing of Linux"
     command = [sys.executable, "-IS", __file__, "try"]
@@ -70,7 +70,7 @@ def new_namespace() -> Iterator[Path]:
         assert holder.stdout is not None
         if not holder.stdout.readline():
             raise OSError("cannot make a network namespace")
-        # The holder ends when its stdin is closed: by this block, or by our own end.
+        # The holder ends when its stdin is closed: by this block, or because this process ends.
         yield Path(f"/proc/{holder.pid}/ns/net")
 
 
@@ -80,7 +80,7 @@ def command_in(namespace: Path, *command: str) -> list[str]:
 
 
 def look_into(namespace: Path) -> View:
-    """Tell which interfaces, addresses and routes a namespace has."""
+    """Return the interfaces, addresses and routes of a namespace."""
     command = [sys.executable, "-IS", __file__, "show", str(namespace)]
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True)
     return View(**json.loads(done.stdout))
@@ -100,7 +100,7 @@ def _call(function: str, *args: int) -> None:
 
 
 def _here() -> View:
-    """Describe the network namespace of this process."""
+    """Return the interfaces, addresses and routes of this process's network namespace."""
     interfaces: dict[str, list[str]] = {}
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         for _, name in socket.if_nameindex():

@@ -27,7 +27,7 @@ NETWORK = {
                 "routes": [{"dst": "0.0.0.0/0"}],
             },
         },
-        # Only a plugin that declares a capability is told its args.
+        # Only a plugin that declares a capability receives its args.
         {"type": "portmap", "capabilities": {"portMappings": True}},
     ],
 }

@@ -26,7 +26,7 @@ NETWORK = {
 
 
 async def main() -> None:
-    """ADD, CHECK and DEL."""
+    """Call ADD, CHECK and DEL."""
     cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
     network = conf_list_from_bytes(json.dumps(NETWORK).encode())
     container = RuntimeConf("my-container", netns="/run/netns/quickstart", ifname="eth0")
@@ -41,14 +41,14 @@ async def main() -> None:
             print(f"{error.plugin} failed ({error.command}, code {error.code}): {error.msg}")
             raise
         finally:
-            # After a failed or cancelled ADD, too: part of it may have been done.
+            # After a failed or cancelled ADD, too: it may have done part of its work.
             await cni.del_network_list(network, container)
     finally:
         await run("ip", "netns", "del", "quickstart")
 
 
 async def run(*command: str) -> None:
-    """Run a command that has to succeed."""
+    """Run a command; exit with a message if it fails."""
     process = await asyncio.create_subprocess_exec(*command)
     if await process.wait():
         raise SystemExit(f"{' '.join(command)} failed")

@@ -25,18 +25,19 @@ NETWORK = {
 
 
 async def main() -> None:
-    """ADD, look at the typed result, and DEL."""
+    """Call ADD, print the typed result, and call DEL."""
     cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
     network = conf_list_from_bytes(json.dumps(NETWORK).encode())
     container = RuntimeConf("my-container", netns="/run/netns/quickstart", ifname="eth0")
 
     await trio.run_process(["ip", "netns", "add", "quickstart"])
     try:
-        result = await cni.add_network_list(network, container)
-        for ip in result.view().ips:
+        # get_result converts a result of any version to the newest one.
+        result = v100.get_result(await cni.add_network_list(network, container))
+        for ip in result.ips:
             print(f"address {ip.address.ip} in {ip.address.network}, gateway {ip.gateway}")
     finally:
-        # Also when the ADD was cancelled. trio would cancel this await, too, without the shield.
+        # Also when the ADD was cancelled. Without the shield trio would cancel this await, too.
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 60):
             await cni.del_network_list(network, container)
             await trio.run_process(["ip", "netns", "del", "quickstart"])

@@ -1,4 +1,4 @@
-"""Where the CNI project's reference plugins are; run as a script: build them, print the place."""
+"""Find the CNI project's reference plugins; as a script, build them and print their directory."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ NAMES = {
     "ipam": ("host-local", "static"),
     "meta": ("bandwidth", "firewall", "portmap", "tuning"),
 }
-# Not in a shared place: what lies here is known to be of the versions above.
+# Not a shared directory: the plugins here are known to be of the versions above.
 BUILT = Path(__file__).resolve().parents[1] / ".nox" / f"plugins-{PLUGINS_VERSION}"
 USUAL = (Path("/opt/cni/bin"), Path("/usr/lib/cni"), Path("/usr/libexec/cni"))
 
 
 class CannotBuildError(Exception):
-    """Why the plugins cannot be built here, in a sentence."""
+    """The plugins cannot be built here; the message is the reason, in a sentence."""
 
 
 def find(*needed: str) -> Path | None:
-    """Return the first directory that has all these plugins."""
+    """Return the first directory that has all these plugins, or `None`."""
     named = os.environ.get("CNI_PATH", "").split(os.pathsep)
     for folder in (*(Path(each) for each in named if each), BUILT, *USUAL):
         if all(os.access(folder / each, os.X_OK) for each in needed):
@@ -37,7 +37,7 @@ def find(*needed: str) -> Path | None:
 
 
 def build() -> Path:
-    """Build the plugins and cnitool with Go, unless that was done before; return the directory."""
+    """Build the plugins and cnitool with Go, unless they are built; return the directory."""
     if BUILT.is_dir():
         return BUILT
     go = shutil.which("go")
@@ -46,7 +46,7 @@ def build() -> Path:
     print("Building the reference plugins with Go, once...", file=sys.stderr, flush=True)
     BUILT.parent.mkdir(exist_ok=True)
     plugins = [f"{PLUGINS}/{kind}/{name}" for kind, names in NAMES.items() for name in names]
-    # All or nothing: a directory of the final name is a complete one.
+    # All or nothing: a directory with the final name is complete.
     with tempfile.TemporaryDirectory(dir=BUILT.parent) as partial:
         environ = {**os.environ, "CGO_ENABLED": "0", "GOBIN": str(Path(partial, "bin"))}
         for packages, version in ((plugins, PLUGINS_VERSION), ([CNITOOL], CNITOOL_VERSION)):

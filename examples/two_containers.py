@@ -40,7 +40,7 @@ with socket.create_connection((sys.argv[1], 7000), timeout=10) as connection:
 
 
 async def attach(cni: CNIConfig, network: NetworkConfigList, name: str) -> str:
-    """Make a namespace, attach it and return its address."""
+    """Make a namespace, attach it to the network and return its address."""
     await (await asyncio.create_subprocess_exec("ip", "netns", "add", name)).wait()
     container = RuntimeConf(name, netns=f"/run/netns/{name}", ifname="eth0")
     result = await cni.add_network_list(network, container)
@@ -60,7 +60,7 @@ def inside(name: str, program: str, *args: str) -> list[str]:
 
 
 async def main() -> None:
-    """Attach both at the same time, and let them talk."""
+    """Attach both containers at the same time, and let them talk."""
     cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
     network = conf_list_from_bytes(json.dumps(NETWORK).encode())
     try:
