@@ -32,9 +32,8 @@ async def main() -> None:
 
     await trio.run_process(["ip", "netns", "add", "quickstart"])
     try:
-        # get_result converts a result of any version to the newest one.
-        result = v100.get_result(await cni.add_network_list(network, container))
-        for ip in result.ips:
+        result = await cni.add_network_list(network, container)
+        for ip in result.view().ips:
             print(f"address {ip.address.ip} in {ip.address.network}, gateway {ip.gateway}")
     finally:
         # Also when the ADD was cancelled. Without the shield trio would cancel this await, too.
