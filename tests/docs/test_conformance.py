@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from typing import Final, NamedTuple
 
+import pytest
+
 ROOT: Final = Path(__file__).parents[2]
 DOCS: Final = ROOT / "docs"
 
-# The items of our list of libcni's observable behaviours, and its sections.
+# The numbered list of behaviours in docs/conformance.md: its items, its sections.
 ITEMS: Final = range(1, 366)
 SECTIONS: Final = [
     *"ABCDEFGHIJKLMNOPQRSTUVWXYZ",
@@ -21,6 +23,21 @@ SECTIONS: Final = [
 
 TEST: Final = re.compile(r"`(tests/[\w/]+\.py)::([\w:]+)`")
 ANCHOR: Final = re.compile(r'<a id="([\w-]+)"></a>')
+LINK: Final = re.compile(r"\]\((?!http)([^)#]*)(?:#([\w-]+))?\)")
+
+# A section's heading, or an anchor; blank lines are between this and what follows.
+BLOCK: Final = re.compile(r'^(?=## |<a id=")', re.MULTILINE)
+
+
+class Difference(NamedTuple):
+    """A difference in docs/differences.md."""
+
+    anchor: str
+    heading: str
+    libcni: str
+    ours: str
+    why: str
+    evidence: str
 
 
 class Item(NamedTuple):
@@ -41,9 +58,29 @@ def rows(text: str) -> Iterator[list[str]]:
             yield [cell.strip() for cell in line[1:-1].split("|")]
 
 
+def differences(text: str) -> Iterator[Difference]:
+    """Return each difference; its parts have to be there, in this order."""
+    labels = ("libcni", "cni_async")
+    for block in BLOCK.split(text)[1:]:
+        if block.startswith("## "):
+            # This section compares the two commands.
+            command = block.startswith("## The command\n")
+            labels = ("cnitool", "cni-async") if command else ("libcni", "cni_async")
+            assert "### " not in block
+            continue
+        shape = (
+            r'<a id="([\w-]+)"></a>\n\n### (.+)\n\n'
+            rf"\*\*{labels[0]}\*\*: ([^*]+)\n\n\*\*{labels[1]}\*\*: ([^*]+)\n\n"
+            r"(?:\*\*Why\*\*: ([^*]+)\n\n)?\*\*Test\*\*: (.+)"
+        )
+        found = re.fullmatch(shape, block.rstrip("\n"), re.DOTALL)
+        assert found, block
+        yield Difference(*(" ".join((part or "").split()) for part in found.groups()))
+
+
 CONFORMANCE: Final = (DOCS / "conformance.md").read_text()
 RELIABILITY: Final = [*rows((DOCS / "reliability.md").read_text())]
-DIFFERENCES: Final = [*rows((DOCS / "differences.md").read_text())]
+DIFFERENCES_TEXT: Final = (DOCS / "differences.md").read_text()
 
 
 def items() -> list[Item]:
@@ -102,28 +139,45 @@ def test_every_item_names_tests_or_says_why_not() -> None:
     assert not [item for item in reasons if len(item.evidence) < 5 or "::" in item.evidence]
 
 
+def anchors() -> list[str]:
+    return [difference.anchor for difference in differences(DIFFERENCES_TEXT)]
+
+
 def test_every_better_item_leads_to_its_difference() -> None:
-    targets = {found[1] for cells in DIFFERENCES if (found := ANCHOR.match(cells[0]))}
     links = {
         item.number: found[1]
         for item in items()
         if (found := re.search(r"differences\.md#([\w-]+)", item.status))
     }
     assert links
-    assert not {number: link for number, link in links.items() if link not in targets}
+    assert not {number: link for number, link in links.items() if link not in anchors()}
 
 
-def test_every_difference_can_be_linked_to() -> None:
-    anchors = [ANCHOR.match(cells[0]) for cells in DIFFERENCES]
-    names = [found[1] for found in anchors if found]
-    assert len(names) == len(set(names)) == len(DIFFERENCES) > 50
+@pytest.mark.parametrize("path", ["differences.md", "conformance.md"])
+def test_every_link_leads_somewhere(path: str) -> None:
+    document = DOCS / path
+    links = LINK.findall(document.read_text())
+    assert links
+    for target, anchor in links:
+        found = (document.parent / target).resolve() if target else document
+        assert found.is_file(), target
+        assert not anchor or anchor in ANCHOR.findall(found.read_text()), anchor
+
+
+def test_every_difference_can_be_linked_to_and_searched_for() -> None:
+    found = [*differences(DIFFERENCES_TEXT)]
+    assert len(set(anchors())) == len(found) > 50
+    assert anchors() == ANCHOR.findall(DIFFERENCES_TEXT)
+    headings = re.findall(r"^### (.+)$", DIFFERENCES_TEXT, re.MULTILINE)
+    assert headings == [difference.heading for difference in found]
+    assert len(set(headings)) == len(headings)
 
 
 def test_every_difference_says_what_it_is_and_names_its_tests() -> None:
-    for libcni, ours, _why, evidence in DIFFERENCES:
-        assert ANCHOR.sub("", libcni)
-        assert ours
-        assert names_tests(evidence), evidence
+    for difference in differences(DIFFERENCES_TEXT):
+        assert difference.libcni.endswith(".")
+        assert difference.ours.endswith(".")
+        assert names_tests(difference.evidence), difference.evidence
 
 
 def test_every_promise_has_a_bound_or_none_and_names_its_tests() -> None:

@@ -1,4 +1,4 @@
-"""The differences that we chose: each is a row of docs/differences.md, and stated narrowly here.
+"""The chosen differences: each has its section in docs/differences.md, and a narrow rule here.
 
 A `Difference` turns Go's and our canonical answers into what has to be equal if nothing but this
 difference is between them. What no difference explains is a failure.
@@ -23,7 +23,7 @@ class Difference:
     """A chosen difference.
 
     Attributes:
-        anchor: of its row in docs/differences.md.
+        anchor: the anchor of its section in docs/differences.md.
         rewrite: gives both answers as they are without it; None where it cannot be the cause.
     """
 

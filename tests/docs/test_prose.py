@@ -1,0 +1,71 @@
+"""Prose is plain English: some idioms that this project once had do not come back."""
+
+from __future__ import annotations
+
+import ast
+import io
+import re
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parents[2]
+IDIOMS: Final = {
+    "a sentence that begins with a free who or what": (
+        r"(?:^|[.:;(] +)(?:Who|What|Whoever|Whatever)\b(?![^.?]*\?)"
+    ),
+    "is no": r"\b(?:is|are|was|were) no\b(?! (?:longer|more|less)\b)",
+    "gave, told": r"\b(?:gave|told|tells?)\b",
+    "somebody, nobody": r"\b(?:somebody|anybody|nobody)\b",
+    "as long as it likes": r"\bas (?:long|often|many|much) as (?:it|they) likes?\b",
+    "say DEL": r"\bsay DEL\b",
+    "who knows what": r"\bwho knows what\b",
+    "let go of": r"\blet go of\b",
+    "has long done": r"\bhas long done\b",
+}
+# CONTRIBUTING shows what to write in the place of these; names of tests are no prose.
+ALLOWED: Final = re.compile(r"`[^`\n]*`|\"[^\"\n]*\" (?:->|→) ")
+FILES: Final = sorted(
+    path.relative_to(ROOT)
+    for pattern in (
+        "*.md",
+        "*.py",
+        "docs/**/*.md",
+        "cni_async/**/*.py",
+        "examples/*.py",
+        "tests/**/*.py",
+        "tests/**/*.md",
+    )
+    for path in ROOT.glob(pattern)
+    if path.name != Path(__file__).name
+)
+
+
+def prose(path: Path) -> Iterator[str]:
+    """Return a document, or the docstrings and comments of a module."""
+    text = (ROOT / path).read_text()
+    if path.suffix == ".md":
+        yield re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+        return
+    for node in ast.walk(ast.parse(text)):
+        kinds = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+        if isinstance(node, kinds) and (docstring := ast.get_docstring(node)):
+            yield docstring
+    for token in tokenize.generate_tokens(io.StringIO(text).readline):
+        if token.type == tokenize.COMMENT:
+            yield token.string.lstrip("# ")
+
+
+@pytest.mark.parametrize("idiom", IDIOMS)
+def test_an_idiom_is_gone(idiom: str) -> None:
+    pattern = re.compile(IDIOMS[idiom], re.MULTILINE)
+    found = [
+        f"{path}: {text[max(0, hit.start() - 30) : hit.end() + 30]!r}"
+        for path in FILES
+        for text in (ALLOWED.sub("", each) for each in prose(path))
+        for hit in pattern.finditer(text)
+    ]
+    assert not found, "\n".join(found)
