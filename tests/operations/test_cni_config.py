@@ -1,4 +1,7 @@
-"""The parts of a `CNIConfig` (items 348, 350 and 351 of the checklist)."""
+"""The parts of a `CNIConfig`.
+
+See items 348 and 351 of docs/maintainers/conformance.md.
+"""
 
 from __future__ import annotations
 

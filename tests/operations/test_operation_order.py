@@ -1,4 +1,7 @@
-"""The order between the operations of a `CNIConfig`."""
+"""The order that operations of a `CNIConfig` keep among themselves.
+
+See items 139 and 350 of docs/maintainers/conformance.md, and `order` in docs/differences.md.
+"""
 
 from __future__ import annotations
 
