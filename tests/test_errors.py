@@ -1,4 +1,7 @@
-"""The hierarchy of errors, their texts and attributes (checklist 60, 290-294)."""
+"""The hierarchy of errors, their texts and attributes.
+
+See items 60 and 290-294 of docs/maintainers/conformance.md.
+"""
 
 import copy
 import pickle

@@ -1,6 +1,7 @@
-"""The cache directory: where files are, how they are written, which obstacles exist.
+"""The cache directory: locations of files, how they are written, and obstacles.
 
-Sections O and Q of the checklist and DESIGN section 4. Each test's name has the item's number.
+The tests cover sections O and Q of docs/maintainers/conformance.md;
+their names contain the numbers.
 """
 
 from __future__ import annotations

@@ -1,6 +1,9 @@
-"""Records, written and read: sections O to Q of the checklist (the number is in each name or id).
+"""Records are written and read.
 
-The literal records were written by libcni v1.2.3.
+The tests cover sections O to Q of docs/maintainers/conformance.md;
+their names or ids contain the numbers.
+
+libcni v1.2.3 wrote the literal records.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The command cni-async: cnitool's arguments and environment, and our own (checklist 339-346)."""
+"""The command cni-async: cnitool's arguments and environment, and its own.
+
+See items 339-346 of docs/maintainers/conformance.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Configurations in files and directories: section E and items 12, 13, 33, 353-358."""
+"""Configurations in files and directories.
+
+See section E and items 12, 13, 33 and 353-358 of docs/maintainers/conformance.md.
+"""
 
 from __future__ import annotations
 

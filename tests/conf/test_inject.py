@@ -1,4 +1,8 @@
-"""Values put into a configuration: section F and item 51 of the checklist (number in each id)."""
+"""Values that are injected into a configuration.
+
+The tests cover section F and item 51 of docs/maintainers/conformance.md;
+their ids contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Configuration lists from bytes: sections B and D of the checklist (number in each id)."""
+"""Configuration lists from bytes.
+
+The tests cover sections B and D of docs/maintainers/conformance.md;
+their ids contain the numbers.
+"""
 
 from __future__ import annotations
 

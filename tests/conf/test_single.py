@@ -1,4 +1,8 @@
-"""One plugin's configuration from bytes: sections A and D of the checklist (number in each id)."""
+"""One plugin's configuration from bytes.
+
+The tests cover sections A and D of docs/maintainers/conformance.md;
+their ids contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The version that a list runs at: section C of the checklist (number in each id)."""
+"""The version that a list runs at.
+
+The tests cover section C of docs/maintainers/conformance.md;
+their ids contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""JSON as Go reads and writes it (checklist 46-52)."""
+"""JSON as Go reads and writes it.
+
+See items 46-52 of docs/maintainers/conformance.md.
+"""
 
 import json
 import math

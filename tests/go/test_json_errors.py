@@ -1,4 +1,7 @@
-"""The mistakes in a document, in Go's words on every Python (checklist 46-52)."""
+"""Mistakes in a document are described in Go's words on every Python.
+
+See items 46-52 of docs/maintainers/conformance.md.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A plugin that calls another plugin: section W of the checklist (number in each name)."""
+"""A plugin that calls another plugin.
+
+The tests cover section W of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""The environment of a plugin: section R of the checklist (number in each name)."""
+"""The environment of a plugin.
+
+The tests cover section R of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""The errors of failed plugins: section T of the checklist (number in each name or id).
+"""From the failure of a plugin to the error.
 
-All tests run real processes. Differences from libcni's text are noted where they occur.
+The tests cover section T of docs/maintainers/conformance.md;
+their names or ids contain the numbers.
+
+All tests use real processes. A comment says where a text differs from libcni's.
 """
 
 from __future__ import annotations

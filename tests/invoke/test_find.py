@@ -1,4 +1,8 @@
-"""The search for a plugin's executable: section S of the checklist (number in each name)."""
+"""The search for a plugin's executable.
+
+The tests cover section S of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""One call of a plugin: sections M and V of the checklist (number in each name or id)."""
+"""One call of a plugin.
+
+The tests cover sections M and V of docs/maintainers/conformance.md;
+their names or ids contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A plugin's input, its output and its own exit: section U of the checklist."""
+"""Input and output of a plugin, and how it ends by itself.
+
+The tests cover section U of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

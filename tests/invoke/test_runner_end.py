@@ -1,6 +1,10 @@
-"""How a plugin is ended: deadline, cancellation, grace; sections U and 3 of the design.
+"""How the library ends a plugin: deadline, cancellation and grace period.
 
-Each test checks what is left behind. A fixture checks that no child and no descriptor is left.
+The tests cover section U of docs/maintainers/conformance.md;
+their names contain the numbers.
+
+Each test asserts the remains of the plugin. After each test, no child process and no descriptor may
+be left.
 """
 
 from __future__ import annotations

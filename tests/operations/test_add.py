@@ -1,4 +1,8 @@
-"""ADD: section H of the checklist (the number is in each test's name), and its cancellation."""
+"""ADD and its cancellation.
+
+The tests cover section H of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

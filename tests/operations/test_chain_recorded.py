@@ -1,6 +1,7 @@
-"""Chains and the protocol with real executables: which plugin was called with which input.
+"""Chains and the protocol with real executables: every call and its exact input.
 
-Sections G to L and R of the checklist from the plugins' side (the number is in each test's name).
+The tests cover sections G to L and R of docs/maintainers/conformance.md;
+they look from the plugins' side, and their names contain the numbers.
 """
 
 from __future__ import annotations

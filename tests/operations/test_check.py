@@ -1,4 +1,8 @@
-"""CHECK: section I of the checklist (the number is in each test's name), and its cancellation."""
+"""CHECK and its cancellation.
+
+The tests cover section I of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

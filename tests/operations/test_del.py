@@ -1,4 +1,8 @@
-"""DEL: section J of the checklist (the number is in each test's name), and its cancellation."""
+"""DEL and its cancellation.
+
+The tests cover section J of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""GC: section K of the checklist (the number is in each test's name), and its cancellation."""
+"""GC and its cancellation.
+
+The tests cover section K of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

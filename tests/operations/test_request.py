@@ -1,6 +1,7 @@
-"""The configuration that a plugin reads on stdin: section G of the checklist.
+"""The request that a plugin reads on stdin.
 
-The item's number is in each test's name.
+The tests cover section G of docs/maintainers/conformance.md;
+their names contain the numbers.
 """
 
 from __future__ import annotations

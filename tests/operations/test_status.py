@@ -1,4 +1,8 @@
-"""STATUS: section L of the checklist (the number is in each test's name), and its cancellation."""
+"""STATUS and its cancellation.
+
+The tests cover section L of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""Validation: section N of the checklist (the number is in each test's name), and VERSION."""
+"""Validation of a network, and VERSION.
+
+The tests cover section N of docs/maintainers/conformance.md;
+their names contain the numbers.
+"""
 
 from __future__ import annotations
 

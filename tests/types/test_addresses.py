@@ -1,4 +1,7 @@
-"""Addresses and routes as Go reads and writes them (checklist 260-262, 265, 269)."""
+"""Addresses and routes as Go reads and writes them.
+
+See items 260-262, 265 and 269 of docs/maintainers/conformance.md.
+"""
 
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 

@@ -1,4 +1,7 @@
-"""CNI_ARGS (checklist 313-319)."""
+"""CNI_ARGS.
+
+See items 313-319 of docs/maintainers/conformance.md.
+"""
 
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address

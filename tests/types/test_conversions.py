@@ -1,4 +1,7 @@
-"""Conversions among the seven versions (checklist 271-289). Go's build wrote the texts."""
+"""Conversions among the seven versions.
+
+See items 271-289 of docs/maintainers/conformance.md. The texts are those that libcni wrote.
+"""
 
 import copy
 import itertools

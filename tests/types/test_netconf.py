@@ -1,4 +1,7 @@
-"""The types of a plugin's configuration (checklist 14)."""
+"""The types of a plugin's configuration.
+
+See item 14 of docs/maintainers/conformance.md.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Results from JSON and back (checklist 235-241, 248-268, 320-324)."""
+"""Results from JSON and back.
+
+See items 235-241, 248-268 and 320-324 of docs/maintainers/conformance.md.
+"""
 
 import copy
 import json

@@ -1,4 +1,7 @@
-"""Identifiers (checklist 304-312)."""
+"""Identifiers.
+
+See items 304-312 of docs/maintainers/conformance.md.
+"""
 
 import pytest
 

@@ -1,4 +1,7 @@
-"""Versions (checklist 295-303) and the answers to VERSION."""
+"""Versions and the answers to VERSION.
+
+See items 295-303 of docs/maintainers/conformance.md.
+"""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Questions worth keeping: what the checklist of libcni's behaviour is made of, and finds.
+"""Questions for both libraries: for each item of docs/maintainers/conformance.md, and others.
 
 libcni's answers to them are in ``vectors/``; `tests.interop.record` writes those.
 """

@@ -1,4 +1,4 @@
-"""Configurations; the numbers are the checklist's."""
+"""Configurations; the numbers are those of docs/maintainers/conformance.md."""
 
 from __future__ import annotations
 
