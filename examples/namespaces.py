@@ -26,7 +26,7 @@ _IFF_UP = 1
 
 @dataclass(frozen=True)
 class View:
-    """What a namespace looks like from inside."""
+    """The view of a network namespace from inside it."""
 
     interfaces: dict[str, list[str]]
     """The IPv4 address of each interface, if it has one, with its prefix length."""

@@ -81,7 +81,7 @@ def test_readme_python_is_python(name: str) -> None:
         ("ten lines", ["bridge ADD", "portmap ADD", "portmap DEL", "bridge DEL"]),
         (
             "sandboxes",
-            # What there is of a cut short ADD, and of a whole one, is taken away first.
+            # The remains of an ADD that was cut short, and of a whole one, are deleted first.
             [
                 *("portmap DEL begun", "bridge DEL begun"),
                 *("portmap DEL whole", "bridge DEL whole", "bridge GC", "portmap GC"),

@@ -336,7 +336,7 @@ async def test_both_errors_are_kept(way: Way, caplog: pytest.LogCaptureFixture) 
     assert isinstance(caught.rollback_error, PluginError)
     assert (caught.rollback_error.plugin, caught.rollback_error.command) == ("a", "DEL")
     assert fake.order == ["a ADD", "b ADD", "b DEL", "a DEL"]
-    # What may still be attached is recorded, and `recover` finds it.
+    # The record stays while an attachment may exist, and `recover` finds it.
     [found] = await fake.cni.recover()
     assert found.container_id == "c1"
 
