@@ -1,4 +1,4 @@
-"""Reading files and directories for `load`; everything here blocks."""
+"""Read files and directories for `load`. Every function here blocks."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from cni_async.validate import validate_network_name
 
 from . import parse
 
-# Far more than any configuration, and little enough to hold in memory.
+# Bytes. Far more than any configuration needs, and small enough to hold in memory.
 MAX_SIZE: Final = 16 * 1024 * 1024
 
-# A FIFO without a writer must not stop us, nor a terminal become ours.
+# Opening a FIFO without a writer must not block, and a terminal must not become the
+# controlling terminal of this process.
 _FLAGS: Final = os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
 
-# A directory whose files are renamed all the time must not hold a search for ever.
+# Attempts. A search must end even if the files of the directory are renamed all the time.
 _LOOKS: Final = 10
 
 _T = TypeVar("_T", NetworkConfig, NetworkConfigList)
@@ -40,7 +41,7 @@ def conf_list(path: str) -> NetworkConfigList:
 
 
 def network_conf(path: str) -> NetworkConfigList:
-    """Read a network configuration list, with the plugins of the network's own folder."""
+    """Read a network configuration list and add the plugins of the network's own folder."""
     return _complete(_parsed(path, parse.network_conf_from_bytes), path)
 
 
@@ -53,7 +54,7 @@ def plugin_confs(directory: str, network_name: str) -> list[NetworkConfig]:
         try:
             return _plugin_confs(folder)
         except ConfigError as error:
-            # Under a new name it belongs to the network all the same.
+            # A file that was renamed still belongs to the network under its new name.
             if not _is_gone(error):
                 raise
     return _plugin_confs(folder)
@@ -74,13 +75,13 @@ def load_conf(directory: str, name: str) -> NetworkConfig:
 
 
 def load_conf_list(directory: str, name: str) -> NetworkConfigList:
-    """Find a list by its name, or make one of a plugin's configuration."""
+    """Find a list by its name, or make a list from the configuration of one plugin."""
     net, _ = _searched(lambda search: search.network(parse.conf_list_from_bytes), directory, name)
     return net
 
 
 def load_network_conf(directory: str, name: str) -> NetworkConfigList:
-    """Find a list by its name and complete it, or make one of a plugin's configuration."""
+    """Find a list by its name and complete it, or make a list from one plugin's configuration."""
     parser = parse.network_conf_from_bytes
     net, path = _searched(lambda search: search.network(parser), directory, name)
     return _complete(net, path) if path else net
@@ -90,7 +91,7 @@ def conf_files(directory: str, extensions: Collection[str]) -> list[str]:
     """List the files with one of the extensions, sorted by name."""
     try:
         with os.scandir(directory) as entries:
-            # libcni asks what the entry itself is: a link to a directory is listed.
+            # Like libcni, do not follow links: a link to a directory is listed.
             names = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
@@ -107,10 +108,10 @@ def conf_files(directory: str, extensions: Collection[str]) -> list[str]:
 
 
 class _Search:
-    """One look through a directory for a network.
+    """One search of a directory for a network.
 
     Attributes:
-        gone: a file was there when the directory was listed, and is not any more.
+        gone: whether a file that was listed no longer existed when it was read.
     """
 
     def __init__(self, directory: str, name: str) -> None:
@@ -131,7 +132,7 @@ class _Search:
         raise self._not_found()
 
     def network(self, parse_list: _ListParser) -> tuple[NetworkConfigList, str]:
-        """Find a list; also tell its file, unless it was made of one plugin's configuration."""
+        """Find a list; return it and its path (empty if it was made from one plugin's file)."""
         paths = conf_files(self._directory, (".conflist",))
         for net, path in self._each(paths, parse_list):
             self._names.append(net.name)
@@ -164,9 +165,9 @@ class _Search:
 
 
 def _searched(look: Callable[[_Search], _Found], directory: str, name: str) -> _Found:
-    """Look for a network, and again while files that were listed are gone.
+    """Search for a network. Repeat the search if it fails and a listed file had disappeared.
 
-    A file that is renamed may be under neither name when a directory is listed or read.
+    A search can miss a file that is renamed meanwhile under both its old and its new name.
     """
     for _ in range(_LOOKS - 1):
         search = _Search(directory, name)
@@ -179,9 +180,9 @@ def _searched(look: Callable[[_Search], _Found], directory: str, name: str) -> _
 
 
 def _is_gone(error: ConfigError) -> bool:
-    """Tell whether a file could not be read because there is none any more.
+    """Return whether a file could not be read because it no longer exists.
 
-    A link to nowhere is there, and stays an error.
+    A dangling link does exist, and remains an error.
     """
     if not isinstance(error.__cause__, FileNotFoundError):
         return False
@@ -189,7 +190,7 @@ def _is_gone(error: ConfigError) -> bool:
 
 
 def _most_similar(name: str, names: Iterable[str]) -> str:
-    from difflib import get_close_matches  # few programs ever need it
+    from difflib import get_close_matches  # imported late: few programs need it
 
     spellings = {each.lower(): each for each in names}
     similar = get_close_matches(name.lower(), spellings, n=1)
@@ -228,7 +229,7 @@ def _read_file(path: str) -> bytes:
         raise _unreadable(path, f"open {path}: {_reason(error)}") from error
     try:
         mode = os.fstat(descriptor).st_mode
-        # A directory is refused by `open`, in the words that libcni has for it.
+        # `open` below refuses a directory, with libcni's error text.
         if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
             raise _unreadable(path, f"read {path}: not a regular file")
         with open(descriptor, "rb", closefd=False) as file:
@@ -247,14 +248,14 @@ def _unreadable(path: str, problem: str) -> ConfigError:
 
 
 def _extension(name: str) -> str:
-    # From the last dot on, and ".conf" has one too: os.path.splitext differs.
+    # The part from the last dot on. Unlike os.path.splitext, ".conf" has the extension ".conf".
     dot = name.rfind(".")
     return name[dot:] if dot >= 0 else ""
 
 
 def _reason(error: OSError | ValueError) -> str:
-    # A ValueError is a path with a NUL or half a character in it. Go has the C library's words
-    # in lower case.
+    # A path with a NUL or a lone surrogate raises ValueError. Go's error texts are those of the
+    # C library in lower case.
     number = error.errno if isinstance(error, OSError) else errno.EINVAL
     text = os.strerror(number or errno.EIO)
     return text[:1].lower() + text[1:]

@@ -14,24 +14,25 @@ from cni_async.model.network import NetworkConfig
 
 from .decode import network_from as network_from
 
-# What the runtime sets. A plugin written in Go would take "cniversion" from the file for it.
+# The keys that the runtime sets. A plugin written in Go would read "cniversion" from the file
+# as "cniVersion".
 _RESERVED: Final = frozenset({"cniVersion", "name", "prevResult", "runtimeConfig"})
 
 
 def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkConfig:
     """Return the configuration with keys set or replaced (libcni.InjectConf).
 
-    Spellings of name, cniVersion, prevResult and runtimeConfig in other letter case give way to
-    the injected key. The given configuration stays as it is.
+    If name, cniVersion, prevResult or runtimeConfig is injected, spellings of it in other letter
+    case are removed. The configuration that was passed is not changed.
 
     Args:
-        conf: its ``raw`` counts.
-        new_values: JSON values, dataclasses, msgspec structs, or anything with a ``to_json()``
-            such as a result.
+        conf: the configuration; only its ``raw`` is read.
+        new_values: values by key: JSON values, dataclasses, msgspec structs, or objects with a
+            ``to_json()`` method, such as results.
 
     Raises:
-        ConfigError: a key is empty, a value is None or cannot be JSON, or is not what a known key
-            wants; or the configuration's bytes are malformed.
+        ConfigError: a key is empty; a value is `None`, cannot be encoded as JSON, or has the
+            wrong type for a known key; or the configuration's bytes are malformed.
     """
     _arguments.require(conf, NetworkConfig, "conf")
     _arguments.require(new_values, Mapping, "new_values")
@@ -51,7 +52,7 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
 
 
 def drop_keys(document: go_json.Object, keys: Iterable[str]) -> None:
-    """Remove what a plugin could take for one of the keys that are about to be injected."""
+    """Remove the keys that a plugin could mistake for a reserved key that is to be injected."""
     giving_way = {go_json.fold(key) for key in _RESERVED.intersection(keys)}
     for variant in [key for key in document if go_json.fold(key) in giving_way]:
         del document[variant]
@@ -61,7 +62,7 @@ def decode_object(raw: bytes) -> go_json.Object:
     """Read the bytes of a plugin's configuration.
 
     Raises:
-        ConfigError: they are no JSON object.
+        ConfigError: the bytes are not a JSON object.
     """
     try:
         document = go_json.loads(raw)
@@ -76,15 +77,15 @@ def decode_object(raw: bytes) -> go_json.Object:
 
 
 def to_plain(value: Any, key: str) -> Any:
-    """Make what JSON knows of a value to inject.
+    """Convert a value to inject into plain JSON types.
 
     Raises:
-        ConfigError: it cannot be JSON.
+        ConfigError: the value cannot be encoded as JSON.
     """
     try:
         plain = _write(value) if hasattr(value, "to_json") else _builtins(value)
         go_json.reject_non_finite(plain)
-        # There and back: integral floats lose their point, as everywhere.
+        # Encode and decode: integral floats lose their point, as everywhere in this library.
         return go_json.loads(go_json.dumps(plain))
     except go_json.JSONError as error:
         raise ConfigError(str(error), key=key) from error

@@ -1,8 +1,8 @@
-"""Configurations from files and directories (libcni's ConfFromFile, LoadConf and relatives).
+"""Load configurations from files and directories (libcni's ConfFromFile, LoadConf and so on).
 
-Each function goes to a worker thread once, however many files it reads. The names of libcni
-v1.2.3 behave as there. Those that v1.3.0 added also take plugins from the network's own folder,
-``<directory>/<network name>/*.conf``.
+Each function uses one worker thread call, however many files it reads. Functions that libcni
+v1.2.3 has behave as they do there. Those that v1.3.0 added also take plugins from the network's
+own folder, ``<directory>/<network name>/*.conf``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _THREADS: Final = Threads(at_once=pacing.DISK_THREADS, most_stuck=pacing.STUCK_T
 
 
 async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
-    # A read can be left behind: a dead network file system must not hold the caller.
+    # A cancelled caller abandons the read: a dead network file system must not block it.
     try:
         return await _THREADS.visit(lambda visit: function(*args))
     except OSError as error:
@@ -42,7 +42,7 @@ async def conf_from_file(path: str | os.PathLike[str]) -> NetworkConfig:
     """Read the configuration of one plugin (libcni.ConfFromFile).
 
     Raises:
-        ConfigError: it cannot be read, or `conf_from_bytes` refuses it.
+        ConfigError: the file cannot be read, or `conf_from_bytes` refuses its contents.
     """
     return await _in_thread(files.conf, _arguments.path(path, "path"))
 
@@ -51,7 +51,7 @@ async def conf_list_from_file(path: str | os.PathLike[str]) -> NetworkConfigList
     """Read a network configuration list (libcni.ConfListFromFile).
 
     Raises:
-        ConfigError: it cannot be read, or `conf_list_from_bytes` refuses it.
+        ConfigError: the file cannot be read, or `conf_list_from_bytes` refuses its contents.
     """
     return await _in_thread(files.conf_list, _arguments.path(path, "path"))
 
@@ -60,11 +60,11 @@ async def network_conf_from_file(path: str | os.PathLike[str]) -> NetworkConfigL
     """Read a network configuration list and complete it (libcni.NetworkConfFromFile of v1.3.0).
 
     Unless ``loadOnlyInlinedPlugins`` is true, the plugins of ``<network name>/*.conf`` next to
-    the file follow its own, in ``raw`` too.
+    the file are appended to the list's own plugins, in ``raw`` too.
 
     Raises:
-        ConfigError: a file cannot be read or is malformed, the name is no name for a folder, or
-            there is no plugin at all.
+        ConfigError: a file cannot be read or is malformed, the network's name cannot name a
+            folder, or the network has no plugins.
     """
     return await _in_thread(files.network_conf, _arguments.path(path, "path"))
 
@@ -75,11 +75,11 @@ async def network_plugin_confs_from_files(
     """Read ``<dir>/<network name>/*.conf`` (libcni.NetworkPluginConfsFromFiles of v1.3.0).
 
     Returns:
-        the plugins in the order of their file names; none if there is no such folder.
+        the plugins in the order of their file names; empty if the folder does not exist.
 
     Raises:
         ConfigError: a file cannot be read or is malformed.
-        InvalidIdentifierError: the name has characters that a network's name must not have.
+        InvalidIdentifierError: the name has characters that a network name must not have.
     """
     name = _text(network_name, "network_name")
     return await _in_thread(files.plugin_confs, _arguments.path(dir, "dir"), name)
@@ -89,16 +89,16 @@ async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -
     """List a directory's files with one of these extensions (libcni.ConfFiles).
 
     Args:
-        dir: not searched below its first level; a missing one has no files.
-        extensions: with their dot. A file's is what follows its name's last dot, so that
-            ``.conf`` has one; letter case counts.
+        dir: the directory; its subdirectories are not searched. A missing one has no files.
+        extensions: extensions with their dot; letter case counts. The extension of a file is
+            its name from the last dot on, so that a file named ``.conf`` has one.
 
     Returns:
-        paths, sorted by file name; twice if an extension is given twice.
+        the paths, sorted by file name; a path appears twice if its extension is given twice.
 
     Raises:
         ConfigError: the directory cannot be listed.
-        TypeError: the extensions are one string, or something else is of another type.
+        TypeError: `extensions` is a single string, or another argument has the wrong type.
     """
     if isinstance(extensions, str | bytes):
         _arguments.refuse(extensions, "extensions", "a collection of strings")
@@ -109,20 +109,20 @@ async def load_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfig:
     """Find one plugin's configuration in ``*.conf`` and ``*.json`` (libcni.LoadConf).
 
     Raises:
-        NoConfigsFoundError: there are no such files.
-        NotFoundError: none of them has this name.
-        ConfigError: a file that comes before it cannot be read or is malformed.
+        NoConfigsFoundError: the directory has no such files.
+        NotFoundError: no file holds a configuration of this name.
+        ConfigError: a file read before the match is unreadable or malformed.
     """
     return await _in_thread(files.load_conf, _arguments.path(dir, "dir"), _text(name, "name"))
 
 
 async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
-    """Find a list in ``*.conflist``, or make one of what `load_conf` finds (libcni.LoadConfList).
+    """Find a list in ``*.conflist``, or make one from `load_conf`'s (libcni.LoadConfList).
 
     Raises:
-        NoConfigsFoundError: there are no configuration files of any kind.
-        NotFoundError: none of them has this name.
-        ConfigError: a file that comes before it cannot be read or is malformed.
+        NoConfigsFoundError: the directory has no configuration files of any kind.
+        NotFoundError: no file holds a configuration of this name.
+        ConfigError: a file read before the match is unreadable or malformed.
     """
     return await _in_thread(files.load_conf_list, _arguments.path(dir, "dir"), _text(name, "name"))
 
@@ -130,13 +130,13 @@ async def load_conf_list(dir: str | os.PathLike[str], name: str) -> NetworkConfi
 async def load_network_conf(dir: str | os.PathLike[str], name: str) -> NetworkConfigList:
     """Find a list like `load_conf_list` and complete it (libcni.LoadNetworkConf of v1.3.0).
 
-    Plugins are added as by `network_conf_from_file`, to the list that was asked for only.
+    Plugins are added as in `network_conf_from_file`, and only to the list that is returned.
 
     Raises:
-        NoConfigsFoundError: there are no configuration files of any kind.
-        NotFoundError: none of them has this name.
-        ConfigError: a file that comes before it, or one of its own, cannot be read or is
-            malformed, or the list has no plugin at all.
+        NoConfigsFoundError: the directory has no configuration files of any kind.
+        NotFoundError: no file holds a configuration of this name.
+        ConfigError: a file read before the match, or a file of the network, is unreadable or
+            malformed, or the list has no plugins.
     """
     return await _in_thread(
         files.load_network_conf, _arguments.path(dir, "dir"), _text(name, "name")

@@ -1,4 +1,4 @@
-"""Bytes into configurations (libcni's ConfFromBytes and its relatives); nothing here waits."""
+"""Parse bytes into configurations (libcni's ConfFromBytes and so on). Nothing here waits."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ def conf_from_bytes(data: bytes) -> NetworkConfig:
     """Read the configuration of one plugin (libcni.ConfFromBytes).
 
     Args:
-        data: a JSON object in UTF-8; ``raw`` keeps it as it is.
+        data: a JSON object in UTF-8; ``raw`` keeps these bytes unchanged.
 
     Raises:
-        ConfigError: it is no JSON, has no type, or a known key has a value of another type.
+        ConfigError: the bytes are not JSON, ``type`` is missing, or a known key has a value of
+            the wrong type.
     """
     _require_bytes(data)
     try:
@@ -54,15 +55,15 @@ def conf_list_from_bytes(data: bytes) -> NetworkConfigList:
     """Read a network configuration list (libcni.ConfListFromBytes).
 
     See section 1 of the CNI specification, "Network configuration format". The list's ``raw``
-    keeps the bytes; each plugin's ``raw`` is its object written anew, compact and sorted.
+    keeps the bytes; each plugin's ``raw`` is its object encoded again, compact and sorted.
 
     Args:
         data: a JSON object in UTF-8.
 
     Raises:
-        ConfigError: it is no JSON, name or plugins are missing, a key has a value of another
-            type, or a plugin's configuration is malformed.
-        UnsupportedVersionError: ``cniVersions`` offers none that this library speaks.
+        ConfigError: the bytes are not JSON, the name or the plugins are missing, a key has a
+            value of the wrong type, or a plugin's configuration is malformed.
+        UnsupportedVersionError: this library supports no version of ``cniVersions``.
     """
     document = _list_document(data)
     with _hint_at_a_single_plugin(document):
@@ -76,8 +77,8 @@ def conf_list_from_bytes(data: bytes) -> NetworkConfigList:
 def network_conf_from_bytes(data: bytes) -> NetworkConfigList:
     """Read a network configuration list (libcni.NetworkConfFromBytes of v1.3.0).
 
-    Other than `conf_list_from_bytes` it knows ``loadOnlyInlinedPlugins``. Unless that is true,
-    ``plugins`` may be missing, since they can come from the network's own folder.
+    Unlike `conf_list_from_bytes`, this function reads ``loadOnlyInlinedPlugins``. Unless that is
+    true, ``plugins`` may be missing, since they can come from the network's own folder.
 
     Raises:
         ConfigError: as for `conf_list_from_bytes`.
@@ -96,9 +97,9 @@ def network_conf_from_bytes(data: bytes) -> NetworkConfigList:
 
 
 def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
-    """Make a list of one plugin's configuration (libcni.ConfListFromConf).
+    """Make a list from the configuration of one plugin (libcni.ConfListFromConf).
 
-    Name and version become the list's; other options of a list are not looked for in it.
+    The list takes only the name and the version from it, not the other options of a list.
 
     Raises:
         ConfigError: the configuration's bytes are malformed.
@@ -117,9 +118,9 @@ def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
 
 
 def append_plugins(net: NetworkConfigList, plugins: Iterable[NetworkConfig]) -> None:
-    """Put more plugins at the end of a list that was read from bytes.
+    """Append plugins to a list that was read from bytes.
 
-    ``raw`` gets them too: from it the cache remembers what has to be undone.
+    They are added to ``raw`` too: the cache records it, and DEL needs it to undo the ADD.
     """
     net.plugins = [*net.plugins, *plugins]
     document = go_json.loads(net.raw)
@@ -160,7 +161,7 @@ def _list_document(data: bytes) -> go_json.Object:
 
 
 def _open_list(document: go_json.Object, raw: bytes) -> NetworkConfigList:
-    # Of several mistakes the first in this order is reported, libcni's.
+    # libcni's order: it decides which of several mistakes is reported.
     if "name" not in document:
         raise ConfigError(f"{LIST_PREFIX}no name", key="name")
     name = document["name"]

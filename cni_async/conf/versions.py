@@ -1,4 +1,4 @@
-"""Which CNI version a configuration list runs at (specification, "Version considerations")."""
+"""Select the CNI version of a configuration list (specification, "Version considerations")."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _SPELLINGS: Final = {parse_version(known): known for known in ALL.supported_vers
 
 
 def select_version(document: go_json.Object) -> str:
-    """Choose the newest version of ``cniVersions`` and ``cniVersion`` that this library speaks.
+    """Return the newest version of ``cniVersions`` and ``cniVersion`` that this library supports.
 
-    Without ``cniVersions`` the ``cniVersion`` stands as it is written, known or not.
+    Without ``cniVersions``, return ``cniVersion`` as it is written, known or not.
 
     Raises:
-        ConfigError: one of them has another type or is no version.
-        UnsupportedVersionError: all of them are too new.
+        ConfigError: a value has the wrong type or is not a version.
+        UnsupportedVersionError: all the versions are too new.
     """
     version = document.get("cniVersion", "")
     if not isinstance(version, str):
@@ -49,7 +49,7 @@ def select_version(document: go_json.Object) -> str:
             key="cniVersions",
         )
     number, spelling = max(known, key=lambda offer: offer[0])
-    # Plugins compare letter by letter: "1.0" would be no version to them.
+    # Plugins compare versions as strings: they would not recognize "1.0".
     return _SPELLINGS.get(number, spelling)
 
 
