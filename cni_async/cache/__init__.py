@@ -1,4 +1,4 @@
-"""Where attachments are remembered (libcni's cache)."""
+"""The cache of attachments (libcni's cache)."""
 
 from cni_async.model.attachment import (
     AttachmentKey,

@@ -1,8 +1,8 @@
-"""libcni's cache directory: a file for each attachment.
+"""libcni's cache directory, with one file for each attachment.
 
-Go's libcni writes a record in place; a crash in the middle leaves half of it, or an empty file,
-and a reader in the middle sees that. Here a record is written beside the results, made durable,
-and renamed: whoever looks sees the old one, the new one or none.
+Go's libcni writes a record in place: a crash during the write leaves half a record or an empty
+file, and a concurrent reader sees that too. `FileCache` writes a record to a temporary file, makes
+it durable and renames it, so that a reader sees the old record, the new one or none.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ _T = TypeVar("_T")
 _log = logging.getLogger(__name__)
 
 _MAX_NAME: Final = 255  # bytes; NAME_MAX of every file system that holds a cache
-# Seconds after which a caller goes on without an answer of the disk.
+# Seconds after which a caller stops waiting for the disk.
 _WAIT: Final = 10.0
-# The time between making such a file and locking it is far shorter.
+# Seconds. The time between creating an unfinished file and locking it is far shorter.
 _UNFINISHED_AGE: Final = 5.0
 _BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
 
@@ -46,20 +46,20 @@ _BY_EFFECTIVE_IDS: Final = os.access in os.supports_effective_ids
 class FileCache:
     """The cache of libcni, in `<dir>/results`.
 
-    What may wait for the disk is done in worker threads, and given up after ten seconds: what had
-    not happened by then does not happen later, and what is asked next of the same record waits.
+    Calls that may wait for the disk run in worker threads and are given up after ten seconds. Steps
+    that a call has not begun by then never happen, and the next change of that record waits.
 
     Attributes:
-        directory: absolute path of the directory that has the records.
+        directory: absolute path of the directory of the records.
     """
 
     def __init__(self, dir: str | os.PathLike[str] = CACHE_DIR, *, durable: bool = True) -> None:
-        """Name the directory; it is made when the first record is written.
+        """Set the directory, which is created when the first record is written.
 
         Args:
-            dir: the cache directory, made with mode 0700; a relative one is below what is the
-                current directory now.
-            durable: make records survive a power cut (fsync); libcni does not.
+            dir: the cache directory, created with mode 0700; a relative path is resolved against
+                the current directory now.
+            durable: make records survive a power cut (fsync); libcni does not do that.
 
         Raises:
             TypeError: `dir` is neither a string nor a path.
@@ -74,17 +74,17 @@ class FileCache:
         self._disk = disk_of(results)
         self._place: Place | None = None
         self._looking = PerLoop(anyio.Lock)
-        # How many look or wait for one that does; more than there are would only be slower.
+        # How many callers look up the place or wait for that. Parallel look-ups would be slower.
         self._lookers = 0
 
     async def identity(self) -> Hashable:
-        """Return what this directory has in common with itself under another name.
+        """Return an object that is the same for every name of this directory.
 
-        Where the disk does not answer, that is what stands for the name.
+        If the disk does not answer, the object identifies the name only.
         """
         place = self._place
         if place is None or self._lookers:
-            # One looks and the others wait: whoever came first goes on first.
+            # One caller looks up the place; the others wait and continue in order of arrival.
             self._lookers += 1
             try:
                 async with self._looking.get():
@@ -102,10 +102,10 @@ class FileCache:
             return place
 
     async def prepare(self, key: AttachmentKey) -> None:
-        """See that the directory can be written and the record's name is free or our own.
+        """Check that the directory is writable and the record's name is free or this attachment's.
 
         Raises:
-            CacheError: not so, or the disk did not answer.
+            CacheError: the check failed, or the disk did not answer.
         """
         await self._ask(self._path(key), partial(self._prepare, key))
 
@@ -113,31 +113,32 @@ class FileCache:
         """Write a record, mode 0600, atomically and durably.
 
         Raises:
-            CacheError: it could not be written, or its name is another attachment's; an older
-                record is as it was. Where the disk did not answer, the new one may be there.
+            CacheError: the record could not be written, or another attachment's record has its
+                name. An older record is unchanged. If the disk did not answer, the new record may
+                have been written.
         """
         store = partial(self._store, key, record)
         await self._ask(self._path(key), store, waits=self._durable)
 
     def store_at_once(self, key: AttachmentKey, record: bytes) -> bool:
-        """Do `store` without waiting for anything; tell whether that was possible."""
+        """Do `store` without waiting for anything. Return whether that was possible."""
         return self._done_at_once(partial(self._store, key, record))
 
     async def load(self, key: AttachmentKey) -> bytes | None:
-        """Read a record; None if there is none.
+        """Return a record; `None` if it does not exist.
 
         Raises:
-            CacheError: it is there and cannot be read, or the disk did not answer.
-            CorruptRecordError: it is larger than any record is.
+            CacheError: the record exists and cannot be read, or the disk did not answer.
+            CorruptRecordError: the file is larger than any record can be.
         """
         return await self._ask(self._path(key), partial(self._load, key))
 
     async def remove(self, key: AttachmentKey) -> None:
-        """Remove a record, a corrupt one too; without one, do nothing.
+        """Remove a record, even a corrupt one; do nothing if it does not exist.
 
         Raises:
-            CacheError: it could not be removed, or is another attachment's. Where the disk did not
-                answer, it may be gone.
+            CacheError: the record could not be removed, or is another attachment's. If the disk
+                did not answer, the record may be gone.
         """
         has_begun = False
 
@@ -149,14 +150,15 @@ class FileCache:
             remove = partial(self._remove, key, begun)
             await self._ask(self._path(key), remove, waits=self._durable)
         finally:
-            # What an earlier `store` is still about must not come after this. Once this one has had
-            # its turn there is none: what has begun since is a later one, or another attachment's.
+            # An earlier `store` that was given up must not write its record after this removal.
+            # Once the removal has had its turn, no earlier `store` is left: one that has begun
+            # since is a later call, or another attachment's.
             if not has_begun:
-                # Where the directory has not been seen yet, its name has to do.
+                # If the directory has not been looked up yet, use its name.
                 disown(self._place or place_named(self.directory), key.file_name, key)
 
     def remove_at_once(self, key: AttachmentKey) -> bool:
-        """Do `remove` without waiting for anything; tell whether that was possible."""
+        """Do `remove` without waiting for anything. Return whether that was possible."""
         return self._done_at_once(partial(self._remove, key, _nothing))
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
@@ -179,20 +181,20 @@ class FileCache:
     def _done_at_once(self, function: Callable[[Visit], object]) -> bool:
         return not self._durable and self._disk.at_once(function) is not Later.LATER
 
-    # What follows runs in a worker thread, or is quick.
+    # The methods below run in a worker thread, or are quick.
 
     def _path(self, key: AttachmentKey) -> str:
         return f"{self.directory}/{key.file_name}"  # `join` takes longer than some system calls
 
     def _prepare(self, key: AttachmentKey, visit: Visit) -> None:
         with AboutFile(self._path(key)), self._turn(key, visit):
-            # Both are there after the first time, and mostly there is no record.
+            # The usual case: both directories exist already, and the record does not.
             if not (self._is_writable() and self._is_free(key)):
                 self._make_ready(key)
 
     def _is_writable(self) -> bool:
-        # One call asks for both: the other directory is there and ours to enter, and this one can
-        # be written.
+        # One call checks both: that the directory of unfinished files exists and can be entered,
+        # and that the directory of the records is writable.
         return os.access(
             f"{self._unfinished}/..", os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS
         )
@@ -202,7 +204,7 @@ class FileCache:
             os.lstat(self._path(key))
         except FileNotFoundError:
             return True
-        except OSError:  # too long: named below
+        except OSError:  # too long: `_make_ready` reports that
             pass
         return False
 
@@ -214,7 +216,7 @@ class FileCache:
         if not self._is_writable():
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
         with suppress(FileNotFoundError):
-            # A link to one can be replaced.
+            # Not followed: a link to a directory can be replaced.
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         self._check_owner(key)
@@ -241,14 +243,14 @@ class FileCache:
                 self._make_directories()
                 file = _create(unfinished)
             try:
-                # Locked as long as its writer lives, which is how `_clean` knows. A file system
+                # The lock lasts as long as the writer lives; `_clean` looks at it. A file system
                 # without locks is never cleaned.
                 with suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
                 _write_all(file, record)
                 if self._durable:
                     os.fsync(file)
-                if visit.threads is not None:  # or it cannot be given up
+                if visit.threads is not None:  # only a call in a thread can be given up
                     written = os.fstat(file)
                 visit.go_on()
                 os.replace(unfinished, path)
@@ -261,7 +263,7 @@ class FileCache:
             self._sync_directory(self.directory)
 
     def _load(self, key: AttachmentKey, visit: Visit) -> bytes | None:
-        # Beside those who change it: whoever looks sees the old one, the new one or none.
+        # Needs no turn: a reader sees the old record, the new one or none.
         path = self._path(key)
         with AboutFile(path):
             try:
@@ -280,7 +282,7 @@ class FileCache:
             except FileNotFoundError:
                 return
             except IsADirectoryError:
-                os.rmdir(path)  # as libcni does; it would be in the way of the next ADD
+                os.rmdir(path)  # as libcni does; it would block the next ADD
             self._sync_directory(self.directory)
 
     def _turn(
@@ -289,13 +291,13 @@ class FileCache:
         return Alone(self._find_place(), key.file_name, visit, undo, owner=key)
 
     def _find_place(self) -> Place:
-        # Each time: a link may lead elsewhere by now, or something be mounted over the directory.
+        # Each time: a link may have changed, or the directory may have been mounted over.
         self._place = place = place_of(self.directory)
         return place
 
     def _check_owner(self, key: AttachmentKey) -> None:
-        """Refuse to overwrite or remove what is known to be another attachment's."""
-        # What cannot be read or understood shows no other owner.
+        """Raise `CacheError` if the record is known to be another attachment's."""
+        # A record that cannot be read or decoded does not name another owner.
         with suppress(OSError, CorruptRecordError):
             decode_record(read_record(self._path(key))).check_owner(key)
 
@@ -323,7 +325,7 @@ class FileCache:
             os.close(file)
 
     def _clean(self) -> None:
-        """Remove, once, what writers that died have left."""
+        """Remove, once, the unfinished files of writers that died."""
         if self._cleaned:
             return
         self._cleaned = True

@@ -1,4 +1,4 @@
-"""What is read of a cache directory, in which others may write anything at all."""
+"""Read a cache directory, in which other programs may have written anything."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from .store import list_attachments
 
 _log = logging.getLogger(__name__)
 
-# A directory, because Go reads every *file* in results, and would take a record for two.
+# A directory, because Go reads every *file* in results, and would count one record twice.
 UNFINISHED: Final = ".tmp"
 # Bytes; nearly every record is smaller.
 _USUAL_SIZE: Final = 64 * 1024
 # More than the largest configuration, written as base64, and the largest result take together.
 MAX_SIZE: Final = 64 * 1024 * 1024
-# Seconds that records are read in one visit of a thread: listing many is no sign of a dead disk.
+# Seconds for which one visit of a thread reads records: a long list must not look like a dead disk.
 _SLICE: Final = 1.0
 
 
 class AboutFile:
-    """Have what goes wrong in a block say which file it was about."""
+    """Add the path of a file to the errors that a block raises."""
 
     def __init__(self, path: str) -> None:
-        """Say which."""
+        """Set the path of the file."""
         self._path = path
 
     def __enter__(self) -> None:
@@ -45,20 +45,20 @@ class AboutFile:
             raise CacheError(f"{path}: {reason}", path=path) from error
         if isinstance(error, CacheError):
             error.path = path
-        elif isinstance(error, ValueError):  # a NUL, or half a character
+        elif isinstance(error, ValueError):  # a NUL or a lone surrogate
             raise CacheError(f"{path!a}: {error}", path=path) from error
 
 
 class Listing:
-    """The reading of a directory's records, some at a time.
+    """Reads the records of a directory, some at a time.
 
     Attributes:
-        found: the attachments so far.
-        is_over: there are no more.
+        found: the attachments found so far.
+        is_over: whether all records have been read.
     """
 
     def __init__(self, path: str, container_id: str) -> None:
-        """Say of which directory, and of which container; empty for all."""
+        """Set the directory, and the ID of the container; an empty ID means all containers."""
         self._path = path
         self._container_id = container_id
         self._names: Iterator[str] | None = None
@@ -66,7 +66,7 @@ class Listing:
         self.is_over: bool = False
 
     def go_on(self, visit: Visit) -> None:
-        """Read on for a while."""
+        """Read more records, for about a second."""
         with AboutFile(self._path):
             try:
                 directory = os.open(self._path, os.O_RDONLY | os.O_DIRECTORY)
@@ -84,10 +84,10 @@ class Listing:
     def _sorted_names(self, directory: int) -> list[str]:
         names = os.listdir(directory)
         if self._container_id:
-            # Before they are sorted: of ten thousand a container has one or two.
+            # Filter before sorting: of ten thousand records a container has one or two.
             part = f"-{self._container_id}-"
             names = [name for name in names if part in name]
-        # libcni's order is that of bytes.
+        # libcni sorts by bytes.
         names.sort(key=None if "".join(names).isascii() else os.fsencode)
         return names
 
@@ -112,21 +112,21 @@ def read_record(path: str, directory: int | None = None) -> bytes:
     """Read a file that should be a record.
 
     Args:
-        path: its path.
-        directory: descriptor of the directory that a relative path is below.
+        path: path of the file.
+        directory: descriptor of the directory that a relative path starts from.
 
     Raises:
-        OSError: it cannot be read, or is no regular file.
-        CorruptRecordError: it is larger than any record is.
+        OSError: the file cannot be read, or is not a regular file.
+        CorruptRecordError: the file is larger than any record can be.
     """
-    # O_NONBLOCK: opening a FIFO, which has no business here, must not block.
+    # O_NONBLOCK: opening a FIFO, which does not belong here, must not block.
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK, dir_fd=directory)
     try:
         try:  # `suppress` costs as much as a system call
             data = os.read(file, _USUAL_SIZE)
-        except OSError:  # a directory, a FIFO: named below
+        except OSError:  # a directory, a FIFO: reported below
             data = b""
-        # Nearly always all there is; asking what the file is would cost as much again.
+        # Nearly always the whole record; an fstat would cost as much as the read.
         if data[:1] == b"{" and len(data) < _USUAL_SIZE:
             return data
         if not stat.S_ISREG(os.fstat(file).st_mode):
@@ -138,7 +138,7 @@ def read_record(path: str, directory: int | None = None) -> bytes:
 
 
 def _read_all(file: int) -> bytes:
-    # A file may grow, and those of /proc have no size.
+    # Read to the end: a file may grow, and files in /proc have size 0.
     if os.fstat(file).st_size <= MAX_SIZE:
         data = bytearray()
         while len(data) <= MAX_SIZE:

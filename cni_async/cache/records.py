@@ -1,4 +1,4 @@
-"""What a `CNIConfig` knows of attachments: the records in its cache, read and written."""
+"""Read and write the records in the cache of a `CNIConfig`."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from .files import FileCache
 from .record import CNI_CACHE_V1, Record, decode_record, encode_record, read_config, read_result
 from .store import CacheStore
 
-# Seconds for a disk to take or give up a record once the plugins are done. They cannot be undone,
-# so this is not cut short when the caller is cancelled; and a dead disk must not hold it for ever.
-# A `FileCache` gives up a little earlier, and says which file it was about.
+# Seconds for writing or removing a record once the plugins are done. The plugins' work cannot be
+# undone, so a cancellation does not cut this short; but a dead disk must not block the caller
+# forever. A `FileCache` gives up a little earlier, and its error names the file.
 _CACHE_WAIT: Final = 11.0
-# Caches that runtime configurations name; one may well have a directory for each container.
+# Caches kept for the directories of runtime configurations; each container may have its own.
 _MOST_CACHES: Final = 256
 
 
 class Before(Enum):
-    """What the cache knows of an attachment before an ADD."""
+    """The state of an attachment in the cache before an ADD."""
 
     NOTHING = "nothing"
     UNFINISHED = "unfinished"
@@ -40,12 +40,12 @@ class Before(Enum):
 
 
 class Recalled(msgspec.Struct, frozen=True):
-    """What a DEL is to know of its ADD.
+    """The part of an ADD that its DEL needs.
 
     Attributes:
-        rt: the runtime's side, filled up with what ADD was given.
-        result: what ADD gave; None if that is unknown, or was not asked for.
-        error: why something is missing that the record should have; None if nothing is.
+        rt: the runtime configuration, completed with the args of the ADD.
+        result: the result of the ADD; `None` if it is unknown or was not requested.
+        error: why the record could not be used; `None` if nothing is wrong with it.
     """
 
     rt: RuntimeConf
@@ -57,10 +57,11 @@ class Attachments:
     """Reads and writes records, each in the cache where it belongs."""
 
     def __init__(self, cache: CacheStore | None) -> None:
-        """Say where.
+        """Set the cache.
 
         Args:
-            cache: has all records; None for that of each runtime configuration, else the host's.
+            cache: the cache of all records; `None` means the `cache_dir` of each runtime
+                configuration, or the host's cache where that is not set.
         """
         self._cache = cache
         self._caches: dict[str, FileCache] = {}
@@ -72,8 +73,8 @@ class Attachments:
         return self.cache_in(rt.cache_dir if rt is not None else None)
 
     def cache_in(self, directory: str | os.PathLike[str] | None) -> FileCache:
-        """Return the cache in a directory, the host's by default; always the same one."""
-        # Again the last: those that have not been used for longest go.
+        """Return the cache in a directory, by default the host's; one object per directory."""
+        # Move the cache to the end: the least recently used one is dropped first.
         name = _arguments.optional_path(directory, "cache_dir") or ""
         cache = self._caches.pop(name, None)
         if cache is None:
@@ -84,15 +85,15 @@ class Attachments:
         return cache
 
     async def scope(self, rt: RuntimeConf | None = None) -> Hashable:
-        """Return what tells the cache of an attachment from others, under whatever name."""
+        """Return an object that identifies the cache of an attachment, whatever its path."""
         cache = self.cache(rt)
         return await cache.identity() if isinstance(cache, FileCache) else id(cache)
 
     async def prepare(self, key: AttachmentKey, rt: RuntimeConf) -> None:
-        """See, before any plugin runs, that nothing is in the way of `remember`.
+        """Check, before any plugin runs, that `remember` can write the record.
 
         Raises:
-            CacheWriteError: the cache is in the way.
+            CacheWriteError: the record cannot be written.
         """
         try:
             await self.cache(rt).prepare(key)
@@ -103,7 +104,7 @@ class Attachments:
         """Return, before any plugin runs, how far an earlier ADD of the attachment came.
 
         Returns:
-            the state, and the record if it can be read.
+            the state, and the record; `None` if it is missing or damaged.
 
         Raises:
             CacheWriteError: the cache cannot be read or written, or the name is taken.
@@ -122,15 +123,15 @@ class Attachments:
             record.check_owner(key)
         except CorruptRecordError:
             return Before.UNFINISHED, None
-        # A record of another kind belongs to some attachment; the oldest are bare results.
+        # A record of another kind counts as completed: the oldest records are bare results.
         return (Before.UNFINISHED if _is_unfinished(record) else Before.COMPLETED), record
 
     async def is_unfinished(self, network: str, rt: RuntimeConf) -> bool:
-        """Tell whether there is a record of an ADD that has begun, and no more.
+        """Return whether the record is of an ADD that has begun and has not completed.
 
         Raises:
-            CacheError: it cannot be read, or a part of the attachment's name is empty.
-            InvalidIdentifierError: a part of it has wrong characters.
+            CacheError: the record cannot be read, or a part of the attachment's name is empty.
+            InvalidIdentifierError: a part of the name has invalid characters.
         """
         data = await self.cache(rt).load(attachment_key(network, rt))
         return data is not None and _is_unfinished(decode_record(data))
@@ -138,10 +139,10 @@ class Attachments:
     async def begin(self, key: AttachmentKey, record: Record, rt: RuntimeConf) -> None:
         """Record that an ADD begins; if this process is killed, `recover` finds the attachment.
 
-        To libcni it is the record of an ADD that gave no result: its GC deletes such a one too.
+        To libcni this is the record of an ADD without a result; its GC deletes that attachment too.
 
         Raises:
-            CacheWriteError: it could not be done.
+            CacheWriteError: the record could not be written.
         """
         await self.remember(key, record, rt, None)
 
@@ -151,13 +152,13 @@ class Attachments:
         """Record an attachment, whether or not the caller is cancelled meanwhile.
 
         Raises:
-            CacheWriteError: it could not be done; the error has the result.
+            CacheWriteError: the record could not be written; the error has the result.
         """
         data = encode_record(record, result)
         cache = self.cache(rt)
         try:
-            # What is done at once cannot be cancelled, and needs no shield. A class of the caller's
-            # own may do more than this one.
+            # `store_at_once` cannot be cancelled, and needs no shield. The exact type matters: a
+            # caller's subclass may do more in `store`.
             if not (type(cache) is FileCache and cache.store_at_once(key, data)):
                 await _shielded_write(partial(cache.store, key, data))
         except CacheError as error:
@@ -167,29 +168,29 @@ class Attachments:
         """Remove an attachment's record, whether or not the caller is cancelled meanwhile.
 
         Raises:
-            CacheError: it could not be removed, or is another attachment's.
+            CacheError: the record could not be removed, or is another attachment's.
         """
         cache = self.cache(rt)
         if not (type(cache) is FileCache and cache.remove_at_once(key)):
             await _shielded_write(partial(cache.remove, key))
 
     async def result(self, network: str, cni_version: str, rt: RuntimeConf) -> Result | None:
-        """Return what ADD gave, in the version of the configuration; None if there is no record.
+        """Return the result of ADD, in the configuration's version; `None` without a record.
 
         Raises:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
-            InvalidIdentifierError: a part of it has wrong characters.
+            InvalidIdentifierError: a part of the name has invalid characters.
         """
         key = attachment_key(network, rt)
         data = await self.cache(rt).load(key)
         return None if data is None else read_result(data, key, cni_version)
 
     async def config(self, network: str, rt: RuntimeConf) -> CachedConfig | None:
-        """Return the configuration of an attachment's ADD; `None` if there is no record.
+        """Return the configuration of an attachment's ADD; `None` without a record.
 
         Raises:
             CacheError: the record cannot be used, or a part of the attachment's name is empty.
-            InvalidIdentifierError: a part of it has wrong characters.
+            InvalidIdentifierError: a part of the name has invalid characters.
         """
         key = attachment_key(network, rt)
         data = await self.cache(rt).load(key)
@@ -207,15 +208,15 @@ class Attachments:
         return CachedConfig(record.config or b"", added)
 
     async def recall(self, key: AttachmentKey, rt: RuntimeConf, *, version: str | None) -> Recalled:
-        """Return what a DEL is to know of its ADD, as far as that can be found out.
+        """Return the part of an ADD that its DEL needs, as far as the cache has it.
 
-        Args and capability args are the record's where the caller gave none. The namespace is
-        not: on DEL its absence says that it is gone.
+        Args and capability args come from the record where the caller passed none. The namespace
+        does not: on DEL, a missing namespace means that it is gone.
 
         Args:
             key: the attachment.
-            rt: the caller's side of it.
-            version: of the result; None for no result.
+            rt: the caller's runtime configuration.
+            version: CNI version of the result; `None` means that no result is needed.
         """
         if version is None and rt.args and rt.capability_args:
             return Recalled(rt)
@@ -234,7 +235,7 @@ class Attachments:
 def _with_recorded_args(rt: RuntimeConf, data: bytes, key: AttachmentKey) -> RuntimeConf:
     record = decode_record(data)
     if record.kind != CNI_CACHE_V1:
-        return rt  # from before libcni 0.8, and a bare result
+        return rt  # a bare result, written before libcni 0.8
     record.check_owner(key)
     return msgspec.structs.replace(
         rt,

@@ -1,4 +1,4 @@
-"""The protocol of a cache, and one that forgets with the process."""
+"""The protocol of a cache, and a cache in memory."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ CACHE_DIR: Final = "/var/lib/cni"
 
 
 class CacheStore(Protocol):
-    """Where records are kept, as bytes: others may write there too, and anything at all."""
+    """A store of records, as bytes. Other programs may write anything to it, too."""
 
     async def prepare(self, key: AttachmentKey) -> None:
-        """See, before a plugin runs, that `store` will find nothing in its way.
+        """Check, before a plugin runs, that `store` can write the record.
 
         Raises:
-            CacheError: it will.
+            CacheError: `store` would fail.
         """
         ...
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
-        """Keep a record in place of the attachment's older one; if that fails, the older stays.
+        """Write a record, replacing the attachment's older one, which stays if that fails.
 
         Raises:
-            CacheError: it could not be kept.
+            CacheError: the record could not be written.
         """
         ...
 
     async def load(self, key: AttachmentKey) -> bytes | None:
-        """Return the record under the attachment's name; None if there is none.
+        """Return the record under the attachment's name; `None` if it does not exist.
 
         Raises:
-            CacheError: it could not be read.
+            CacheError: the record could not be read.
         """
         ...
 
     async def remove(self, key: AttachmentKey) -> None:
-        """Forget the attachment; without a record, do nothing.
+        """Remove the attachment's record; do nothing if it does not exist.
 
         Raises:
-            CacheError: it could not be removed, or is another attachment's.
+            CacheError: the record could not be removed, or is another attachment's.
         """
         ...
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
         """List the attachments of a container, or all, in the order of their file names.
 
-        What is no record is left out.
+        Entries that are not records are left out.
 
         Raises:
             CacheError: the cache could not be listed.
@@ -65,10 +65,10 @@ class CacheStore(Protocol):
 
 
 class MemoryCache:
-    """A cache in memory, for tests and for runtimes whose containers end with them."""
+    """A cache in memory, for tests and for runtimes whose containers end with the runtime."""
 
     def __init__(self) -> None:
-        """Start empty."""
+        """Create an empty cache."""
         self.records: dict[AttachmentKey, bytes] = {}
 
     async def prepare(self, key: AttachmentKey) -> None:
@@ -76,17 +76,17 @@ class MemoryCache:
         await anyio.lowlevel.checkpoint()
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
-        """Keep a record in place of the attachment's older one."""
+        """Write a record, replacing the attachment's older one."""
         await anyio.lowlevel.checkpoint()
         self.records[key] = record
 
     async def load(self, key: AttachmentKey) -> bytes | None:
-        """Return the attachment's record; None if there is none."""
+        """Return the attachment's record; `None` if it does not exist."""
         await anyio.lowlevel.checkpoint()
         return self.records.get(key)
 
     async def remove(self, key: AttachmentKey) -> None:
-        """Forget the attachment; without a record, do nothing."""
+        """Remove the attachment's record; do nothing if it does not exist."""
         await anyio.lowlevel.checkpoint()
         self.records.pop(key, None)
 
@@ -98,7 +98,7 @@ class MemoryCache:
 
 
 def may_concern(file_name: str, container_id: str) -> bool:
-    """Tell, as libcni does, whether a file name may be of a container's record."""
+    """Return, as libcni does, whether a file name may be that of a container's record."""
     part = f"-{container_id}-"
     position = file_name.find(part)
     return position > 0 and position + len(part) < len(file_name)
@@ -107,7 +107,7 @@ def may_concern(file_name: str, container_id: str) -> bool:
 def list_attachments(
     records: Iterable[tuple[str, bytes]], container_id: str
 ) -> list[NetworkAttachment]:
-    """Turn (file name, record) pairs into the attachments of a container, or into all."""
+    """Return the attachments in (file name, record) pairs. An empty container ID means all."""
     found: list[NetworkAttachment] = []
     for file_name, data in records:
         if container_id and not may_concern(file_name, container_id):

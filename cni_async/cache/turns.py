@@ -1,10 +1,11 @@
-"""Order among what changes one record, though its callers have gone on without it.
+"""Order the changes of one record, including those whose callers have given them up.
 
-A write that the disk does not answer is given up, but no system call can be: it happens when the
-disk comes back. So whatever changes a record does it alone, in the whole process, and looks
-immediately before whether it is still wanted; a later change waits until the stuck one is through.
+A caller can give up a write that the disk does not answer, but the system call cannot be stopped:
+it takes effect when the disk comes back. So only one call in the process changes a record at a
+time, and it checks immediately before the change whether it was given up. A later change waits
+until the stuck call has ended.
 
-What tells records apart is their directory (`Place`), known by device and inode, and their name.
+A record is identified by its directory (`Place`), known by device and inode, and its name.
 """
 
 from __future__ import annotations
@@ -20,23 +21,23 @@ from cni_async._async.threads import Visit
 
 
 class Place:
-    """A directory, under whatever name; equal to itself alone."""
+    """A directory, whatever its path. It is equal only to itself."""
 
 
-# By device and inode, and by path without symbolic links. A place that a path stood for before the
-# directory was made is the same place afterwards.
+# Keyed by device and inode, and by path without symbolic links. A path keeps its place when its
+# directory is created.
 _PLACES: Final = WeakValueDictionary[Hashable, Place]()
-# A look-up that adds what is missing is several steps, and comes from several threads.
+# Looking up and adding a place takes several steps, and several threads do it.
 _placing = threading.Lock()
 
 
 def place_of(path: str) -> Place:
-    """Find out which directory a path leads to; it need not be there. Asks the disk."""
+    """Return the directory that a path leads to. It need not exist. Asks the disk."""
     try:
         found = os.stat(path)
     except OSError:
         return _known(os.path.realpath(path))
-    except ValueError:  # a NUL, or half a character
+    except ValueError:  # a NUL or a lone surrogate
         return _known(path)
     inode = (found.st_dev, found.st_ino)
     with _placing:
@@ -45,7 +46,7 @@ def place_of(path: str) -> Place:
 
 
 def place_named(path: str) -> Place:
-    """Return what stands for a directory whose disk does not answer."""
+    """Return the place for a path whose disk does not answer. Does not ask the disk."""
     return _known(path)
 
 
@@ -75,7 +76,7 @@ class _Turns:
             self.holders[key] = visit, owner
 
     def leave(self, key: Hashable, visit: Visit) -> bool:
-        """End a turn, unless there is something to be undone before."""
+        """End a turn and return True; return False if the change has to be undone first."""
         with self.changed:
             if visit.unwanted:
                 visit.unwanted = False
@@ -89,11 +90,11 @@ _turns = _Turns()
 
 
 class Alone:
-    """A block in which nothing else in this process changes a record.
+    """A block during which no other call in this process changes a record.
 
     Raises:
-        InterruptedError: it was given up before its turn.
-        BusyError: it is not in a thread, and would have to wait.
+        InterruptedError: the visit was given up before its turn.
+        BusyError: the visit is not in a thread, and would have to wait.
     """
 
     def __init__(
@@ -105,14 +106,14 @@ class Alone:
         *,
         owner: Hashable = None,
     ) -> None:
-        """Say which record.
+        """Set the record.
 
         Args:
             place: the directory.
             name: the record's file name.
-            visit: on whose behalf; it waits in its thread until it is given up.
-            undo: takes back what was done, should it have come too late (`disown`).
-            owner: the attachment, as the name may be another one's, too.
+            visit: the visit that makes the change; it waits in its thread until it is given up.
+            undo: undoes the change if it came too late (`disown`).
+            owner: the attachment; two attachments may share one file name.
         """
         self._key = (place, name)
         self._visit = visit
@@ -130,12 +131,12 @@ class Alone:
 
 
 def disown(place: Place, name: str, owner: Hashable = None) -> None:
-    """Undo what is being done to a record by a call that was given up, once it is through.
+    """Have a call that was given up undo its change of a record when the call ends.
 
     Args:
         place: the directory.
         name: the record's file name.
-        owner: the attachment; what is being done for another one of this name is left alone.
+        owner: the attachment; a change for another attachment of this name is kept.
     """
     turns = _turns
     with turns.changed:
@@ -145,7 +146,7 @@ def disown(place: Place, name: str, owner: Hashable = None) -> None:
 
 
 def _forget_in_child() -> None:
-    # Its parent's threads are not there, and may have held the lock.
+    # The child has none of its parent's threads, one of which may have held the lock.
     global _turns, _placing
     _turns = _Turns()
     _placing = threading.Lock()
