@@ -1,7 +1,7 @@
-"""`CNIConfig`: run the plugin chains of networks, and remember what they did (libcni's api.go).
+"""`CNIConfig`: run the plugin chains of networks and record their results (libcni's api.go).
 
-Where the specification and libcni part, libcni's way is taken, for its plugins are used to it;
-`docs/differences.md` lists the exceptions.
+Where the specification and libcni differ, this library follows libcni, because plugins are used to
+it; `docs/differences.md` lists the exceptions.
 """
 
 import os
@@ -42,10 +42,10 @@ DEFAULT_CLEANUP_TIMEOUT: Final = 60.0
 class CNIConfig:
     """Runs the plugins of networks (libcni.CNIConfig).
 
-    One for a whole program is enough; it has no state but its cache, and any number of calls may
-    run at a time. As the CNI specification wants it, those for one container run one after the
-    other, and no ADD and no DEL runs while their network is collected; in an event loop first come,
-    first served.
+    One object is enough for a whole program: its only state is the cache, and any number of calls
+    may run at a time. As the CNI specification requires, calls for one container run one after the
+    other, and no ADD or DEL runs while its network is garbage collected. Within an event loop the
+    order is first come, first served.
     """
 
     def __init__(
@@ -64,36 +64,36 @@ class CNIConfig:
         limiter: anyio.CapacityLimiter | None = None,
         spawn: Spawn | None = None,
     ) -> None:
-        """Say where plugins are and how they may behave (NewCNIConfigWithCacheDir).
+        """Set the plugin path, the cache and the bounds of calls (NewCNIConfigWithCacheDir).
 
         Args:
-            path: directories with plugins; the first that has one wins.
-            cache_dir: where attachments are remembered, /var/lib/cni by default.
-            exec: runs the plugins; by default they are processes of the host.
-            cache: remembers attachments in place of the directory.
+            path: directories with plugins; the first that has a plugin wins.
+            cache_dir: directory of the cache, /var/lib/cni by default.
+            exec: runs the plugins, by default as processes of the host.
+            cache: stores the records in place of `cache_dir`.
             timeout: seconds that each call of a plugin may take; `None` means no limit.
             grace: seconds between SIGTERM and SIGKILL for a plugin that is timed out or cancelled;
                 2 by default.
             strict: refuse what the specification forbids and libcni permits: a CHECK of an
-                attachment that the cache does not know, and an ADD of one that the cache knows with
+                attachment that is not in the cache, and an ADD of one that is in the cache with
                 another configuration or another network namespace.
             rollback: DEL after an ADD that failed or was cancelled, and record an attachment
                 before its first plugin runs, so that `recover` finds it after a crash. libcni
                 leaves both to its caller.
-            cleanup_timeout: seconds for such a DEL, and for that at the end of `attachment`.
-            lock_file: keep the order of operations also among processes that name the same file,
-                e.g. /run/cni-async.lock. It is made where it is missing, and must not lie in the
-                cache's results directory.
-            limiter: how many plugins may run at once; by default there are 100 in an event loop,
-                for all that run in it.
+            cleanup_timeout: seconds for such a DEL, and for the DEL at the end of `attachment`.
+            lock_file: order operations also among processes that use the same file, e.g.
+                /run/cni-async.lock. A missing file is created. It must not be in the cache's
+                results directory.
+            limiter: how many plugins may run at once; by default 100 in an event loop, shared by
+                all callers in that loop.
             spawn: how plugins are started: "anyio" (`anyio.open_process`) or "posix"
                 (`os.posix_spawn`). By default "anyio" on asyncio and trio, "posix" on uvloop.
 
         Raises:
-            TypeError: `path` is one path, or something else is of another type.
-            ValueError: both `cache` and `cache_dir` are given; `exec` is given together with
-                `grace`, `limiter` or `spawn`, which only our own `RawExec` obeys and takes itself;
-                a value is out of its range.
+            TypeError: `path` is a single path, or another argument has the wrong type.
+            ValueError: both `cache` and `cache_dir` are given; `exec` is given with `grace`,
+                `limiter` or `spawn`, which only `RawExec` obeys and takes itself; or a value is out
+                of range.
         """
         self.path: tuple[str, ...] = _arguments.paths(path, "path")
         if cache is not None and cache_dir:
@@ -104,7 +104,7 @@ class CNIConfig:
             raise ValueError(
                 f"{ignored[0]} has no effect on an exec of your own: give it to that one"
             )
-        # Made in any case, as it checks the values.
+        # Built even where `exec` replaces it, because it checks the values.
         default = default_exec(
             timeout=timeout,
             grace=DEFAULT_GRACE if grace is None else grace,
@@ -114,10 +114,10 @@ class CNIConfig:
         self._plugins = PluginCaller(
             self.path,
             default if exec is None else exec,
-            # Our own Exec keeps the time itself, and so can tell how a plugin took its end.
+            # The default Exec enforces the timeout itself, to report how the plugin ended.
             None if exec is None else timeout,
         )
-        # libcni's "no directory" is an empty one.
+        # As in libcni, an empty string means no directory.
         directory = _arguments.optional_path(cache_dir, "cache_dir")
         self._attachments = Attachments(FileCache(directory) if directory else cache)
         if not cleanup_timeout > 0:
@@ -130,34 +130,30 @@ class CNIConfig:
     async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
         """Attach a container to a network: ADD each plugin in order (AddNetworkList).
 
-        Each plugin gets the result of the one before it. After a failure nothing is undone unless
-        there is `rollback`, as the specification leaves that to the runtime: call
-        `del_network_list`. The same goes for a cancellation: the plugin that runs is ended, no
-        other is called, and an older record stays as it was. Once the last plugin's answer has
-        been read, the record is made all the same.
+        Each plugin receives the result of the plugin before it. Without `rollback` a failed ADD is
+        not undone, as the specification leaves that to the runtime: call `del_network_list`. The
+        same holds for a cancelled ADD: the running plugin is ended, no other is called, and an
+        older record stays. Once the last plugin's answer has been read, the record is still made.
 
         Args:
             net: the network.
-            rt: the container and its side of the attachment.
+            rt: the runtime configuration of the attachment.
 
         Returns:
             the last plugin's result, in the version that the plugin chose.
 
         Raises:
-            PluginNotFoundError, PluginError, ResultError: of the first plugin that failed.
-            InvalidIdentifierError, ArgsError, ConfigError: nothing was run.
-            CacheWriteError: the container is attached and has its `result`, but no record was
-                made; without a result nothing was run.
-            AlreadyAttachedError: with `strict`, the cache knows the attachment with another
-                configuration or network namespace; nothing was run.
+            PluginNotFoundError, PluginError, ResultError: a plugin failed; the first failure.
+            InvalidIdentifierError, ArgsError, ConfigError: an argument is invalid; nothing ran.
+            CacheWriteError: no record was made. If the error has a `result`, the container is
+                attached; if not, nothing ran.
+            AlreadyAttachedError: with `strict`, the cache has the attachment with another
+                configuration or network namespace; nothing ran.
         """
         return await self._add(Operation.checked(NetworkConfigList, net, rt), self._rollback)
 
     async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
-        """Attach a container with a single plugin (AddNetwork).
-
-        Args, returns and raises as for `add_network_list`.
-        """
+        """Attach a container with a single plugin (AddNetwork); see `add_network_list`."""
         return await self._add(Operation.checked(NetworkConfig, net, rt), self._rollback)
 
     async def _add(self, op: Operation, rollback: bool) -> Result:
@@ -169,26 +165,26 @@ class CNIConfig:
     def attachment(
         self, net: NetworkConfigList | NetworkConfig, rt: RuntimeConf
     ) -> AbstractAsyncContextManager[Result]:
-        """Attach a container for a block: ADD before it, DEL behind it, whatever happens.
+        """Attach a container for a block: ADD before it, DEL after it, even if the block fails.
 
         >>> async def run(cni, net, rt):
         ...     async with cni.attachment(net, rt) as result:
         ...         ...  # the container's work
 
-        An ADD that fails or is cancelled is taken back as with `rollback`. The DEL runs even if
-        the caller is cancelled, for `cleanup_timeout` at the most. If it fails after an error in
-        the block, that error is raised, with the DEL's as a note.
+        An ADD that fails or is cancelled is undone as with `rollback`. The DEL runs even if the
+        caller is cancelled, for at most `cleanup_timeout`. If the DEL fails after an error in the
+        block, that error is raised, with the DEL's error as a note.
 
         Args:
             net: the network, or a single plugin.
-            rt: the container and its side of the attachment.
+            rt: the runtime configuration of the attachment.
 
         Returns:
-            a context manager that gives ADD's result.
+            a context manager that yields ADD's result.
 
         Raises:
             CNIError: as `add_network_list` and `del_network_list`.
-            PluginTimeoutError: the DEL took too long; the record stays.
+            PluginTimeoutError: the DEL took longer than `cleanup_timeout`; the record stays.
         """
         op = Operation.checked(NetworkConfigList | NetworkConfig, net, rt)
         return attached(
@@ -201,16 +197,16 @@ class CNIConfig:
     async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
         """Check that an attachment is as ADD left it: CHECK each plugin (CheckNetworkList).
 
-        Each plugin gets what the whole ADD gave, from the cache. Cancelled, the plugin that runs
-        is ended and no other is called.
+        Each plugin receives the result of the whole ADD, from the cache. On cancellation the
+        running plugin is ended and no other is called.
 
         Args:
-            net: the network; with `disable_check` this succeeds at once.
-            rt: the container and its side of the attachment.
+            net: the network; with `disable_check` CHECK succeeds at once.
+            rt: the runtime configuration of the attachment.
 
         Raises:
             CheckNotSupportedError: the network's version is below 0.4.0.
-            PluginNotFoundError, PluginError: of the first plugin that is not content.
+            PluginNotFoundError, PluginError: a plugin's check failed; the first failure.
             CacheError: the record cannot be used.
         """
         op = Operation.checked(NetworkConfigList, net, rt)
@@ -228,17 +224,17 @@ class CNIConfig:
     async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
         """Detach a container from a network: DEL each plugin in reverse order (DelNetworkList).
 
-        Succeeds where there is nothing to delete. A record that cannot be used is no obstacle:
-        plugins then get no prevResult, and it is removed after them. Cancelled, the plugin that
-        runs is ended, no other is called, and the record stays: call this again.
+        Succeeds where there is nothing to delete. If the record cannot be used, plugins receive no
+        prevResult, and the record is removed after them. On cancellation the running plugin is
+        ended, no other is called, and the record stays: call this again.
 
         Args:
             net: the network.
-            rt: the container and its side of the attachment. Where `args` or `capability_args`
-                are empty, those of ADD are taken from the record; the netns is not.
+            rt: the runtime configuration of the attachment. Empty `args` or `capability_args` are
+                replaced by those of ADD, from the record; an empty netns is not.
 
         Raises:
-            PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
+            PluginNotFoundError, PluginError: a plugin failed; the first failure. The record stays.
         """
         await self._del(Operation.checked(NetworkConfigList, net, rt))
 
@@ -260,18 +256,18 @@ class CNIConfig:
         *,
         cache_dir: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Detach a container with what the cache knows: the configuration and args of its ADD.
+        """Detach a container with the configuration and args of its ADD, from the cache.
 
-        Neither the network's configuration file nor the network namespace need be there still, and
-        a file that is left in the place of the namespace is no obstacle.
+        The network's configuration file and the network namespace may be gone, and a file may be
+        left at the namespace's path.
 
         Args:
-            attachment: one of `get_cached_attachments` or `recover`.
-            cache_dir: where its record is, if not in this object's cache.
+            attachment: an item of `get_cached_attachments` or `recover`.
+            cache_dir: directory of its record, if not in this object's cache.
 
         Raises:
             ConfigError: the configuration in the record cannot be used.
-            PluginNotFoundError, PluginError: of the first plugin that failed; the record stays.
+            PluginNotFoundError, PluginError: a plugin failed; the first failure. The record stays.
         """
         rt = runtime_of(attachment, cache_dir)
         await self._del(Operation.of(network_of(attachment), rt))
@@ -279,20 +275,19 @@ class CNIConfig:
     async def get_network_list_cached_result(
         self, net: NetworkConfigList, rt: RuntimeConf
     ) -> Result | None:
-        """Return what ADD gave, in the network's version (GetNetworkListCachedResult).
+        """Return ADD's result in the network's version (GetNetworkListCachedResult).
 
-        Returns:
-            the result; None if there is no record.
+        `None` means that there is no record.
 
         Raises:
-            CacheError: the record cannot be used, or a part of the attachment's name is empty.
-            InvalidIdentifierError: a part of it has wrong characters.
+            CacheError: the record cannot be used, or a part of the attachment's key is empty.
+            InvalidIdentifierError: a part of the attachment's key has wrong characters.
         """
         op = Operation.checked(NetworkConfigList, net, rt)
         return await self._attachments.result(op.network, op.cni_version, rt)
 
     async def get_network_cached_result(self, net: NetworkConfig, rt: RuntimeConf) -> Result | None:
-        """Return what ADD gave (GetNetworkCachedResult); see `get_network_list_cached_result`."""
+        """Return ADD's result (GetNetworkCachedResult); see `get_network_list_cached_result`."""
         op = Operation.checked(NetworkConfig, net, rt)
         return await self._attachments.result(op.network, op.cni_version, rt)
 
@@ -301,13 +296,8 @@ class CNIConfig:
     ) -> CachedConfig | None:
         """Return the configuration of an attachment's ADD (GetNetworkListCachedConfig).
 
-        Returns:
-            the network configuration's bytes and the runtime configuration; `None` if there is no
-            record.
-
-        Raises:
-            CacheError: the record cannot be used, or a part of the attachment's name is empty.
-            InvalidIdentifierError: a part of it has wrong characters.
+        It is the network configuration's bytes and the runtime configuration; `None` means that
+        there is no record. Raises as `get_network_list_cached_result`.
         """
         op = Operation.checked(NetworkConfigList, net, rt)
         return await self._attachments.config(op.network, rt)
@@ -315,7 +305,7 @@ class CNIConfig:
     async def get_network_cached_config(
         self, net: NetworkConfig, rt: RuntimeConf
     ) -> CachedConfig | None:
-        """Return the configuration of an ADD (GetNetworkCachedConfig); as for a list."""
+        """Return the configuration of an ADD (GetNetworkCachedConfig), as for a list."""
         op = Operation.checked(NetworkConfig, net, rt)
         return await self._attachments.config(op.network, rt)
 
@@ -325,8 +315,8 @@ class CNIConfig:
         """List attachments, in the order of their file names (GetCachedAttachments).
 
         Args:
-            container_id: of which container; empty for all.
-            cache_dir: look there; libcni forgets those with a RuntimeConf.CacheDir.
+            container_id: the container's ID; empty for all containers.
+            cache_dir: list this directory; libcni misses attachments with a RuntimeConf.CacheDir.
 
         Raises:
             CacheError: the cache cannot be listed.
@@ -337,27 +327,29 @@ class CNIConfig:
         return await cache.attachments(container_id)
 
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
-        """Check that a network's plugins are there and speak its version (ValidateNetworkList).
+        """Check that a network's plugins exist and support its version (ValidateNetworkList).
 
-        Cancelled, the plugins that run are ended; they were only asked for their versions.
+        On cancellation the running plugins are ended; they were only asked for their versions.
 
         Returns:
             the capabilities that plugins of the network declare, in order of appearance.
 
         Raises:
-            ValidationError: plugins are missing, fail or do not; `errors` has one for each.
+            ValidationError: plugins are missing, fail or do not support the version; `errors` has
+                an error for each of them.
         """
         _arguments.require(net, NetworkConfigList, "net")
         return await validate_plugins(net.plugins, net.cni_version, self._plugins.version)
 
     async def validate_network(self, net: NetworkConfig) -> list[str]:
-        """Check that a plugin is there and speaks its configuration's version (ValidateNetwork).
+        """Check that a plugin exists and supports its configuration's version (ValidateNetwork).
 
         Returns:
-            the capabilities that it declares.
+            the capabilities that the plugin declares.
 
         Raises:
-            PluginNotFoundError, PluginError, VersionError: not so.
+            PluginNotFoundError, PluginError, VersionError: the plugin is missing, failed, or does
+                not support the version.
         """
         _arguments.require(net, NetworkConfig, "net")
         await validate_plugin(net.network.type, net.network.cni_version, self._plugins.version)
@@ -366,18 +358,18 @@ class CNIConfig:
     async def gc_network_list(self, net: NetworkConfigList, args: GCArgs | None) -> None:
         """Free what no valid attachment of a network uses (GCNetworkList).
 
-        DEL for each attachment in the cache that is not valid, with the configuration it was
-        added with; then, from version 1.1.0 on, GC for each plugin. Failures stop nothing.
-        Cancelled, the plugins that run are ended and no other is called; attachments that were
+        DEL each attachment in the cache that is not valid, with the configuration it was added
+        with; then, from version 1.1.0 on, GC each plugin. A failure does not stop the rest. On
+        cancellation the running plugins are ended and no other is called; attachments that were
         not deleted yet keep their records: call this again.
 
         Args:
             net: the network; with `disable_gc` nothing is done.
-            args: the valid attachments. None is libcni's nil: every attachment in the cache is
-                deleted, and plugins are told of none.
+            args: the valid attachments. `None` is libcni's nil: every attachment in the cache is
+                deleted, and plugins receive an empty list.
 
         Raises:
-            GCError: some of it failed; `errors` has each.
+            GCError: some calls failed; `errors` has each failure.
         """
         _arguments.require(net, NetworkConfigList, "net")
         _arguments.require(args, GCArgs | None, "args")
@@ -388,21 +380,21 @@ class CNIConfig:
     async def recover(
         self, *, delete: bool = False, cache_dir: str | os.PathLike[str] | None = None
     ) -> list[NetworkAttachment]:
-        """Find attachments whose ADD never came to its end, because its process was killed.
+        """Find attachments whose ADD did not end, because its process was killed.
 
-        Only an ADD with `rollback` or of `attachment` leaves such a record. One that is under way
-        is not taken for one, if it is in this event loop or its process has the same `lock_file`;
-        without such a file call this before any other process may run an ADD.
+        Only an ADD with `rollback` or of `attachment` leaves such a record. An ADD that still runs
+        is recognized if it is in this event loop or its process has the same `lock_file`; without
+        such a file call this before any other process may run an ADD.
 
-        Plugins outlive a runtime that is killed: before anything is deleted they are waited for,
-        for `cleanup_timeout` at the most. What one then still works on is left alone.
+        Plugins outlive a killed runtime: before it deletes, this waits for them, for at most
+        `cleanup_timeout`. An attachment that a plugin then still works on is left alone.
 
         Args:
-            delete: DEL them, those of different containers at the same time.
-            cache_dir: look there and not in this object's cache.
+            delete: DEL the attachments, those of different containers at the same time.
+            cache_dir: look in this directory, not in this object's cache.
 
         Returns:
-            those found, in the order of their file names; deleted if that was asked for.
+            the attachments found, in the order of their file names; deleted if `delete` is set.
 
         Raises:
             RecoveryError: not all could be deleted; `errors` has a failure for each, a retryable
@@ -421,25 +413,24 @@ class CNIConfig:
     async def get_status_network_list(self, net: NetworkConfigList) -> None:
         """Ask whether a network is ready for ADD: STATUS of each plugin (GetStatusNetworkList).
 
-        Below version 1.1.0 plugins have no STATUS, and nothing is asked. Cancelled, the plugin
-        that runs is ended and no other is called.
+        Below version 1.1.0 plugins have no STATUS, and none is called. On cancellation the running
+        plugin is ended and no other is called.
 
         Raises:
-            PluginNotFoundError, PluginError: of the first plugin that is not; `code` is often
-                `ErrorCode.PLUGIN_NOT_AVAILABLE` or `ErrorCode.LIMITED_CONNECTIVITY`.
+            PluginNotFoundError, PluginError: a plugin is not ready; the first failure. Its `code`
+                is often `ErrorCode.PLUGIN_NOT_AVAILABLE` or `ErrorCode.LIMITED_CONNECTIVITY`.
         """
         await self._chains.status(net)
 
     async def get_version_info(self, plugin_type: str) -> PluginInfo:
         """Ask a plugin for the versions it supports (GetVersionInfo).
 
-        Args:
-            plugin_type: its file name in the path.
+        `plugin_type` is the plugin's file name in the path.
 
         Raises:
-            PluginNotFoundError: it is not there.
-            PluginError: it failed.
-            VersionError: its answer is malformed.
+            PluginNotFoundError: the plugin is not in the path.
+            PluginError: the plugin failed.
+            VersionError: the plugin's answer is malformed.
         """
         return await self._plugins.version(plugin_type)
 

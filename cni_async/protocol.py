@@ -1,4 +1,4 @@
-"""The `CNI` protocol: libcni's interface, for those who wrap or replace `CNIConfig`."""
+"""The `CNI` protocol: libcni's interface, for code that wraps or replaces `CNIConfig`."""
 
 from typing import Protocol
 
@@ -10,14 +10,14 @@ from .version import PluginInfo
 
 
 class CNI(Protocol):
-    """What libcni's interface of the same name offers; `CNIConfig` says what each does."""
+    """The methods of libcni's interface of the same name; `CNIConfig` documents them."""
 
     async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
         """Attach a container to a network (AddNetworkList)."""
         ...
 
     async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
-        """Check that an attachment is as it was made (CheckNetworkList)."""
+        """Check that an attachment is as ADD left it (CheckNetworkList)."""
         ...
 
     async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
@@ -27,7 +27,7 @@ class CNI(Protocol):
     async def get_network_list_cached_result(
         self, net: NetworkConfigList, rt: RuntimeConf
     ) -> Result | None:
-        """Return what ADD gave (GetNetworkListCachedResult)."""
+        """Return ADD's result (GetNetworkListCachedResult)."""
         ...
 
     async def get_network_list_cached_config(
@@ -49,7 +49,7 @@ class CNI(Protocol):
         ...
 
     async def get_network_cached_result(self, net: NetworkConfig, rt: RuntimeConf) -> Result | None:
-        """Return what ADD gave (GetNetworkCachedResult)."""
+        """Return ADD's result (GetNetworkCachedResult)."""
         ...
 
     async def get_network_cached_config(
@@ -59,11 +59,11 @@ class CNI(Protocol):
         ...
 
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
-        """Check that a network's plugins are there and speak its version (ValidateNetworkList)."""
+        """Check that a network's plugins exist and support its version (ValidateNetworkList)."""
         ...
 
     async def validate_network(self, net: NetworkConfig) -> list[str]:
-        """Check that a plugin is there and speaks its configuration's version."""
+        """Check that a plugin exists and supports its configuration's version."""
         ...
 
     async def gc_network_list(self, net: NetworkConfigList, args: GCArgs | None) -> None:
