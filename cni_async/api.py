@@ -134,13 +134,7 @@ class CNIConfig:
         not undone, as the specification leaves that to the runtime: call `del_network_list`. The
         same holds for a cancelled ADD: the running plugin is ended, no other is called, and an
         older record stays. Once the last plugin's answer has been read, the record is still made.
-
-        Args:
-            net: the network.
-            rt: the runtime configuration of the attachment.
-
-        Returns:
-            the last plugin's result, in the version that the plugin chose.
+        Returns the last plugin's result, in the version that the plugin chose.
 
         Raises:
             PluginNotFoundError, PluginError, ResultError: a plugin failed; the first failure.
@@ -173,14 +167,8 @@ class CNIConfig:
 
         An ADD that fails or is cancelled is undone as with `rollback`. The DEL runs even if the
         caller is cancelled, for at most `cleanup_timeout`. If the DEL fails after an error in the
-        block, that error is raised, with the DEL's error as a note.
-
-        Args:
-            net: the network, or a single plugin.
-            rt: the runtime configuration of the attachment.
-
-        Returns:
-            a context manager that yields ADD's result.
+        block, that error is raised, with the DEL's error as a note. Returns a context manager that
+        yields ADD's result.
 
         Raises:
             CNIError: as `add_network_list` and `del_network_list`.
@@ -198,11 +186,7 @@ class CNIConfig:
         """Check that an attachment is as ADD left it: CHECK each plugin (CheckNetworkList).
 
         Each plugin receives the result of the whole ADD, from the cache. On cancellation the
-        running plugin is ended and no other is called.
-
-        Args:
-            net: the network; with `disable_check` CHECK succeeds at once.
-            rt: the runtime configuration of the attachment.
+        running plugin is ended and no other is called. With `disable_check` CHECK succeeds at once.
 
         Raises:
             CheckNotSupportedError: the network's version is below 0.4.0.
@@ -226,12 +210,8 @@ class CNIConfig:
 
         Succeeds where there is nothing to delete. If the record cannot be used, plugins receive no
         prevResult, and the record is removed after them. On cancellation the running plugin is
-        ended, no other is called, and the record stays: call this again.
-
-        Args:
-            net: the network.
-            rt: the runtime configuration of the attachment. Empty `args` or `capability_args` are
-                replaced by those of ADD, from the record; an empty netns is not.
+        ended, no other is called, and the record stays: call this again. Empty `rt.args` or
+        `rt.capability_args` are replaced by those of ADD, from the record; an empty netns is not.
 
         Raises:
             PluginNotFoundError, PluginError: a plugin failed; the first failure. The record stays.
@@ -259,11 +239,8 @@ class CNIConfig:
         """Detach a container with the configuration and args of its ADD, from the cache.
 
         The network's configuration file and the network namespace may be gone, and a file may be
-        left at the namespace's path.
-
-        Args:
-            attachment: an item of `get_cached_attachments` or `recover`.
-            cache_dir: directory of its record, if not in this object's cache.
+        left at the namespace's path. `attachment` comes from `get_cached_attachments` or `recover`;
+        `cache_dir` is the directory of its record, if not in this object's cache.
 
         Raises:
             ConfigError: the configuration in the record cannot be used.
@@ -277,7 +254,7 @@ class CNIConfig:
     ) -> Result | None:
         """Return ADD's result in the network's version (GetNetworkListCachedResult).
 
-        `None` means that there is no record.
+        `None` if no record exists.
 
         Raises:
             CacheError: the record cannot be used, or a part of the attachment's key is empty.
@@ -296,8 +273,7 @@ class CNIConfig:
     ) -> CachedConfig | None:
         """Return the configuration of an attachment's ADD (GetNetworkListCachedConfig).
 
-        It is the network configuration's bytes and the runtime configuration; `None` means that
-        there is no record. Raises as `get_network_list_cached_result`.
+        `None` if no record exists. Raises as `get_network_list_cached_result`.
         """
         op = Operation.checked(NetworkConfigList, net, rt)
         return await self._attachments.config(op.network, rt)
@@ -314,9 +290,8 @@ class CNIConfig:
     ) -> list[NetworkAttachment]:
         """List attachments, in the order of their file names (GetCachedAttachments).
 
-        Args:
-            container_id: the container's ID; empty for all containers.
-            cache_dir: list this directory; libcni misses attachments with a RuntimeConf.CacheDir.
+        An empty `container_id` means all containers. `cache_dir` is the directory to list; libcni
+        misses attachments with a RuntimeConf.CacheDir.
 
         Raises:
             CacheError: the cache cannot be listed.
@@ -329,10 +304,8 @@ class CNIConfig:
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
         """Check that a network's plugins exist and support its version (ValidateNetworkList).
 
-        On cancellation the running plugins are ended; they were only asked for their versions.
-
-        Returns:
-            the capabilities that plugins of the network declare, in order of appearance.
+        Returns the capabilities that plugins of the network declare, in order of appearance. On
+        cancellation the running plugins are ended; they were only asked for their versions.
 
         Raises:
             ValidationError: plugins are missing, fail or do not support the version; `errors` has
@@ -344,12 +317,8 @@ class CNIConfig:
     async def validate_network(self, net: NetworkConfig) -> list[str]:
         """Check that a plugin exists and supports its configuration's version (ValidateNetwork).
 
-        Returns:
-            the capabilities that the plugin declares.
-
-        Raises:
-            PluginNotFoundError, PluginError, VersionError: the plugin is missing, failed, or does
-                not support the version.
+        Returns the capabilities that the plugin declares. Raises PluginNotFoundError, PluginError
+        or VersionError if it is missing, failed, or does not support the version.
         """
         _arguments.require(net, NetworkConfig, "net")
         await validate_plugin(net.network.type, net.network.cni_version, self._plugins.version)
@@ -361,12 +330,10 @@ class CNIConfig:
         DEL each attachment in the cache that is not valid, with the configuration it was added
         with; then, from version 1.1.0 on, GC each plugin. A failure does not stop the rest. On
         cancellation the running plugins are ended and no other is called; attachments that were
-        not deleted yet keep their records: call this again.
+        not deleted yet keep their records: call this again. With `disable_gc` nothing is done.
 
-        Args:
-            net: the network; with `disable_gc` nothing is done.
-            args: the valid attachments. `None` is libcni's nil: every attachment in the cache is
-                deleted, and plugins receive an empty list.
+        `args` holds the valid attachments. `None` is libcni's nil: every attachment in the cache is
+        deleted, and plugins receive no list of valid ones.
 
         Raises:
             GCError: some calls failed; `errors` has each failure.
@@ -387,14 +354,10 @@ class CNIConfig:
         such a file call this before any other process may run an ADD.
 
         Plugins outlive a killed runtime: before it deletes, this waits for them, for at most
-        `cleanup_timeout`. An attachment that a plugin then still works on is left alone.
-
-        Args:
-            delete: DEL the attachments, those of different containers at the same time.
-            cache_dir: look in this directory, not in this object's cache.
-
-        Returns:
-            the attachments found, in the order of their file names; deleted if `delete` is set.
+        `cleanup_timeout`. An attachment that a plugin then still works on is left alone. Returns
+        the attachments found, in the order of their file names; deleted if `delete` is set.
+        With `delete`, attachments of different containers are deleted at the same time. `cache_dir`
+        replaces this object's cache.
 
         Raises:
             RecoveryError: not all could be deleted; `errors` has a failure for each, a retryable
@@ -425,10 +388,8 @@ class CNIConfig:
     async def get_version_info(self, plugin_type: str) -> PluginInfo:
         """Ask a plugin for the versions it supports (GetVersionInfo).
 
-        `plugin_type` is the plugin's file name in the path.
-
         Raises:
-            PluginNotFoundError: the plugin is not in the path.
+            PluginNotFoundError: no plugin in the path has the file name `plugin_type`.
             PluginError: the plugin failed.
             VersionError: the plugin's answer is malformed.
         """

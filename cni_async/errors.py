@@ -6,7 +6,7 @@
     ├── ConfigError               a configuration is malformed               (also a ValueError)
     │   ├── NoConfigsFoundError   a directory holds no configuration at all
     │   ├── NotFoundError         ... or none of that name
-    │   └── UnsupportedVersionError   none of the versions it offers is one we speak
+    │   └── UnsupportedVersionError   it offers no version that this library supports
     ├── VersionError              a version string cannot be parsed          (also a ValueError)
     │   └── IncompatibleVersionError  the plugin does not speak the configuration's version
     ├── CheckNotSupportedError    the configuration's version has no CHECK
@@ -14,9 +14,9 @@
     ├── PluginNotFoundError       no executable of that name in the path
     ├── ResultError               a result cannot be decoded or converted    (also a ValueError)
     ├── CacheError                a record cannot be read, written or trusted
-    │   ├── CorruptRecordError    what it holds is no record
-    │   ├── ForeignRecordError    it is another attachment's
-    │   └── CacheWriteError       it could not be kept; `.result` is what ADD gave
+    │   ├── CorruptRecordError    the file does not hold a record
+    │   ├── ForeignRecordError    the record is another attachment's
+    │   └── CacheWriteError       it could not be written; `.result` is ADD's result
     ├── AlreadyAttachedError      the container is attached in another way   (strict=True)
     ├── AggregateError            several things failed                      (an ExceptionGroup)
     │   ├── ValidationError       in validate_network_list
@@ -27,7 +27,7 @@
         ├── OutputLimitError      it wrote more than allowed
         └── InvalidIdentifierError    container id, network or interface name (also a ValueError)
 
-``str(error)`` is libcni's text, which people match on; attributes carry the rest. An error that
+``str(error)`` is libcni's text, which callers match on; attributes hold the rest. An error that
 libcni wraps (``plugin type="bridge" failed (add): …``) keeps its type here: the wrapper's words
 are put before the text by `CNIError.in_context`, so ``except PluginError`` works at every level.
 """
@@ -49,8 +49,8 @@ class CNIError(Exception):
     """The root of all errors of this library.
 
     Attributes:
-        rollback_error: what went wrong, after this, with the DEL that was to take back what the
-            failed operation had done; None if nothing did, or there was none.
+        rollback_error: the error of the DEL that was to undo the failed operation; `None` if that
+            DEL succeeded or there was none.
     """
 
     rollback_error: Exception | None = None
@@ -63,7 +63,7 @@ class CNIError(Exception):
         return super().__str__()
 
     def in_context(self, words: str) -> Self:
-        """Put words before the text, as libcni does when it wraps an error, and return it."""
+        """Put words before the text, as libcni does when it wraps an error; return the error."""
         self._context = words + self._context
         return self
 
@@ -72,8 +72,8 @@ class ConfigError(CNIError, ValueError):
     """A network configuration is malformed.
 
     Attributes:
-        key: the key at fault, if one is.
-        path: the file it was read from, if it was.
+        key: the key at fault, if there is one.
+        path: the file that the configuration was read from, if any.
     """
 
     def __init__(self, text: str = "", *, key: str = "", path: str = "") -> None:
@@ -83,7 +83,7 @@ class ConfigError(CNIError, ValueError):
 
     def _text(self) -> str:
         text = super()._text()
-        # libcni does not say which file it was; the text up to here is libcni's.
+        # libcni does not name the file; the text up to here is libcni's.
         return f"{text} (in {self.path})" if self.path and self.path not in text else text
 
 
@@ -103,7 +103,7 @@ class NotFoundError(ConfigError):
 
     def __init__(self, dir: str, name: str) -> None:
         super().__init__(dir)
-        Exception.__init__(self, dir, name)  # pickle calls us with these again
+        Exception.__init__(self, dir, name)  # pickle passes these to __init__
         self.dir = dir
         self.name = name
 
@@ -119,7 +119,7 @@ class VersionError(CNIError, ValueError):
 
 
 class UnsupportedVersionError(ConfigError):
-    """A network configuration offers no CNI version that this library speaks."""
+    """A network configuration offers no CNI version that this library supports."""
 
 
 class IncompatibleVersionError(VersionError):
@@ -127,13 +127,13 @@ class IncompatibleVersionError(VersionError):
 
     def __init__(self, config: str, supported: Sequence[str]) -> None:
         super().__init__(config)
-        Exception.__init__(self, config, tuple(supported))  # pickle calls us with these again
+        Exception.__init__(self, config, tuple(supported))  # pickle passes these to __init__
         self.config = config
         self.supported: tuple[str, ...] = tuple(supported)
 
     @property
     def details(self) -> str:
-        """What differs, without libcni's prefix."""
+        """The versions that differ, without libcni's prefix."""
         return (
             f"config is {go_text.quote(self.config)}, "
             f"plugin supports {go_text.quoted_list(self.supported)}"
@@ -144,7 +144,7 @@ class IncompatibleVersionError(VersionError):
 
 
 class CheckNotSupportedError(CNIError):
-    """The configuration's version does not know CHECK (libcni.ErrorCheckNotSupp)."""
+    """The configuration's version has no CHECK (libcni.ErrorCheckNotSupp)."""
 
     def __init__(self, version: str) -> None:
         super().__init__(version)
@@ -174,15 +174,15 @@ class PluginNotFoundError(CNIError):
 
 
 class ResultError(CNIError, ValueError):
-    """A result cannot be decoded, or not converted to the version asked for.
+    """A result cannot be decoded, or cannot be converted to the requested version.
 
     Attributes:
-        plugin: the type of the plugin that gave it; empty where it is of no plugin's call, as the
-            others are then.
+        plugin: type of the plugin that returned the result; if no plugin was called, this and the
+            other attributes are empty.
         command: ADD.
-        exit_code: of the plugin's process.
-        stdout: the beginning of what it printed on stdout.
-        stderr: the end of what it wrote to stderr, where the `Exec` tells.
+        exit_code: exit status of the plugin's process.
+        stdout: the beginning of the process's stdout.
+        stderr: the end of the process's stderr, where the `Exec` reports it.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class ResultError(CNIError, ValueError):
 
 
 class CacheError(CNIError):
-    """The cache cannot be read or written, or holds something else.
+    """The cache cannot be read or written, or does not hold the expected record.
 
     Attributes:
         path: the record's file, where the cache has files.
@@ -224,10 +224,10 @@ class ForeignRecordError(CacheError):
 
 
 class CacheWriteError(CacheError):
-    """The attachment could not be recorded; the container may be attached all the same.
+    """The attachment could not be recorded; the container may still be attached.
 
     Attributes:
-        result: what the last plugin's ADD gave; None where no plugin had run yet.
+        result: the last plugin's result; `None` where no plugin had run yet.
     """
 
     def __init__(self, text: str = "", *, path: str = "", result: Result | None = None) -> None:
@@ -258,7 +258,7 @@ class AggregateError(CNIError, ExceptionGroup[Exception]):
         return super().__new__(cls, "\n".join(map(str, errors)), errors)
 
     def __init__(self, errors: Sequence[Exception]) -> None:
-        Exception.__init__(self, errors)  # pickle calls us with these again
+        Exception.__init__(self, errors)  # pickle passes these to __init__
 
     @property
     def errors(self) -> tuple[Exception, ...]:
@@ -308,7 +308,7 @@ class ErrorCode(IntEnum):
     INTERNAL = 999
 
 
-# 50 and 51 are what STATUS answers while a plugin is not ready yet.
+# STATUS answers 50 and 51 while a plugin is not ready yet.
 _RETRYABLE: Final = frozenset(
     {ErrorCode.TRY_AGAIN_LATER, ErrorCode.PLUGIN_NOT_AVAILABLE, ErrorCode.LIMITED_CONNECTIVITY}
 )
@@ -318,16 +318,16 @@ class PluginError(CNIError):
     """A plugin failed (types.Error).
 
     Attributes:
-        code: from the plugin's error object, an `ErrorCode` where it is a known one; 0 if none.
-        msg: from the error object, or libcni's words for what happened.
+        code: from the plugin's error object, an `ErrorCode` if it is known; 0 if there is none.
+        msg: from the error object, or libcni's text for the failure.
         details: from the error object.
         plugin: the plugin's type.
         command: ADD, CHECK, DEL, GC, STATUS or VERSION; empty where no plugin was called.
-        exit_code: of the process; None if it did not start or a signal ended it.
+        exit_code: exit status; `None` if the process did not start or a signal ended it.
         signal: the signal's number if one ended the process.
-        stderr: the end of what it wrote to stderr.
+        stderr: the end of the process's stderr.
         retryable: whether the same call may succeed later.
-        started: False if the system refused to start the plugin, so that it did nothing.
+        started: False if the system refused to start the plugin, so that the plugin did nothing.
     """
 
     started: bool = True
@@ -375,7 +375,7 @@ _KNOWN_CODES: Final = frozenset(ErrorCode)
 
 
 class PluginTimeoutError(PluginError, TimeoutError):
-    """A plugin ran past its deadline and was killed; what it had set up may be there."""
+    """A plugin ran past its deadline and was killed; its changes may remain."""
 
 
 class OutputLimitError(PluginError):

@@ -1,1 +1,1 @@
-"""What things are: networks, attachments, the runtime's side. Data only."""
+"""Data types: networks, attachments and runtime configurations."""

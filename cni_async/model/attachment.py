@@ -1,4 +1,4 @@
-"""Which attachment it is, and what the cache knows of it."""
+"""The key of an attachment, and its record as callers see it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .runtime import RuntimeConf
 
 
 class AttachmentKey(msgspec.Struct, frozen=True):
-    """What identifies an attachment: an interface of a container in a network."""
+    """The identity of an attachment: an interface of a container in a network."""
 
     network: str
     container_id: str
@@ -27,9 +27,9 @@ class AttachmentKey(msgspec.Struct, frozen=True):
 
 
 def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
-    """Name the attachment that an operation is about.
+    """Return the key of the attachment that an operation is about.
 
-    Its parts become a file name, so what could leave the directory is refused.
+    The parts become a file name, so parts that could leave the directory are refused.
 
     Raises:
         CacheError: a part is empty.
@@ -52,7 +52,7 @@ class CachedConfig(msgspec.Struct, frozen=True):
     Attributes:
         config: the bytes of the network configuration; empty if the record has none.
         runtime: the caller's `RuntimeConf` with the args and capability args of the ADD, and with
-            its network namespace where the caller's names none.
+            the ADD's network namespace where the caller's is empty.
     """
 
     config: bytes
@@ -60,26 +60,26 @@ class CachedConfig(msgspec.Struct, frozen=True):
 
 
 class _Attachment(msgspec.Struct, frozen=True, gc=False):
-    """The part of `NetworkAttachment` that can be given by position."""
+    """The part of `NetworkAttachment` that is passed by position."""
 
     container_id: str
     network: str
     ifname: str
 
 
-# gc=False: they hold JSON values only, no cycles, and there are tens of thousands at a time.
+# gc=False: there are tens of thousands at a time, of JSON values only, without cycles.
 class NetworkAttachment(_Attachment, frozen=True, gc=False, kw_only=True):
-    """An attachment as the cache knows it (libcni.NetworkAttachment).
+    """An attachment in the cache (libcni.NetworkAttachment).
 
-    All but the first three are given by keyword.
+    All but the first three are keyword-only.
 
     Attributes:
-        container_id, network, ifname: which one.
-        config: the network configuration that it was added with, as it was loaded.
-        netns: path of the network namespace that it was added in; empty if that is unknown.
-        cni_args, capability_args: what it was added with.
-        completed: False if the record has no result: the ADD, or the process that called it, did
-            not come to its end.
+        container_id, network, ifname: the attachment's key.
+        config: bytes of the network configuration of the ADD, as loaded.
+        netns: path of the network namespace of the ADD; empty if that is unknown.
+        cni_args, capability_args: those of the ADD.
+        completed: False if the record has no result: the ADD did not end, or the process that
+            called it died.
     """
 
     config: bytes | None = None

@@ -1,4 +1,4 @@
-"""What a parsed network configuration is (libcni.NetworkConfig and NetworkConfigList)."""
+"""Parsed network configurations (libcni.NetworkConfig and NetworkConfigList)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class NetworkConfig(msgspec.Struct):
 
     Attributes:
         network: the keys that this library knows.
-        raw: the JSON object with all its keys, which is what the plugin is built its request from.
+        raw: the JSON object with all its keys; the plugin's request is built from it.
     """
 
     network: NetConf
@@ -29,7 +29,7 @@ class NetworkConfigList(msgspec.Struct):
     """A network: plugins that run one after the other (libcni.NetworkConfigList).
 
     Attributes:
-        name: the network's name; checked when it is used, not when it is read.
+        name: the network's name; checked when an operation uses it, not when it is read.
         cni_version: the version selected for all plugins; empty means 0.1.0.
         disable_check: CHECK succeeds without running anything.
         disable_gc: GC does nothing.

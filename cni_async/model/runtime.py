@@ -1,4 +1,4 @@
-"""What a runtime says about one attachment, and what it spares from a collection."""
+"""The runtime configuration of an attachment, and the arguments of garbage collection."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from cni_async.types import GCAttachment
 
 
 class _Attachment(msgspec.Struct, frozen=True):
-    """The part of `RuntimeConf` that can be given by position."""
+    """The part of `RuntimeConf` that is passed by position."""
 
     container_id: str
     netns: str = ""
@@ -20,32 +20,32 @@ class _Attachment(msgspec.Struct, frozen=True):
 
 
 class RuntimeConf(_Attachment, frozen=True, kw_only=True):
-    """The runtime's side of an attachment (libcni.RuntimeConf).
+    """The runtime configuration of an attachment (libcni.RuntimeConf).
 
-    All but the first three are given by keyword.
+    All but the first three are keyword-only.
 
     Attributes:
         container_id: the container's ID.
-        netns: path of the container's network namespace, e.g. /run/netns/blue; a string or a
-            path, and kept as a string.
+        netns: path of the container's network namespace, e.g. /run/netns/blue; a string or
+            path, stored as a string.
         ifname: name of the interface to make inside it, e.g. eth0.
-        args: pairs for CNI_ARGS, in order; pairs or a mapping, and kept as pairs. Empty on DEL for
+        args: pairs for CNI_ARGS, in order; pairs or a mapping, stored as pairs. Empty on DEL means
             those of ADD.
         capability_args: values for the capabilities that plugins of the network declare, e.g.
-            portMappings; JSON values or the structs of `cni_async.capabilities`. Empty on DEL for
-            those of ADD.
-        cache_dir: where to remember the attachment if `CNIConfig` has no cache of its own
-            (deprecated in libcni); a string or a path, and kept as a string. None for the default.
+            portMappings; JSON values or the structs of `cni_async.capabilities`. Empty on DEL
+            means those of ADD.
+        cache_dir: directory of the record if `CNIConfig` has no cache of its own (deprecated in
+            libcni); a string or path, stored as a string. `None` means the default.
 
     Raises:
-        TypeError: a value is of another type.
+        TypeError: a value has the wrong type.
     """
 
     args: tuple[tuple[str, str], ...] = ()
     capability_args: Mapping[str, Any] = {}
     cache_dir: str | None = None
 
-    if TYPE_CHECKING:  # what may be given is more than what is kept
+    if TYPE_CHECKING:  # accepts more types than are stored
 
         def __init__(
             self,
@@ -73,23 +73,23 @@ class RuntimeConf(_Attachment, frozen=True, kw_only=True):
 
 
 class GCArgs(msgspec.Struct, frozen=True):
-    """What garbage collection has to spare (libcni.GCArgs).
+    """The attachments that garbage collection keeps (libcni.GCArgs).
 
     Attributes:
-        valid_attachments: the attachments that are in use; all others of the network are deleted,
-            and every one if there are none.
+        valid_attachments: the attachments that are in use; all others of the network are deleted.
+            If it is empty, all are deleted.
 
     Raises:
-        TypeError: one of them is no `GCAttachment`.
+        TypeError: an item is not a `GCAttachment`.
     """
 
     valid_attachments: tuple[GCAttachment, ...] = ()
 
-    if TYPE_CHECKING:  # what may be given is more than what is kept
+    if TYPE_CHECKING:  # accepts more types than are stored
 
         def __init__(self, valid_attachments: Iterable[GCAttachment] = ()) -> None: ...
 
     def __post_init__(self) -> None:
-        # What is something else would spare nothing, and what was meant would be deleted.
+        # An item of another type would match nothing, and the attachment it meant would be deleted.
         name = "valid_attachments"
         force_setattr(self, name, _arguments.instances(self.valid_attachments, GCAttachment, name))

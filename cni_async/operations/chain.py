@@ -41,7 +41,7 @@ class Progress:
         key: the attachment; `None` while there is nothing to undo.
         begun: the plugins that were called, in order.
         result: the result of the last plugin that succeeded.
-        before: what the cache knew of the attachment before the ADD.
+        before: the state of the attachment's record before the ADD.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Progress:
 
 
 class Chains:
-    """Runs the plugins of operations; `order` keeps apart what the specification forbids."""
+    """Runs the plugins of operations; `order` prevents the overlaps that the spec forbids."""
 
     def __init__(self, plugins: PluginCaller, attachments: Attachments, *, strict: bool) -> None:
         """Set what all operations share.
@@ -61,8 +61,8 @@ class Chains:
         Args:
             plugins: finds and calls plugins.
             attachments: the records.
-            strict: CHECK refuses an attachment that the cache does not know, ADD one that the cache
-                knows as attached in another way.
+            strict: CHECK refuses an attachment that is not in the cache; ADD refuses one that is in
+                the cache as attached in another way.
         """
         self._plugins = plugins
         self._attachments = attachments
@@ -73,7 +73,7 @@ class Chains:
 
         Args:
             op: the operation.
-            progress: receives how far the ADD comes. With it the attachment is also recorded before
+            progress: receives the ADD's progress. If given, the attachment is also recorded before
                 the first plugin runs.
         """
         if not op.plugins:
@@ -102,7 +102,7 @@ class Chains:
     async def _prepare(
         self, key: AttachmentKey, record: Record, rt: RuntimeConf, progress: Progress | None
     ) -> None:
-        """Do before the first plugin runs what an ADD could not take back after it."""
+        """Check and write the record before the first plugin runs."""
         if progress is None and not self._strict:
             await self._attachments.prepare(key, rt)
             return
@@ -137,7 +137,7 @@ class Chains:
             result = await found.add(request, environ, op.cni_version)
         except CNIError as error:
             if begun and progress and isinstance(error, PluginError) and not error.started:
-                progress.begun.pop()  # it did nothing, and its DEL could not start either
+                progress.begun.pop()  # the plugin did nothing, and its DEL could not start
             error.in_context(op.plugin_failed(plugin, "add"))
             raise
         if progress is not None:
@@ -145,11 +145,11 @@ class Chains:
         return result
 
     async def undo(self, op: Operation, progress: Progress) -> None:
-        """Take back an ADD that did not end: DEL in reverse order, then remove the record.
+        """Undo an ADD that did not end: DEL in reverse order, then remove the record.
 
-        Plugins that were not called have nothing to take back, and the first of them may be the
-        one that is missing. After an earlier ADD that did not end either, they may have. An
-        attachment that an earlier ADD completed is left alone.
+        Plugins that were not called have nothing to undo, and the first of them may be missing.
+        If an earlier ADD did not end either, all plugins may have something to undo. An attachment
+        that an earlier ADD completed is left alone.
         """
         if progress.key is None:
             return
@@ -186,7 +186,7 @@ class Chains:
             await found.run(op.request(plugin, previous), environ)
 
     async def delete(self, op: Operation) -> None:
-        """Detach a container, with the args of its ADD where the caller leaves them out."""
+        """Detach a container, with the args of its ADD where the caller's are empty."""
         key = op.key
         version = op.cni_version if op.has_prev_result else None
         added = await self._attachments.recall(key, op.rt, version=version)
@@ -198,7 +198,7 @@ class Chains:
         try:
             await self._attachments.forget(key, op.rt)
         except CacheError as error:
-            # libcni ignores it too: the container is detached.
+            # libcni ignores this error too: the container is detached.
             _log.warning("the record %s stays after its DEL: %s", key.file_name, error)
 
     async def _run_del(
@@ -232,7 +232,7 @@ class Chains:
             await self.run_networkwide("STATUS", plugin, request)
 
     async def run_networkwide(self, command: str, plugin: NetworkConfig, request: bytes) -> None:
-        """Call a plugin with a command that is about no attachment."""
+        """Call a plugin with a command that does not name an attachment."""
         found = await self._plugins.find(plugin.network.type)
         await found.run(request, Args(command=command, path=self._plugins.path).as_env())
 
@@ -252,7 +252,7 @@ def _for_next_plugin(result: Result, cni_version: str) -> Result:
 
 def at_least_1_1(cni_version: str) -> bool:
     """Return whether a network's plugins have GC and STATUS."""
-    # libcni takes a version that it cannot parse for an old one here.
+    # libcni treats a version that it cannot parse as an old one here.
     try:
         return greater_than_or_equal_to(cni_version, "1.1.0")
     except VersionError:

@@ -26,10 +26,10 @@ async def collect(
     net: NetworkConfigList,
     args: GCArgs | None,
 ) -> None:
-    """Delete a network's stale attachments, then have its plugins collect.
+    """Delete a network's stale attachments, then call GC of its plugins.
 
     Raises:
-        GCError: some of it failed.
+        GCError: some calls failed.
     """
     failures: list[CNIError] = []
     scope = await attachments.scope()
@@ -43,7 +43,7 @@ async def collect(
         try:
             known = await attachments.cache().attachments()
         except CacheError as error:
-            # The plugins can still clean up what they know of.
+            # The plugins can still collect by their own records.
             failures.append(error)
         else:
             stale = stale_attachments(known, net.name, args)
@@ -58,7 +58,7 @@ def stale_attachments(
     attachments: Iterable[NetworkAttachment], network: str, args: GCArgs | None
 ) -> list[NetworkAttachment]:
     """Return a network's attachments that are not valid; all of them if `args` is None."""
-    # Records have interface names as they are written.
+    # Records have interface names in the form in which they are written.
     valid = frozenset(
         (one.container_id, as_written(one.ifname))
         for one in (() if args is None else args.valid_attachments)
@@ -71,11 +71,11 @@ def stale_attachments(
 
 
 async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> list[CNIError]:
-    """Have each plugin of a network collect what it knows of; return the failures.
+    """Call GC of each plugin of a network; return the failures.
 
     Args:
         net: the network.
-        args: the valid attachments; None for not a word about them.
+        args: the valid attachments; `None` passes no list to the plugins.
         run: calls one plugin with a command and a request.
     """
     extra = {} if args is None else _valid_attachments(args)
@@ -97,6 +97,6 @@ def _valid_attachments(args: GCArgs) -> dict[str, Any]:
         {"containerID": one.container_id, "ifname": as_written(one.ifname)}
         for one in args.valid_attachments
     ]
-    # Runtimes sent only the second at first (containernetworking/cni 1101), and plugins of that
-    # time know only that.
+    # At first runtimes sent only the second key (containernetworking/cni 1101), and plugins of that
+    # time read only that key.
     return {"cni.dev/valid-attachments": valid, "cni.dev/attachments": valid}

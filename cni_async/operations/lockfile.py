@@ -1,12 +1,12 @@
 """A lock file: the order among processes, and among event loops of one process.
 
-It holds nothing: each container and each network is a byte of it, and the kernel drops the locks of
-a process that dies. An event loop opens the file once for all its operations. Many wait here, or
-hold a byte while they wait for a plugin to be started, and a descriptor for each would take those
-that the plugins need.
+The file has no content: each container and each network is a byte of it, and the kernel drops the
+locks of a process that dies. An event loop opens the file once for all its operations. Many wait
+here, or hold a byte while they wait for a plugin to start, and a descriptor for each would use up
+those that the plugins need.
 
-The kernel does not exclude those who lock through one descriptor from each other. Within an event
-loop the caller keeps the order, and so knows who may share.
+The kernel does not exclude locks through one descriptor from each other. Within an event loop the
+caller keeps the order, and decides which operations may share a byte.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 # Seconds until another process's lock is tried again: first soon, then less often.
 _FIRST_TICK: Final = 0.001
 _LAST_TICK: Final = 0.05
-# Where very many wait in an event loop each tries less often: a try costs it 20 to 40 microseconds.
+# Where many wait in an event loop each tries less often: a try costs 20 to 40 microseconds.
 _TICK_FOR_EACH: Final = 0.001
-# How often in a row the file may turn out to be another one by now.
+# How often in a row the file may turn out to have been replaced.
 _MOST_FILES: Final = 20
 
 
@@ -41,27 +41,27 @@ def absolute(path: str) -> str:
     """Return the absolute path of a lock file, so that it stays the same after a chdir.
 
     Raises:
-        CacheError: there is no current directory.
+        CacheError: no current directory exists.
     """
     if os.path.isabs(path):
         return path
     try:
-        # Not normalized: behind a symlink ".." is elsewhere.
+        # Not normalized: after a symlink ".." is another directory.
         return os.path.join(os.getcwd(), path)
     except OSError as error:
         raise _cannot_lock(path, error) from error
 
 
 async def lock(path: str, place: int, *, alone: bool) -> AbstractContextManager[object]:
-    """Lock a byte of a lock file, waiting until no other process or event loop is in the way.
+    """Lock a byte of a lock file, waiting for other processes and event loops.
 
-    In this event loop no other may be locking this byte at the same time, and none may have it,
-    unless both share it.
+    No other operation of this event loop may be locking this byte at the same time, and none may
+    hold it, unless both share it.
 
     Args:
-        path: the lock file, made where it is missing; absolute.
-        place: the byte; an odd one, the byte before it is its queue.
-        alone: share it with nobody.
+        path: absolute path of the lock file, which is created if missing.
+        place: offset of the byte; odd, as the byte before it is its queue.
+        alone: lock the byte exclusively.
 
     Returns:
         a context manager that unlocks the byte at its end.
@@ -74,14 +74,14 @@ async def lock(path: str, place: int, *, alone: bool) -> AbstractContextManager[
             file = held.enter_context(_used(path))
             await file.lock(place, alone=alone)
             held.callback(file.unlock, place)
-            # Who comes from now on locks what has the name now.
+            # Later operations lock the file that has the name now.
             if file.has_its_name():
                 return held.pop_all()
     raise CacheError(f"cannot lock {path}: it is replaced again and again", path=path)
 
 
 def is_locked(path: str, place: int) -> bool:
-    """Tell whether another process or event loop has a byte; it is not taken, even for a moment.
+    """Return whether another process or event loop holds a byte, without ever locking it.
 
     Raises:
         CacheError: the file cannot be used.
@@ -95,13 +95,13 @@ def is_locked(path: str, place: int) -> bool:
     return False
 
 
-# Lock files that the running event loop has open, by path; those in use that lost it are left out.
+# Lock files that the event loop has open, by path, without those that no longer have their path.
 _FILES: Final = anyio.lowlevel.RunVar["dict[str, _LockFile]"]("cni_async.operations.lockfile")
 
 
 @contextmanager
 def _used(path: str) -> Generator[_LockFile]:
-    """Open a lock file, unless this event loop has it open; the last to leave closes it."""
+    """Open a lock file, unless this event loop has it open; the last user closes it."""
     try:
         files = _FILES.get()
     except LookupError:
@@ -126,19 +126,19 @@ def _used(path: str) -> Generator[_LockFile]:
 class _LockFile:
     """A lock file, opened by an event loop.
 
-    Its locks are of the kind that belongs to what was opened: two event loops of one process
-    exclude each other, and closing some other descriptor of the file unlocks nothing.
+    Its locks belong to the open file description: two event loops of one process exclude each
+    other, and closing another descriptor of the file unlocks nothing.
 
     Attributes:
-        users: how many hold one of its bytes or wait for one.
+        users: number of operations that hold one of its bytes or wait for one.
     """
 
     def __init__(self, path: str, forget: Callable[[_LockFile], None]) -> None:
-        """Open it.
+        """Open the file.
 
         Args:
-            path: where it is; made where it is missing.
-            forget: is called when it is to be opened anew by whoever comes next.
+            path: path of the file, which is created if missing.
+            forget: called when the next user must open the file again.
         """
         self.users = 0
         self._path = path
@@ -151,22 +151,22 @@ class _LockFile:
         _OPEN.add(self)
 
     def close(self) -> None:
-        """Close it, and unlock what is locked."""
+        """Unlock all bytes and close the file."""
         self._forget(self)
         if self._fd >= 0:
-            # Even where a child, forked behind Python's back, has the descriptor still.
+            # A child that was forked without Python's knowledge may still have the descriptor.
             self._unlock(0, 0)
             self.leave_to_parent()
 
     def leave_to_parent(self) -> None:
-        """Close the descriptor; whoever has another of the same file keeps its locks."""
+        """Close the descriptor; the parent's descriptor keeps the locks."""
         self._forget(self)
         _OPEN.discard(self)
         fd, self._fd = self._fd, -1
         os.close(fd)
 
     def has_its_name(self) -> bool:
-        """Tell whether it is still what its path names; if not, it is to be opened anew."""
+        """Return whether its path still names this file; if not, the next user opens it again."""
         with self._errors():
             try:
                 if os.path.samestat(os.stat(self._path), self._stat):
@@ -183,9 +183,9 @@ class _LockFile:
     async def lock(self, place: int, *, alone: bool) -> None:
         """Lock a byte; see `lock`."""
         try:
-            # The byte before is the queue of one: without it those who share could follow each
-            # other for ever, and a collection would never get its turn. They go through it even
-            # where this event loop has the byte already.
+            # The byte before is a queue for one: without it operations that share the byte could
+            # follow each other forever, and a collection would never get its turn. They pass the
+            # queue even where this event loop already has the byte.
             await self._wait_for(fcntl.F_WRLCK, place - 1)
             await self._wait_for(fcntl.F_WRLCK if alone else fcntl.F_RDLCK, place)
             self._holders[place] += 1
@@ -193,14 +193,14 @@ class _LockFile:
             self._unlock(place - 1, 1)
 
     def unlock(self, place: int) -> None:
-        """Unlock a byte, unless others in this event loop share it still."""
+        """Unlock a byte, unless other operations of this event loop share it."""
         self._holders[place] -= 1
         if not self._holders[place]:
             del self._holders[place]
             self._unlock(place, 1)
 
     def is_locked(self, place: int) -> bool:
-        """Tell whether somebody else has a byte; it is not taken, even for a moment."""
+        """Return whether another process or event loop holds a byte; see `is_locked`."""
         with self._errors():
             return self._call(fcntl.F_OFD_GETLK, fcntl.F_WRLCK, place, 1) != fcntl.F_UNLCK
 
@@ -215,7 +215,7 @@ class _LockFile:
             self._waiting -= 1
 
     def _try_lock(self, how: int, place: int) -> bool:
-        """Lock a byte unless somebody else has it; tell whether that was so."""
+        """Lock a byte unless it is held elsewhere; return whether that succeeded."""
         with self._errors():
             try:
                 self._call(fcntl.F_OFD_SETLK, how, place, 1)
@@ -229,7 +229,7 @@ class _LockFile:
         try:
             self._call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place, length)
         except OSError:
-            # Closing does it, and with nobody new to use the file that is not far off.
+            # Closing unlocks the byte, and follows soon, as no new operation uses the file.
             self._forget(self)
 
     def _call(self, command: int, how: int, place: int, length: int) -> int:
@@ -254,14 +254,14 @@ def _cannot_lock(path: str, error: OSError) -> CacheError:
 
 
 def _open(path: str) -> int:
-    # Before Linux 6.12 O_CREAT waits while the file system is frozen, even where nothing is made.
+    # Before Linux 6.12 O_CREAT waits while the file system is frozen, even if the file exists.
     try:
         return os.open(path, os.O_RDWR)
     except FileNotFoundError:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-# A forked child has what its parent had opened: it must not hold what that has died holding.
+# A forked child inherits the descriptors: it must not keep the locks of a parent that died.
 _OPEN: Final = set[_LockFile]()
 
 

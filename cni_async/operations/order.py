@@ -1,10 +1,10 @@
-"""Order among operations: one at a time for a container, and GC alone on its network.
+"""Order among operations: one at a time for a container, and GC exclusively on its network.
 
 The CNI specification forbids parallel operations for one container, and ADD and DEL while a
 network is garbage collected; all else runs in parallel.
 
-Within an event loop that is kept by `_Gate`, first come, first served; among processes (and event
-loops of one process) by a lock file, where one is given.
+Within an event loop `_Gate` keeps the order, first come, first served. Among processes (and event
+loops of one process) a lock file does, where one is given.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from .lockfile import absolute, is_locked, lock
 
 
 class _Gate:
-    """Held by one alone or shared by many; first come, first served."""
+    """A lock, exclusive or shared; first come, first served."""
 
     def __init__(self) -> None:
         self._holders = 0
@@ -35,11 +35,11 @@ class _Gate:
 
     @property
     def idle(self) -> bool:
-        """Nobody holds it or waits for it."""
+        """Whether no operation holds it or waits for it."""
         return not self._holders and not self._queue
 
     async def acquire(self, *, alone: bool) -> None:
-        """Wait for one's turn; cancelled, one has never been there."""
+        """Wait for the caller's turn; a cancelled call leaves no trace."""
         if not self._queue and self._is_open(alone):
             self._enter(alone)
             return
@@ -48,15 +48,15 @@ class _Gate:
         try:
             await place[0].wait()
         except BaseException:
-            if place[0].is_set():  # it was our turn at the same moment
+            if place[0].is_set():  # the turn came at the same moment
                 self.release()
             else:
                 self._queue.remove(place)
-                self._admit()  # who waited behind us may share with those who are in
+                self._admit()  # those behind it may share with the holders
             raise
 
     def release(self) -> None:
-        """Let the next in."""
+        """Leave, and admit the next."""
         self._holders -= 1
         self._alone = False
         self._admit()
@@ -75,23 +75,23 @@ class _Gate:
             turn.set()
 
 
-# Of the running event loop: its gates that somebody holds or waits for.
+# Of the running event loop: its gates that are held or waited for.
 _GATES: Final = anyio.lowlevel.RunVar[dict[Hashable, _Gate]]("cni_async.operations.order")
 
 
 class Locks:
-    """Keeps the order for all that share an event loop and a cache, or a lock file."""
+    """Keeps the order for operations that share an event loop and a cache, or a lock file."""
 
     def __init__(self, file: str | os.PathLike[str] | None = None) -> None:
-        """Say how far the order reaches.
+        """Set the scope of the order.
 
         Args:
-            file: also among processes: a file that is made where it is missing, and never
-                removed; not in the results directory of the cache, where libcni would read it. A
-                relative path means the directory that is the current one now.
+            file: lock file that orders operations also among processes; created if missing, never
+                removed. It must not be in the results directory of the cache, where libcni would
+                read it. A relative path starts at the directory that is current now.
 
         Raises:
-            CacheError: the path is relative, and there is no current directory.
+            CacheError: the path is relative, but no current directory exists.
         """
         self._file = None if file is None else absolute(os.fspath(file))
 
@@ -102,8 +102,8 @@ class Locks:
 
         Args:
             scope: the cache that the attachment is in.
-            network: not while it is collected.
-            container_id: not while anything else happens to it.
+            network: name of the network, which must not be collected meanwhile.
+            container_id: no other operation may run for this container meanwhile.
 
         Raises:
             CacheError: the lock file cannot be used.
@@ -125,7 +125,7 @@ class Locks:
         return _Order(self._file, _Claim(scope, "container", container_id, alone=True), begins=True)
 
     def is_busy(self, scope: Hashable, container_id: str) -> bool:
-        """Tell whether something happens to a container just now, here or in another process."""
+        """Return whether an operation runs for a container, here or in another process."""
         gates = _gates()
         if (scope, "container", container_id) in gates:
             return True
@@ -136,13 +136,13 @@ class Locks:
 
 
 class _Claim(NamedTuple):
-    """What an operation needs for itself, or shares with others that are no GC.
+    """A container or network that an operation holds, alone or shared with others.
 
     Attributes:
-        scope: the cache that it is in.
+        scope: the cache.
         kind: "network" or "container".
         name: of the network or of the container.
-        alone: nobody else may have it at the same time.
+        alone: no other operation may hold it at the same time.
     """
 
     scope: Hashable
@@ -152,15 +152,15 @@ class _Claim(NamedTuple):
 
 
 class _Order:
-    """A block in which an operation has what it wants; taken one after the other."""
+    """A block in which an operation holds its claims, acquired one after the other."""
 
     def __init__(self, file: str | None, *claims: _Claim, begins: bool) -> None:
-        """Say what.
+        """Set the claims.
 
         Args:
             file: the lock file, if there is one.
-            claims: in this order.
-            begins: an operation begins with it, of which only a few may in one turn of the loop.
+            claims: acquired in this order.
+            begins: an operation begins here; only a few may begin in one turn of the loop.
         """
         self._file = file
         self._claims = claims
@@ -207,9 +207,9 @@ class _Order:
     async def _acquire_lock(
         self, gates: dict[Hashable, _Gate], path: str, place: int, alone: bool
     ) -> None:
-        # Another gate: caches of any number may have one lock file, and two names one byte of it.
+        # Another gate: several caches may have one lock file, and two names may have one byte.
         await self._acquire_gate(gates, (path, place), alone)
-        # Of those who share it only the first in line looks at the file, or a thousand would do.
+        # Of operations that share a byte only the first in line polls the file, not a thousand.
         await self._acquire_gate(gates, (path, place, "door"), True)
         held = await lock(path, place, alone=alone)
         self._taken.pop()()
@@ -240,9 +240,9 @@ def _gates() -> dict[Hashable, _Gate]:
 
 
 def _byte_of(kind: str, name: str) -> int:
-    """Return a byte of the lock file; an odd one, the byte before it is its queue."""
+    """Return the offset of a byte of the lock file; odd, as the byte before it is its queue."""
     text = f"{kind}/{name}".encode("utf-8", "surrogatepass")
     digest = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
-    # 61 bits: past what off_t holds no byte can be locked. The last but one tells the kinds apart:
+    # 61 bits: no byte past the range of off_t can be locked. Bit 1 distinguishes the kinds:
     # an operation that has its network's byte must not wait for it as its container's.
     return digest >> 3 & ~2 | (kind == "network") << 1 | 1

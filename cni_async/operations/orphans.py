@@ -1,8 +1,8 @@
 """Plugins of a runtime that was killed in the middle of a call.
 
-SIGKILL hits the runtime and nobody else: the plugin that it waited for runs on, and the child that
-it was starting goes on to execute its plugin. A DEL that does not wait for the ADD it undoes comes
-too early, and what that ADD still does nobody knows of.
+SIGKILL ends only the runtime. The plugin it was waiting for keeps running, and the child that it
+was starting still executes its plugin. A DEL that does not wait for the ADD it undoes comes too
+early, and no record shows the later changes of that ADD.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from cni_async.model.attachment import AttachmentKey, NetworkAttachment
 
 from .recorded import recorded_network
 
-# How often it is looked again: first soon, then less often.
+# Seconds between looks: short at first, then longer.
 _FIRST_TICK: Final = 0.01
 _LAST_TICK: Final = 0.2
 _COMMANDS: Final = {b"CNI_COMMAND=ADD": "ADD", b"CNI_COMMAND=DEL": "DEL"}
-# What /proc puts behind the path of an executable that is no longer there.
+# /proc appends this to the path of an executable that was removed.
 _DELETED: Final = " (deleted)"
 
-# include/linux/sched.h: it has executed nothing since it was forked; a kernel thread.
+# include/linux/sched.h: no execve() since the fork; a kernel thread.
 _PF_FORKNOEXEC: Final = 0x40
 _PF_KTHREAD: Final = 0x200000
 # Seconds from the fork to the execution of a plugin, or from SIGKILL to the end of one, on the
-# busiest of machines; usually it is less than a thousandth of that.
+# busiest machine; usually less than a thousandth of that.
 _LONGEST_START: Final = 2.0
 
 _Owner = tuple[str, str, str]  # container ID, interface name and network namespace
@@ -46,19 +46,19 @@ async def wait_for_orphans(
 ) -> dict[AttachmentKey, PluginError]:
     """Wait until no plugin works on any of these attachments.
 
-    A plugin is known by its environment, by its executable, and by being the leader of its session,
-    as all are that `RawExec` starts. A process of which nothing tells what it works on is waited
-    for, too, but no longer than two seconds unless it was such a plugin before. Only processes of
-    this user and this PID namespace are looked at: anybody can choose the environment of a process,
-    and can have reading it never end.
+    A plugin is recognized by its environment, by its executable, and as the leader of its session,
+    as are all that `RawExec` starts. The caller also waits for a process whose work cannot be
+    identified, but at most two seconds unless it was such a plugin before. Only processes of this
+    user and this PID namespace are examined: any user can choose the environment of a process, and
+    can make reading it never end.
 
     Args:
-        attachments: whose.
-        path: the directories that plugins are in, besides those that a process has in its CNI_PATH.
+        attachments: the attachments to wait for.
+        path: the directories with plugins, besides those in the CNI_PATH of a process.
         within: seconds to wait.
 
     Returns:
-        for each attachment that a plugin works on still, an error that says so.
+        an error for each attachment that a plugin still works on.
     """
     wanted: dict[_Owner, list[tuple[AttachmentKey, frozenset[str]]]] = {}
     for one in attachments:
@@ -74,8 +74,8 @@ async def wait_for_orphans(
 
     def look() -> dict[AttachmentKey, PluginError]:
         nonlocal at_first, unknown
-        # First: what executes its plugin in the meantime is seen below. What starts later is no
-        # child of a runtime that is gone.
+        # First: a process that executes its plugin meanwhile is seen below. A process that starts
+        # later is not a child of a runtime that is gone.
         found = _unidentified()
         if at_first is None or time.monotonic() - began > _LONGEST_START:
             at_first = found if at_first is None else frozenset()
@@ -84,23 +84,23 @@ async def wait_for_orphans(
         for owner, command, pid in _session_leaders(wanted):
             for key, types in wanted[owner]:
                 for plugin in types:
-                    # One that was seen may be a script that has executed another program since.
+                    # A plugin seen before may be a script that has since executed another program.
                     if seen.get(pid) == plugin or _runs(pid, plugin, path):
                         seen[pid] = plugin
                         running[key] = _still_runs(plugin, command, pid)
         return running
 
     running: dict[AttachmentKey, PluginError] = {}
-    limiter = anyio.CapacityLimiter(1)  # the default one may be taken by who knows what
+    limiter = anyio.CapacityLimiter(1)  # the default one may be exhausted by other work
     tick = _FIRST_TICK
     clean_looks = 0
     with anyio.move_on_after(within):
         while wanted:
-            # What /proc tells of a process that hangs in the kernel can be long in coming.
+            # Reading /proc can take long for a process that hangs in the kernel.
             try:
                 running = await in_thread(look, limiter=limiter)
             except OSError:
-                # There is no thread to be had; nearly always /proc does answer.
+                # No thread can be started; /proc nearly always answers.
                 running = look()
             # A plugin that executes another program between the two halves of a look is in neither.
             clean_looks = 0 if running or unknown else clean_looks + 1
@@ -121,9 +121,9 @@ def _still_runs(plugin: str, command: str, pid: int) -> PluginError:
 
 
 def _session_leaders(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, int]]:
-    """Find leaders of a session that ADD or DEL: for whom, which, and the process."""
-    # A DEL may have been told of no namespace, as it may be gone; another one is another
-    # container's, of a runtime that uses the same IDs.
+    """Find session leaders that run ADD or DEL: yield the owner, the command and the PID."""
+    # A DEL may have an empty namespace, as the namespace may be gone; another namespace belongs to
+    # another container, of a runtime that uses the same IDs.
     marks: list[tuple[frozenset[bytes], _Owner]] = []
     for owner in owners:
         container_id, ifname, where = owner
@@ -133,7 +133,7 @@ def _session_leaders(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, in
                 f"CNI_IFNAME={ifname}",
                 f"CNI_NETNS={netns}",
             )
-            with suppress(ValueError):  # half a character: no process has that
+            with suppress(ValueError):  # a lone surrogate: no process has one
                 marks.append((frozenset(map(os.fsencode, variables)), owner))
     try:
         ours = _Rights.of("self")
@@ -145,7 +145,7 @@ def _session_leaders(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, in
                 continue
             environ = frozenset(_strings(pid, "environ"))
         except OSError:
-            continue  # it has just ended, or is none of our business
+            continue  # it has just ended, or is not readable for this user
         commands = environ & _COMMANDS.keys()
         if not commands:
             continue
@@ -155,7 +155,7 @@ def _session_leaders(owners: Iterable[_Owner]) -> Iterator[tuple[_Owner, str, in
 
 
 class _Process(NamedTuple):
-    """A process, told from another one that gets its number later.
+    """A process, distinguished from a later one with the same PID.
 
     Attributes:
         pid: its process ID.
@@ -167,12 +167,12 @@ class _Process(NamedTuple):
 
 
 def _unidentified() -> frozenset[_Process]:
-    """Find processes of which nothing tells just now what they work on.
+    """Find processes whose work cannot be identified at this moment.
 
-    - Until it executes its plugin, the child of a runtime has the memory of the runtime, and so its
-      command line and its environment. A program that forks workers has children that look the
-      same, but these are older, or sleep.
-    - Within execve() there is no command line and no environment for a moment. A plugin may be a
+    - Until it executes its plugin, the child of a runtime has the runtime's memory, and so its
+      command line and environment. The workers of a program that forks look the same, but are
+      older, or sleep.
+    - Within execve() a process has no command line or environment for a moment. A plugin may be a
       script that executes another program.
     - A process that is killed loses them with its first thread; another one may be in the kernel,
       and make an interface before it ends.
@@ -181,7 +181,7 @@ def _unidentified() -> frozenset[_Process]:
         ours = _Rights.of("self")
         ticks = os.sysconf("SC_CLK_TCK")
         youngest = (time.clock_gettime(time.CLOCK_BOOTTIME) - _LONGEST_START) * ticks
-    except (OSError, ValueError, AttributeError):  # there is a /proc, and it is not Linux's
+    except (OSError, ValueError, AttributeError):  # a /proc that is not Linux's
         return frozenset()
     found: set[_Process] = set()
     for pid in _pids():
@@ -201,15 +201,15 @@ def _unidentified() -> frozenset[_Process]:
             if is_unknown:
                 found.add(_Process(pid, forked))
         except OSError:
-            continue  # it has just ended, or is none of our business
+            continue  # it has just ended, or is not readable for this user
     return frozenset(found)
 
 
 class _Rights(msgspec.Struct, frozen=True):
-    """Whose a process is, and where; told by the kernel, and nothing that the process can choose.
+    """The users and PID namespace of a process, from the kernel; the process cannot choose them.
 
     Attributes:
-        users: its real and effective user ID; a program that is set-user-ID differs in these.
+        users: its real and effective user ID; they differ in a set-user-ID program.
         namespace: its PID namespace, as device and inode; those below ours can be seen, too.
     """
 
@@ -223,13 +223,13 @@ class _Rights(msgspec.Struct, frozen=True):
         _, real, effective, *_ = ids.split()
         try:
             namespace = os.stat(f"/proc/{pid}/ns/pid")
-        except FileNotFoundError:  # a kernel without, or it has just ended
+        except FileNotFoundError:  # a kernel without PID namespaces, or it has just ended
             return cls((real, effective), (0, 0))
         return cls((real, effective), (namespace.st_dev, namespace.st_ino))
 
 
 def _runs(pid: int, plugin: str, path: Sequence[str]) -> bool:
-    """Tell whether a process runs a plugin, also if the plugin's file was replaced since."""
+    """Return whether a process runs a plugin, even if the plugin's file was replaced since."""
     try:
         executable = _Executable.of(pid)
         words = [os.fsdecode(word) for word in _strings(pid, "cmdline")]
@@ -248,8 +248,8 @@ def _runs(pid: int, plugin: str, path: Sequence[str]) -> bool:
         if _can_exist(directory) and _can_exist(plugin)
     }
     if words[0] in places:
-        # This is how a plugin is started, and how another program may call itself. A plugin's file
-        # may have been moved since, or a symlink on the way to it turned elsewhere.
+        # A plugin is started under this name, but another program may use the name too. A plugin's
+        # file may have been moved since, or a symlink on its path changed.
         folders = {os.path.realpath(os.path.dirname(place)) for place in places}
         return (
             executable.name == plugin
@@ -257,7 +257,7 @@ def _runs(pid: int, plugin: str, path: Sequence[str]) -> bool:
             or any(executable.is_file(place) for place in places)
         )
     if executable.name == plugin and any(executable.is_file(place) for place in places):
-        return True  # it calls itself something else
+        return True  # it was given another name
     # The kernel starts a script's interpreter with at most one argument and the script's path.
     return (
         len(words) > 1
@@ -269,40 +269,40 @@ def _runs(pid: int, plugin: str, path: Sequence[str]) -> bool:
 def _can_exist(path: str) -> bool:
     try:
         return b"\0" not in os.fsencode(path)
-    except ValueError:  # half a character
+    except ValueError:  # a lone surrogate
         return False
 
 
 def _interprets(executable: _Executable, words: list[str], path: str) -> bool:
-    """Tell whether an executable is the interpreter of the script that its last word names."""
+    """Return whether an executable is the interpreter of the script named by the last word."""
     try:
         with open(words[-1], "rb", opener=_open_at_once) as file:
             first = file.readline(256)
     except OSError:
         first = b""
     if not first.startswith(b"#!"):
-        # The script is no longer there, or a program is in its place.
+        # The script was removed, or a program is in its place.
         return len(words) <= 3
     interpreter, *arguments = os.fsdecode(first[2:].partition(b"\0")[0]).split() or [""]
     if executable.is_file(interpreter):
         return len(words) <= 3
     if os.path.basename(interpreter) != "env":
         return False
-    # env(1) becomes another program, and with -S gives that one some arguments.
+    # env(1) becomes another program, and with -S passes it arguments.
     programs = (each for each in arguments if each[0] != "-" and "=" not in each)
     found = shutil.which(next(programs, ""), path=path)
     return found is not None and executable.is_file(found)
 
 
 def _open_at_once(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NONBLOCK)  # of a FIFO, too
+    return os.open(path, flags | os.O_NONBLOCK)  # does not block on a FIFO
 
 
 class _Executable(msgspec.Struct, frozen=True):
     """The file that a process executes.
 
     Attributes:
-        path: where it is, or was.
+        path: its path, also if it was removed.
         file: its device and inode.
     """
 
@@ -324,7 +324,7 @@ class _Executable(msgspec.Struct, frozen=True):
         return os.path.dirname(self.path)
 
     def is_file(self, path: str) -> bool:
-        """Tell whether it is the file of this path, or was until that was replaced."""
+        """Return whether it is the file at this path, or was until that was replaced."""
         try:
             found = os.stat(path)
             if (found.st_dev, found.st_ino) == self.file:

@@ -1,4 +1,4 @@
-"""Attachments that the cache knows: with what each was added, and a call for many of them."""
+"""Attachments in the cache: the configuration of their ADDs, and a call for many of them."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def recorded_network(attachment: NetworkAttachment) -> NetworkConfigList | None:
             net = conf_list_from_conf(conf_from_bytes(attachment.config))
         except ConfigError:
             return None
-    except RecursionError:  # nested as nobody nests one
+    except RecursionError:  # too deeply nested
         return None
     return net if net.name == attachment.network else None
 
@@ -40,7 +40,7 @@ def network_of(attachment: NetworkAttachment) -> NetworkConfigList:
     """Return the network as it was when the attachment was added.
 
     Raises:
-        ConfigError: that is unknown.
+        ConfigError: the record has no usable configuration.
     """
     net = recorded_network(attachment)
     if net is None:
@@ -54,7 +54,7 @@ def network_of(attachment: NetworkAttachment) -> NetworkConfigList:
 def runtime_of(
     attachment: NetworkAttachment, cache_dir: str | os.PathLike[str] | None = None
 ) -> RuntimeConf:
-    """Return what an attachment was added with."""
+    """Return the runtime configuration that an attachment was added with."""
     _arguments.require(attachment, NetworkAttachment, "attachment")
     return RuntimeConf(
         attachment.container_id,
@@ -74,9 +74,9 @@ async def for_each(
     """Await a call for attachments, those of different containers at once; return the failures.
 
     Args:
-        attachments: one after the other for each container.
+        attachments: processed one after the other for each container.
         call: what to await.
-        words: stand before the text of a failure, and before whose it is.
+        words: put before the container ID, interface name and text of a failure.
     """
     by_container: dict[str, list[NetworkAttachment]] = {}
     for one in attachments:

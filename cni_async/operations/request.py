@@ -16,7 +16,7 @@ from cni_async.types import NetConf, Result
 _log = logging.getLogger(__name__)
 
 _RESERVED_PREFIX: Final = "cni.dev/"
-# Bytes of a configuration. Longer ones are rare, and would be kept in memory.
+# Bytes; longer configurations are rare, and caching them would use memory.
 _REMEMBERED: Final = 8 * 1024
 
 
@@ -29,21 +29,21 @@ def request_config(
     capability_args: Mapping[str, Any] | None = None,
     extra: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """Build what a plugin reads on stdin (CNI specification, "Deriving execution configuration").
+    """Build a plugin's stdin (CNI specification, "Deriving execution configuration").
 
     Args:
         plugin: its configuration.
         name: the network's name, which replaces the plugin's own.
-        cni_version: likewise.
+        cni_version: the network's version, which replaces the plugin's own.
         prev_result: the result of the plugin before it, or of the whole chain on CHECK and DEL
             (see `as_raw`).
         capability_args: those that the plugin declares as capabilities become its runtimeConfig;
-            None on GC and STATUS, which have none.
+            `None` on GC and STATUS, which have no capability args.
         extra: further keys (GC's valid attachments).
 
     Raises:
         ConfigError: the plugin's configuration is malformed.
-        ArgsError: a capability arg is no JSON value.
+        ArgsError: a capability arg is not a JSON value.
     """
     raw = bytes(plugin.raw)  # a bytearray could not be looked up
     make = _common if len(raw) <= _REMEMBERED else _common.__wrapped__
@@ -81,16 +81,16 @@ def request_config(
 def _common(
     raw: bytes, name: str, cni_version: str, has_prev_result: bool
 ) -> tuple[go_json.Object, NetConf]:
-    """Build what all requests of a plugin have in common, and its decoded view; for reading only.
+    """Build the common part of a plugin's requests, and its decoded view; both read-only.
 
-    It is what libcni makes of InjectConf twice for each call.
+    libcni builds the same by calling InjectConf twice for each call.
     """
     document = decode_object(raw)
     values = {"name": name, "cniVersion": cni_version}
     drop_keys(document, {*values, "prevResult"} if has_prev_result else values)
     _drop_reserved(document)
     document.update(values)
-    # Of the bytes, which are what the plugin gets, and not of the decoded view.
+    # Decoded from the bytes, which the plugin receives, not from `plugin.network`.
     return document, network_from(document)
 
 
@@ -98,12 +98,12 @@ def as_raw(result: Result) -> msgspec.Raw:
     """Write a result for `request_config`.
 
     Raises:
-        ResultError: it holds what JSON or plugins could not read.
+        ResultError: the result has values that JSON cannot hold or plugins cannot read.
     """
     return msgspec.Raw(result.to_json().encode())
 
 
 def _drop_reserved(document: go_json.Object) -> None:
-    """Leave out what only the runtime may say, where the configuration says it."""
+    """Remove the keys that only the runtime may set."""
     for key in [key for key in document if go_json.fold(key).startswith(_RESERVED_PREFIX)]:
         del document[key]

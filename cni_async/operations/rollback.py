@@ -1,7 +1,7 @@
-"""Attachments that do not outlive their use: rolled back, left, or found again and deleted.
+"""Attachments for a limited time: rolled back after a failed ADD, or deleted after a block.
 
-What is on the way out runs whether or not the caller is cancelled, and only so long. Its failure
-never hides what came first: that error has it as a note and as `rollback_error`.
+The cleanup runs even if the caller is cancelled, within a time limit. Its failure never hides the
+first error, which carries it as a note and as `rollback_error`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 async def add_or_undo(chains: Chains, op: Operation, *, within: float) -> Result:
-    """Attach a container, or take back what there is of it.
+    """Attach a container, or undo the attachment.
 
     Args:
         chains: runs the plugins.
@@ -34,9 +34,9 @@ async def add_or_undo(chains: Chains, op: Operation, *, within: float) -> Result
     try:
         return await chains.add(op, progress)
     except GeneratorExit:
-        raise  # nothing can be awaited any more; `recover` finds the record
+        raise  # nothing can be awaited now; `recover` finds the record
     except BaseException as failure:
-        # A plugin that was killed may have done all of its work.
+        # A killed plugin may have done all of its work.
         undone = await _clean_up(
             lambda: chains.undo(op, progress), within, failure, f"rollback of {_name(op)}"
         )
@@ -56,9 +56,9 @@ async def attached(
     """Attach a container for a block.
 
     Args:
-        add: attaches it, or takes back what there is of it.
+        add: attaches it, or undoes the attachment.
         delete: detaches it.
-        op: which attachment.
+        op: the attachment's operation.
         within: seconds for the DEL, waiting for its turn included.
     """
     result = await add()
@@ -75,14 +75,14 @@ async def attached(
 async def _clean_up(
     call: Callable[[], Awaitable[None]], within: float, failure: BaseException, what: str
 ) -> bool:
-    """Await a call after a failure; tell whether it succeeded."""
+    """Await a call after a failure; return whether it succeeded."""
     try:
         await _bounded(call, within, what)
     except Exception as error:
         _attach_error(error, failure, what)
         return False
     except BaseException as interruption:
-        # Cancelled meanwhile, perhaps for the second time: that is what is raised.
+        # Cancelled meanwhile, perhaps for the second time: raise the cancellation.
         if isinstance(interruption.__cause__, Exception):
             _attach_error(interruption.__cause__, failure, what)
         raise
@@ -90,7 +90,7 @@ async def _clean_up(
 
 
 def _attach_error(error: Exception, failure: BaseException, what: str) -> None:
-    """Keep a second error with the first."""
+    """Add a second error to the first as a note."""
     _log.warning("%s failed: %s", what, error)
     failure.add_note(f"{what} failed: {error}")
     if isinstance(failure, CNIError):

@@ -29,7 +29,7 @@ async def validate_plugins(
         the capabilities that the plugins declare, in order of appearance.
 
     Raises:
-        ValidationError: some do not; `errors` has one for each.
+        ValidationError: some do not support it; `errors` has an error for each.
     """
     types = list(dict.fromkeys(plugin.network.type for plugin in plugins))
     outcomes = await run_all(
