@@ -136,6 +136,10 @@ class CNIConfig:
         older record stays. Once the last plugin's answer has been read, the record is still made.
         Returns the last plugin's result, in the version that the plugin chose.
 
+        Args:
+            net: the network.
+            rt: the runtime configuration: the container and its side of the attachment.
+
         Raises:
             PluginNotFoundError, PluginError, ResultError: a plugin failed; the first failure.
             InvalidIdentifierError, ArgsError, ConfigError: an argument is invalid; nothing ran.
@@ -169,6 +173,10 @@ class CNIConfig:
         caller is cancelled, for at most `cleanup_timeout`. If the DEL fails after an error in the
         block, that error is raised, with the DEL's error as a note. Returns a context manager that
         yields ADD's result.
+
+        Args:
+            net: the network, or a single plugin.
+            rt: the runtime configuration: the container and its side of the attachment.
 
         Raises:
             CNIError: as `add_network_list` and `del_network_list`.
