@@ -11,6 +11,7 @@ import msgspec
 from . import _arguments
 from .errors import IncompatibleVersionError, VersionError
 from .go import json as go_json
+from .go.decode import Decoder, FieldError
 from .go.quote import quote
 
 _CURRENT: Final = "1.1.0"
@@ -74,7 +75,7 @@ def greater_than_or_equal_to(version: str, other: str) -> bool:
     return parse_version(version) >= parse_version(other)
 
 
-class PluginInfo(msgspec.Struct, frozen=True):
+class PluginInfo(msgspec.Struct, frozen=True, rename="camel"):
     """What a plugin answers to VERSION (version.PluginInfo).
 
     Attributes:
@@ -133,7 +134,7 @@ def reconcile(config_version: str, plugin: PluginInfo | Sequence[str]) -> None:
         raise IncompatibleVersionError(config_version, supported)
 
 
-_INFO_FIELDS: Final = {"cniversion": "cniVersion", "supportedversions": "supportedVersions"}
+_INFO: Final = Decoder(PluginInfo)
 
 
 def decode_plugin_info(data: bytes) -> PluginInfo:
@@ -147,42 +148,28 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
         document = go_json.loads_pairs(data)
     except go_json.JSONError as error:
         raise VersionError(f"decoding version info: {error}") from None
-    version = ""
-    supported: list[Any] = []
-    if document is not None and not isinstance(document, go_json.Pairs):
-        raise _wrong_type("the answer", document, "object")
-    for name, value in go_json.fields(document or {}, _INFO_FIELDS):
-        if name == "supportedVersions":
-            supported = _versions(value)
-        elif isinstance(value, str):
-            version = value
-        elif value is not None:
-            raise _wrong_type("cniVersion", value, "string")
-    if not version:
+    try:
+        info = _INFO.read(document, PluginInfo((), ""))
+    except FieldError as fault:
+        what = fault.key or "the answer"
+        if what.endswith("]"):
+            what = "a member of supportedVersions"
+        raise VersionError(f"decoding version info: {what} {fault.mismatch}") from None
+    if not info.cni_version:
         raise VersionError("decoding version info: missing field cniVersion")
-    if not supported:
-        # Plugins of spec 0.2.0 answered without the list.
-        if version == "0.2.0":
-            return LEGACY
-        raise VersionError("decoding version info: missing field supportedVersions")
-    return PluginInfo(tuple(member or "" for member in supported), version)
+    if info.supported_versions:
+        return info
+    # Plugins of spec 0.2.0 answered without the list.
+    if info.cni_version == "0.2.0":
+        return LEGACY
+    raise VersionError("decoding version info: missing field supportedVersions")
 
 
-def _versions(value: Any) -> list[Any]:
-    if value is None:
-        return []
-    if not go_json.is_array(value):
-        raise _wrong_type("supportedVersions", value, "array")
-    for member in value:
-        if not isinstance(member, str | None):
-            raise _wrong_type("a member of supportedVersions", member, "string")
-    return value
+class _Versioned(msgspec.Struct, rename="camel"):
+    cni_version: str = ""
 
 
-def _wrong_type(what: str, value: object, wanted: str) -> VersionError:
-    return VersionError(
-        f"decoding version info: {what} is of type {go_json.kind(value)}, not {wanted}"
-    )
+_VERSIONED: Final = Decoder(_Versioned)
 
 
 def decode_config_version(data: bytes) -> str:
@@ -207,21 +194,10 @@ def version_of(document: Any) -> str:
     Raises:
         VersionError: it is no object, or its cniVersion no string.
     """
-    if document is None:
-        return "0.1.0"
-    if not (go_json.is_object(document) or isinstance(document, go_json.Pairs)):
+    try:
+        return _VERSIONED.read(document).cni_version or "0.1.0"
+    except FieldError as fault:
+        what = fault.key or "the document"
         raise VersionError(
-            "decoding version from network config: "
-            f"the document is of type {go_json.kind(document)}, not object"
-        )
-    version = ""
-    for _, value in go_json.fields(document, {"cniversion": "cniVersion"}):
-        if value is None:
-            continue
-        if not isinstance(value, str):
-            raise VersionError(
-                "decoding version from network config: "
-                f"cniVersion is of type {go_json.kind(value)}, not string"
-            )
-        version = value
-    return version or "0.1.0"
+            f"decoding version from network config: {what} {fault.mismatch}"
+        ) from None

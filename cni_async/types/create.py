@@ -10,7 +10,6 @@ from cni_async.go.quote import plain_list, quote
 from cni_async.version import version_of
 
 from . import _wire, v020, v040, v100
-from ._codec import Codec
 from ._result import BaseResult, convert
 from .common import Result
 from .netconf import NetConf
@@ -23,8 +22,8 @@ __all__ = [
     "result_from_plugin",
 ]
 
-_FAMILIES: Final[dict[str, tuple[tuple[str, ...], type[BaseResult], Codec[Any]]]] = {
-    version: (family.SUPPORTED_VERSIONS, family.Result, family.CODEC)
+_FAMILIES: Final[dict[str, tuple[tuple[str, ...], type[BaseResult]]]] = {
+    version: (family.SUPPORTED_VERSIONS, family.Result)
     for family in (v020, v040, v100)
     for version in family.SUPPORTED_VERSIONS
 }
@@ -156,15 +155,13 @@ def _decode_fast(document: Any) -> BaseResult | None:
     version = document.get("cniVersion") if go_json.is_object(document) else None
     if not version or not isinstance(version, str) or version not in _FAMILIES:
         return None
-    return _wire.read(document, _FAMILIES[version][1])
+    return _wire.read_fast(document, _FAMILIES[version][1])
 
 
 def _from_document(version: str, document: Any) -> BaseResult:
     _require_known(version)
-    supported, struct, codec = _FAMILIES[version]
-    result: BaseResult = _wire.read(document, struct) or codec.decode(
-        {} if document is None else document
-    )
+    supported, struct = _FAMILIES[version]
+    result = _wire.read(document, struct)
     if result.cni_version not in supported:
         raise ResultError(
             f"result type supports {plain_list(supported)} "

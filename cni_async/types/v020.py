@@ -4,7 +4,6 @@ from typing import ClassVar, Final
 
 import msgspec
 
-from . import _codec
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
 from .common import CIDR, DNS, IPAddress, Route
 from .common import Result as AnyResult
@@ -43,22 +42,6 @@ class Result(BaseResult):
     ip4: IPConfig | None = None
     ip6: IPConfig | None = None
     dns: DNS = msgspec.field(default_factory=DNS)
-
-
-_IP_CONFIG: Final = _codec.Codec(
-    IPConfig,
-    _codec.cidr("ip"),
-    _codec.gateway("gateway"),
-    _codec.objects("routes", _codec.ROUTE),
-)
-
-CODEC: Final = _codec.Codec(
-    Result,
-    _codec.text("cniVersion", "cni_version"),
-    _codec.object_or_none("ip4", _IP_CONFIG),
-    _codec.object_or_none("ip6", _IP_CONFIG),
-    _codec.dns(),
-)
 
 
 def get_result(result: AnyResult) -> Result:

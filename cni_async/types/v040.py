@@ -1,14 +1,13 @@
 """Results of CNI 0.3.0, 0.3.1 and 0.4.0: interfaces, and addresses with a version (types/040)."""
 
 from copy import copy
-from functools import partial
 from typing import Any, ClassVar, Final
 
 import msgspec
 
 from cni_async.errors import ResultError
 
-from . import _codec, v020
+from . import v020
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
 from .common import CIDR, DNS, Int64, IPAddress, Route, format_cidr, format_ip, is_ipv4
 from .common import Result as AnyResult
@@ -80,31 +79,6 @@ def _in_gos_order(config: IPConfig) -> dict[str, object]:
     if config.gateway is not None:
         fields["gateway"] = format_ip(config.gateway)
     return fields
-
-
-_INTERFACE: Final = _codec.Codec(
-    Interface,
-    _codec.text("name"),
-    _codec.text("mac"),
-    _codec.text("sandbox"),
-)
-
-_IP_CONFIG: Final = _codec.Codec(
-    partial(IPConfig, version=""),
-    _codec.text("version"),
-    _codec.nullable_integer("interface"),
-    _codec.cidr("address"),
-    _codec.gateway("gateway"),
-)
-
-CODEC: Final = _codec.Codec(
-    Result,
-    _codec.text("cniVersion", "cni_version"),
-    _codec.objects("interfaces", _INTERFACE),
-    _codec.objects("ips", _IP_CONFIG),
-    _codec.objects("routes", _codec.ROUTE),
-    _codec.dns(),
-)
 
 
 def get_result(result: AnyResult) -> Result:

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from . import _codec, v020, v040
+from . import v020, v040
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
 from .common import CIDR, DNS, Int64, IPAddress, Route, is_ipv4
 from .common import Result as AnyResult
@@ -78,33 +78,6 @@ class Result(BaseResult):
         without_dns: Any = copy(self)
         without_dns.dns = msgspec.UNSET
         return without_dns
-
-
-_INTERFACE: Final = _codec.Codec(
-    Interface,
-    _codec.text("name"),
-    _codec.text("mac"),
-    _codec.integer("mtu"),
-    _codec.text("sandbox"),
-    _codec.text("socketPath", "socket_path"),
-    _codec.text("pciID", "pci_id"),
-)
-
-_IP_CONFIG: Final = _codec.Codec(
-    IPConfig,
-    _codec.nullable_integer("interface"),
-    _codec.cidr("address"),
-    _codec.gateway("gateway"),
-)
-
-CODEC: Final = _codec.Codec(
-    Result,
-    _codec.text("cniVersion", "cni_version"),
-    _codec.objects("interfaces", _INTERFACE),
-    _codec.objects("ips", _IP_CONFIG),
-    _codec.objects("routes", _codec.ROUTE),
-    _codec.dns(),
-)
 
 
 def get_result(result: AnyResult) -> Result:
