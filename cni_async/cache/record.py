@@ -128,18 +128,12 @@ _SANDBOXES: Final = msgspec.json.Decoder(_Sandboxes)
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NO_JSON: Final = (TypeError, ValueError, OverflowError, RecursionError)
 _TOO_DEEP: Final = "exceeded max depth"
-# What null takes away; anything else stays as an earlier key of the same name said.
-_NILABLE: Final = frozenset({"config", "cni_args", "capability_args", "result"})
-_FIELDS: Final = {
-    "kind": "kind",
-    "containerid": "container_id",
-    "config": "config",
-    "ifname": "ifname",
-    "networkname": "network",
-    "netns": "netns",
-    "cniargs": "cni_args",
-    "capabilityargs": "capability_args",
-    "result": "result",
+_FIELDS: Final = msgspec.structs.fields(Record)
+_KEYS: Final = {go_json.fold(field.encode_name): field.encode_name for field in _FIELDS}
+# Null removes what an earlier key of the same name set, except for strings, as in Go.
+_TEXTS: Final = frozenset(field.encode_name for field in _FIELDS if field.type is str)
+_EMPTY: Final[dict[str, Any]] = {
+    field.encode_name: "" if field.type is str else None for field in _FIELDS if field.required
 }
 
 
@@ -256,21 +250,15 @@ def decode_record(data: bytes) -> Record:
 def _decode_patiently(data: bytes) -> Record:
     document = go_json.loads_pairs(data)
     if document is None:  # which to Go is an empty object
-        return Record(kind="", container_id="", config=None, ifname="", network="")
+        document = go_json.Pairs()
     if not isinstance(document, go_json.Pairs):
         found = go_json.kind(document)
         raise CorruptRecordError(f"the record is of type {found}, not object")
-    fields: dict[str, Any] = {
-        "kind": "",
-        "container_id": "",
-        "config": None,
-        "ifname": "",
-        "network": "",
-    }
-    for name, value in go_json.fields(document, _FIELDS):
+    fields = _EMPTY.copy()
+    for name, value in go_json.fields(document, _KEYS):
         if value is not None:
             fields[name] = go_json.plain(value)
-        elif name in _NILABLE:
+        elif name not in _TEXTS:
             fields.pop(name, None)
     fields.setdefault("config", None)
     if "result" in fields:
@@ -278,9 +266,9 @@ def _decode_patiently(data: bytes) -> Record:
             found = go_json.kind(fields["result"])
             raise CorruptRecordError(f"result is of type {found}, not object")
         fields["result"] = msgspec.Raw(go_json.dumps(fields["result"]))
-    pairs = fields.get("cni_args")
+    pairs = fields.get("cniArgs")
     if go_json.is_array(pairs):
-        fields["cni_args"] = [
+        fields["cniArgs"] = [
             []
             if pair is None
             else ["" if text is None else text for text in pair]
@@ -289,15 +277,9 @@ def _decode_patiently(data: bytes) -> Record:
             for pair in pairs
         ]
     try:
-        return msgspec.convert(
-            {_NAMES[name]: value for name, value in fields.items()},
-            Record,
-        )
+        return msgspec.convert(fields, Record)
     except msgspec.ValidationError as error:
         raise CorruptRecordError(str(error)) from None
-
-
-_NAMES: Final = {field.name: field.encode_name for field in msgspec.structs.fields(Record)}
 
 
 def read_config(data: bytes, key: AttachmentKey) -> Record:
