@@ -36,16 +36,16 @@ class Side:
 
 
 def programs() -> Path:
-    """Build the Go programs unless they are; return the directory with them.
+    """Build the Go programs unless they are built; return their directory.
 
     Raises:
-        CannotBuildError: there is no Go here, or it cannot.
+        CannotBuildError: Go is missing, or the build failed.
     """
     return go_programs.build("bench", Path(__file__).parent, _PROGRAMS)
 
 
 class Runner:
-    """Runs cases, and collects what comes of them."""
+    """Runs cases and collects their results."""
 
     def __init__(
         self,

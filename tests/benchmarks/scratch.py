@@ -92,7 +92,7 @@ class Scratch:
         return task
 
     def _filled(self, records: int) -> Path:
-        """Return a cache that nobody changes, or only for a moment."""
+        """Return a cache that cases leave unchanged, or change only for a moment."""
         cache = self.path / f"records-{records}"
         if not cache.exists():
             documents.fill(cache, records)

@@ -75,7 +75,7 @@ class Container:
 
 
 class Host:
-    """A machine for one test; `leftovers` tells what plugins and the library left on it."""
+    """A machine for one test; `leftovers` returns what plugins and the library left on it."""
 
     def __init__(self, folder: Path, plugins: Path) -> None:
         """Set it up; `close` takes it down.
@@ -180,10 +180,10 @@ class Host:
         return left
 
     def forget_torn_notes(self) -> int:
-        """Remove the notes that a plugin was ended in the middle of writing; tell how many.
+        """Remove the empty notes of plugins that were ended while writing; return how many.
 
-        host-local and tuning open a file and then write it; they could not tell afterwards whose
-        an empty one is. They leave one in some hundred cancellations.
+        host-local and tuning create a file and then write it. An empty file does not name its
+        owner. One in some hundred cancellations leaves such a file.
         """
         notes = (*self._reservations(), *self._tuning.glob("*"))
         torn = [note for note in notes if note.stat().st_size == 0]

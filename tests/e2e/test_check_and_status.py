@@ -1,4 +1,4 @@
-"""CHECK, STATUS, VERSION: what plugins tell without changing anything."""
+"""CHECK, STATUS and VERSION: plugins report and change nothing."""
 
 from __future__ import annotations
 

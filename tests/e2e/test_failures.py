@@ -1,4 +1,4 @@
-"""ADDs that fail or are cancelled on the way: what is told, and that a DEL frees everything."""
+"""ADDs that fail or are cancelled on the way: their errors, and a DEL that frees everything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GC: what nobody uses any more is given back, and nothing else."""
+"""GC releases what no valid attachment uses, and nothing else."""
 
 from __future__ import annotations
 

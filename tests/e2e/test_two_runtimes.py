@@ -1,6 +1,6 @@
 """Go's libcni and cni_async on one host with one cache, through their APIs; see test_cnitool.py.
 
-What one has added, the other checks, collects and deletes.
+One runtime adds an attachment; the other checks, collects and deletes it.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ Valid: TypeAlias = Sequence[tuple[str, str]]
 
 
 class Runtime(Protocol):
-    """What both can do."""
+    """The operations that both runtimes have."""
 
     async def add(self, net: Network, rt: RuntimeConf) -> dict[str, Any]: ...
 
@@ -66,15 +66,11 @@ class Go:
         self._ask("del", net, rt)
 
     async def collect(self, net: NetworkConfigList, valid: Valid) -> None:
-        """Collect what is not valid."""
-        self._ask(
-            "gc",
-            net,
-            valid=[{"containerID": container_id, "ifname": name} for container_id, name in valid],
-        )
+        """Collect the attachments that are not valid."""
+        self._ask("gc", net, valid=[{"containerID": id, "ifname": name} for id, name in valid])
 
     async def cached(self, net: NetworkConfigList, rt: RuntimeConf) -> RuntimeConf:
-        """Return the runtime's side of an attachment as it was added."""
+        """Return the runtime configuration with which an attachment was added."""
         found = self._ask("cached_config", net, rt)
         args = [(key, value) for key, value in found["args"] or ()]
         return RuntimeConf(
@@ -136,14 +132,14 @@ class Ours:
             await self._cni.del_network_list(net, rt)
 
     async def collect(self, net: NetworkConfigList, valid: Valid) -> None:
-        """Collect what is not valid."""
+        """Collect the attachments that are not valid."""
         await self._cni.gc_network_list(net, GCArgs([GCAttachment(*each) for each in valid]))
 
     async def cached(self, net: NetworkConfigList, rt: RuntimeConf) -> RuntimeConf:
-        """Return the runtime's side of an attachment as it was added."""
-        cached = await self._cni.get_network_list_cached_config(net, rt)
-        assert cached is not None
-        return cached.runtime
+        """Return the runtime configuration with which an attachment was added."""
+        _, added = await self._cni.get_network_list_cached_config(net, rt)
+        assert added is not None
+        return added
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +150,7 @@ def oracle() -> Iterator[Oracle]:
 
 @pytest.fixture(params=["go-adds", "cni-async-adds"])
 def runtimes(request: pytest.FixtureRequest, host: Host, oracle: Oracle) -> tuple[Runtime, Runtime]:
-    """Provide the one that adds, and the other."""
+    """Provide the runtime that adds, and the other one."""
     go, ours = Go(host, oracle), Ours(host)
     return (go, ours) if request.param == "go-adds" else (ours, go)
 

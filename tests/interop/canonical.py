@@ -91,7 +91,7 @@ def words(text: str) -> str:
 
 
 def _utf8(text: str) -> str:
-    # Go's encoder writes U+FFFD for each byte that is no UTF-8.
+    # Go's encoder writes U+FFFD for each byte that is not UTF-8.
     return _ESCAPED.sub("\ufffd", text)
 
 

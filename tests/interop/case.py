@@ -30,7 +30,7 @@ class Case:
         ours: ours.
         go_form: libcni's in canonical form, less what is explained already.
         our_form: ours likewise.
-        ask: asks libcni something else; None where there is no oracle.
+        ask: asks libcni another question; `None` without an oracle.
     """
 
     question: Question
@@ -78,7 +78,7 @@ class Case:
 
     @property
     def document(self) -> Any:
-        """The question's document with all its keys (see `pairs`); None if it is no JSON."""
+        """The question's document with all its keys (see `pairs`); `None` if it is not JSON."""
         stdout = self.question.fields.get("stdout")
         return pairs(self.question.fields["data"] if stdout is None else stdout)
 
@@ -108,7 +108,7 @@ class Pairs(list[tuple[str, Any]]):
 
 
 def pairs(data: bytes) -> Any:
-    """Decode a document, its objects as `Pairs`; None if it is no JSON."""
+    """Decode a document, its objects as `Pairs`; `None` if it is not JSON."""
     try:
         return json.loads(data.decode("utf-8", "replace"), object_pairs_hook=Pairs)
     except (ValueError, RecursionError):

@@ -36,7 +36,7 @@ def check(oracle: Oracle, question: Question, family: str) -> None:
     """Compare both answers to a question.
 
     Raises:
-        AssertionError: there is a difference that nobody chose.
+        AssertionError: there is a difference that no `Difference` explains.
     """
     go, our = ask_both(oracle, question)
     COUNTS[family] += 1
@@ -47,7 +47,7 @@ def check_chain(bench: Bench, question: Question, family: str) -> tuple[Observed
     """Compare what both do with plugins and a cache, and return that.
 
     Raises:
-        AssertionError: there is a difference that nobody chose.
+        AssertionError: there is a difference that no `Difference` explains.
     """
     go, our = bench.ask_go(question), bench.ask_ours(question)
     COUNTS[family] += 1
@@ -65,7 +65,7 @@ def require_same(question: Question, go: Answer, our: Answer, oracle: Oracle | N
     """Compare two answers.
 
     Raises:
-        AssertionError: there is a difference that nobody chose.
+        AssertionError: there is a difference that no `Difference` explains.
     """
     ask = None if oracle is None else lambda other: ask_oracle(oracle, other)
     anchors = explain(question, go, our, ask)

@@ -11,7 +11,7 @@ from .bench import Bench
 from .cases import COUNTS, DIFFERENCES, FULL_TOTAL, PROFILE
 from .oracle import Oracle, programs
 
-# What a worker of pytest-xdist tells the process that started it.
+# The key under which a pytest-xdist worker reports to the process that started it.
 _OUTPUT = "cni-async-interop"
 
 

@@ -1,7 +1,7 @@
 """The chosen differences: each has its section in docs/differences.md, and a narrow rule here.
 
-A `Difference` turns Go's and our canonical answers into what has to be equal if nothing but this
-difference is between them. What no difference explains is a failure.
+A `Difference` turns Go's and our canonical answers into values that are equal if the answers differ
+in nothing else. A difference that no `Difference` explains is a failure.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def explain(
         ask: asks libcni something else, where a difference has to be looked into.
 
     Returns:
-        the anchors, none for equal answers; or None if there is a difference that nobody chose.
+        the anchors, none for equal answers; or `None` if a difference stays unexplained.
     """
     case = Case(question, go, ours, canonical(go), canonical(ours), ask)
     if case.equal:

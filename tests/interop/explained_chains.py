@@ -54,7 +54,7 @@ def _args(scene: Scene) -> Scene | None:
 
 
 def _unknown_version(scene: Scene) -> Scene | None:
-    """We refuse a version that nobody knows before a plugin ran."""
+    """We refuse an unknown version before any plugin runs."""
     version = scene.network["cniVersion"]
     if scene.op != "add" or not scene.is_refusal or version in KNOWN:
         return None
@@ -96,7 +96,7 @@ def _prev_result_version(scene: Scene) -> Scene | None:
 
 
 def _converted(scene: Scene, go: Observed, version: str) -> Observed:
-    """Convert the result, where the last plugin only says what it was told."""
+    """Convert the result, where the last plugin only prints its prevResult."""
     if go.answer.error is not None:
         return go
     answer = scene.say_of_go("convert", data=go.answer.result["text"].encode(), text=version)
@@ -181,10 +181,10 @@ _LARGEST: Final = b"9223372036854775807"
 
 
 def _largest_integer(scene: Scene) -> Scene | None:
-    """Where libcni takes results through float64, the largest int becomes what is no int.
+    """Where libcni passes results through float64, the largest int becomes a non-integer.
 
-    It can then read neither its own record nor a plugin its prevResult, so both are compared with a
-    smaller one in its place.
+    libcni then cannot read its own record, nor a plugin its prevResult, so both sides are compared
+    with a smaller integer instead.
     """
     smaller = _without_largest(scene.question)
     if smaller == scene.question:
@@ -234,7 +234,7 @@ def explain(bench: Bench, question: Question, go: Observed, ours: Observed) -> l
     """Tell which chosen differences are between what both did.
 
     Returns:
-        the anchors, none if both did the same; or None if there is a difference that nobody chose.
+        the anchors, none if both did the same; or `None` if a difference stays unexplained.
     """
     scene = Scene(question, go, ours, bench, explain)
     anchors: list[str] = []

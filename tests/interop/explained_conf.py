@@ -275,7 +275,7 @@ def _drop_ins_in_bytes(case: Case) -> Same | None:
 
 
 def _names_checked(case: Case) -> Same | None:
-    """We refuse the name of a network that is no name for a folder."""
+    """We refuse the name of a network that cannot name a directory."""
     refused = re.search(
         r"(?:missing network name:|invalid characters found in network name; )", case.our_text
     )

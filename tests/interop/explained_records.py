@@ -137,7 +137,7 @@ def _without_record(scene: Scene, *, kept: bool) -> Scene:
 
 
 def _netns(scene: Scene) -> Scene | None:
-    """We give back the netns that ADD had, where the caller gave none."""
+    """We return the netns of the ADD, where the caller passed none."""
     result = scene.go.answer.result
     if scene.op != "cached_config" or not result or result.get("netns") != "":
         return None
@@ -175,7 +175,7 @@ def _filled(go: Any, ours: Any, key: str, inside: set[str]) -> Any:
 
 
 def _sandboxes(records: Iterable[bytes | str | None], ifname: str) -> set[str]:
-    """Return the paths that results in records tell of interfaces of a name."""
+    """Return the sandboxes that results in records have for interfaces of a name."""
     found: set[str] = set()
 
     def look(value: Any) -> None:

@@ -119,7 +119,7 @@ _MORE_THAN_JSON: Final = re.compile(
 
 
 def _odd_code(case: Case) -> Same | None:
-    """We keep the message where the code is no uint."""
+    """We keep the message where the code is not a uint."""
     unreadable = _UNREADABLE.fullmatch(case.go_text)
     if case.op != "exec_plugin" or unreadable is None:
         return None

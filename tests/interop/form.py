@@ -75,7 +75,7 @@ def unordered(value: Any) -> Any:
 
 
 def _read_back(value: Any) -> Any:
-    """Show what the cache gave: libcni may have nil for what is empty, and has floats only."""
+    """Show a value read from the cache: libcni may have nil for empty, and only floats."""
     match value:
         case {"args": _} | {"CniArgs": _}:
             return {key: _read_back(each) or None for key, each in value.items()}

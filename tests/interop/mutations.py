@@ -141,7 +141,7 @@ def run_broken(name: str, tests: Sequence[str]) -> subprocess.CompletedProcess[s
 
 
 def main(names: Sequence[str]) -> int:
-    """Break each of these rules; tell how many went unnoticed."""
+    """Break each of these rules; return how many went unnoticed."""
     try:
         build()  # without it all would fail, or nothing
     except NoOracleError as error:

@@ -114,7 +114,7 @@ class Oracle:
             program.close()
 
     def ask(self, op: str, **fields: Any) -> Answer:
-        """Ask libcni; bytes and strings are told from each other by their type."""
+        """Ask libcni; the type of a field decides between bytes and text."""
         return self.answer(Question(op, fields))
 
     def answer(self, question: Question) -> Answer:

@@ -42,7 +42,7 @@ _KINDS: Final[Mapping[type[Exception], str]] = {
 
 
 def answer(question: Question) -> Answer:
-    """Answer a question; what is no error of ours, or no documented one, is raised."""
+    """Answer a question; an error that is neither a `CNIError` nor documented is raised."""
     try:
         return Answer(_OPERATIONS[question.op](question.fields))
     except CNIError as error:

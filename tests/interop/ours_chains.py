@@ -28,7 +28,7 @@ Fields = Mapping[str, Any]
 
 
 def answer(question: Question) -> Answer:
-    """Answer a question; what is no error of ours is raised."""
+    """Answer a question; an error that is not a `CNIError` is raised."""
 
     async def call() -> Any:
         return await _OPERATIONS[question.op](question.fields)
@@ -155,7 +155,7 @@ def _show(one: NetworkAttachment) -> Any:
 
 
 def _or_null(value: Any) -> Any:
-    """Show what is empty as Go shows what is not there; callers of ours cannot tell either."""
+    """Show an empty value as Go shows a missing one; our API has the same value for both."""
     return value or None
 
 

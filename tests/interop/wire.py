@@ -66,7 +66,7 @@ def ask(op: str, **fields: Any) -> Question:
 
 
 def to_wire(value: Any) -> Any:
-    """Write a value as the oracle reads it: bytes as base64, text that is no UTF-8 marked so."""
+    """Write a value as the oracle reads it: bytes as base64, text that is not UTF-8 marked so."""
     match value:
         case bytes():
             return base64.b64encode(value).decode()

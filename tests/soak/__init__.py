@@ -1,6 +1,6 @@
 """The soak: thousands of operations with faults and cancellations, after which nothing is left.
 
-``python -m tests.soak --help`` tells how to run it by hand.
+``python -m tests.soak --help`` shows how to run it by hand.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""The conditions of a node that a runtime has no say in, in force while operations run."""
+"""Conditions of a node that a runtime cannot control, in force while operations run."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ from .operations import REPLACING
 from .tally import BUSY_THREADS, Tally
 from .world import World
 
-# Seconds that the application's threads have something to do for: longer than all bounds. And
-# seconds, at least and at the most, in which they have nothing to do.
+# Seconds for which the application's threads are busy: longer than all bounds. And the shortest
+# and longest time, in seconds, for which they are then free.
 BUSY = 20.0
 FREE = (5.0, 15.0)
 # Seconds between two records of other hands.
@@ -45,7 +45,7 @@ class Scene:
 
     Attributes:
         worlds: of one event loop.
-        tally: is told how often each condition was felt.
+        tally: counts how often each condition was felt.
         disk: where the caches are.
         seed: for what happens at random.
         turn: after how many operations conditions that hide each other take turns.
@@ -71,7 +71,7 @@ class Disposition:
     def ignore(self) -> None:
         """Ignore SIGCHLD, even if libuv has set its handler since the last call."""
         now = self._now()
-        # The handler comes first, and what C tells of the mask is partly chance.
+        # The handler is the first field. Parts of the reported mask are arbitrary.
         if ctypes.c_void_p.from_buffer(now).value != signal.SIG_IGN:
             self._others = now
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -94,7 +94,7 @@ class Disposition:
 
 @asynccontextmanager
 async def _sigchld_ignored(scene: Scene) -> AsyncGenerator[None]:
-    """Ignore SIGCHLD: the kernel reaps all children, and nobody is told of their end."""
+    """Ignore SIGCHLD: the kernel reaps all children, and no parent hears of their end."""
     disposition = Disposition()
 
     async def ignore() -> None:
@@ -118,7 +118,7 @@ async def _sigchld_ignored(scene: Scene) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def _reaper(scene: Scene) -> AsyncGenerator[None]:
-    """Reap in a thread whatever ends, as supervisors and PID 1 of a container do."""
+    """Reap every child that ends, in a thread, as supervisors and a container's PID 1 do."""
     enough = threading.Event()
 
     def reap(over: threading.Event) -> None:
@@ -186,7 +186,7 @@ async def _spares_uvloop(
     busy = [world.busy for world in scene.worlds]
     for world in scene.worlds:
         world.busy = []
-    await anyio.sleep(2 * REPLACING)  # until the one that is being replaced just now is closed
+    await anyio.sleep(2 * REPLACING)  # until the plugin that is being replaced now is closed
     try:
         async with condition(scene):
             yield

@@ -104,7 +104,7 @@ class Hand:
     """Another hand that writes records into a cache, in place, as Go's libcni does.
 
     Attributes:
-        unreadable: the file names of its own under which it has written what is no record.
+        unreadable: the names of its files that do not hold a valid record.
     """
 
     def __init__(

@@ -1,8 +1,8 @@
 """Kill a runtime at random moments of its ADDs and DELs, recover, and look for what is left.
 
-Two kinds of death take turns: the runtime's alone, whose plugins run on while it is recovered
-from, and that of the runtime and all its plugins, as the OOM killer or the end of a cgroup brings
-it. What a plugin leaves that is killed in the middle of a write of its own is counted apart.
+Two kinds of death take turns. Either the runtime alone is killed, and its plugins keep running
+during the recovery; or the runtime and all its plugins are, as by the OOM killer or the end of a
+cgroup. Leftovers of a plugin that was killed during a write of its own are counted separately.
 """
 
 from __future__ import annotations
@@ -239,7 +239,7 @@ def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deat
                 deaths.orphans += len(processes_with(str(scene.host.plugins)))
             torn = deaths.own.total()
             attached = anyio.run(scene.recover)
-            # Whatever still ran then may have made what nobody knows of.
+            # A plugin that was still running may have made something that has no record.
             scene.wait_for_orphans()
             if attached is not None:
                 scene.look(attached)

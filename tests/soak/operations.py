@@ -84,7 +84,7 @@ class Driver:
         return self._left > 0 and time.monotonic() < self._deadline
 
     async def _keep_busy(self, scope: anyio.CancelScope) -> None:
-        """Now and then hold a plugin open for writing, as if somebody replaced it (ETXTBSY)."""
+        """Now and then hold a plugin open for writing, as an upgrade does (ETXTBSY)."""
         with scope:
             while True:
                 await anyio.sleep(self._random.uniform(0.2, 0.6))
@@ -139,11 +139,11 @@ class Driver:
     async def _to_its_end(
         self, *keys: AttachmentKey, call: Callable[[], Awaitable[Result | None]]
     ) -> None:
-        """Keep in mind what there is of attachments, and of which nobody can say it.
+        """Make a call and note the address that each attachment then has, where that is certain.
 
         Args:
             keys: the attachments.
-            call: does something to them; returns what ADD gave if they are there then.
+            call: changes them; returns the result of ADD if the attachments exist afterwards.
         """
         world = self._world
         world.clock += 1
@@ -157,7 +157,7 @@ class Driver:
                 shaken = world.shaken.get(key, 0)
                 if shaken < began:
                     world.shaken.pop(key, None)
-                    # Of two at once nobody here can say which was the last.
+                    # Of two concurrent operations it is unknown which one ended last.
                     if world.at_work[key] == 1 and key.container_id not in world.wild:
                         world.recorded[key] = address_in(result)
         except BaseException:

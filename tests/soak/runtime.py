@@ -1,4 +1,4 @@
-"""A container runtime that attaches and detaches until somebody kills it; see `kills`."""
+"""A container runtime that attaches and detaches until it is killed; see `kills`."""
 
 from __future__ import annotations
 

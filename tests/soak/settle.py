@@ -1,4 +1,4 @@
-"""The end of a soak: what is there belongs to somebody, and can be deleted through the API."""
+"""The end of a soak: all that is left has an owner and can be deleted through the API."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ async def _settle(world: World, tally: Tally) -> None:
         if key not in world.shaken and found != address:
             tally.violations.append(f"record of {key}: {found!r}, ADD and DEL left {address!r}")
     wild = {key for key in world.keys if key.container_id in world.wild}
-    # Whatever plugins have: a record tells whose it is, but where records may be damaged.
+    # Each thing that plugins hold has a record with its owner, unless records may be damaged.
     tally.leaked("attachments without a record", world.owned() - records.keys() - wild)
 
     sound = [
@@ -58,7 +58,7 @@ async def _settle(world: World, tally: Tally) -> None:
         await must(f"GC of {net.name}", lambda: calm.gc_network_list(net, _valid(records)))  # noqa: B023
     tally.leaked("valid attachments that GC took", before - world.owned())
 
-    # A damaged record may tell of attachments that never were; DEL takes it away.
+    # A damaged record may name attachments that never existed; DEL removes it.
     for key in wild:
         net = world.nets[key.network]
         await must(f"DEL of {key}", lambda: calm.del_network_list(net, world.rt(key)))  # noqa: B023

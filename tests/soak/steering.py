@@ -42,7 +42,7 @@ class Steering:
         self._share = 0
 
     def plugin(self, command: str) -> str:
-        """Return what a plugin is told."""
+        """Return the fault that a plugin is to have; empty for none."""
         if self._random.random() >= self._share:
             return ""
         # Hanging is what takes time, and so it is not what happens most.
@@ -94,10 +94,10 @@ class FaultyCache(FileCache):
         Args:
             folder: libcni's cache directory.
             steering: decides what goes wrong.
-            tally: is told how long it takes.
+            tally: records how long the calls take.
             corruptible: the containers whose records may be damaged.
-            stays: is told of a record that may outlive its DEL.
-            durable: as of `FileCache`.
+            stays: called with an attachment whose record may outlive its DEL.
+            durable: as in `FileCache`.
         """
         super().__init__(folder, durable=durable)
         self._steering = steering
@@ -153,7 +153,7 @@ class FaultyCache(FileCache):
 
 
 class WatchedExec(DefaultExec):
-    """Runs plugins, tells them what to do wrong, and sees what must not be seen."""
+    """Runs plugins, gives them faults to commit, and reports forbidden behaviour."""
 
     def __init__(
         self,
@@ -200,7 +200,7 @@ class WatchedExec(DefaultExec):
             return answer
 
     def _see_namespace(self, environ: Mapping[str, str]) -> None:
-        """See that the DEL of what another hand has added is told where, as far as it is known."""
+        """Check that a call for a foreign attachment receives the namespace of its record."""
         if environ.get("CNI_CONTAINERID", "").startswith(FOREIGN) and environ["CNI_NETNS"] != NETNS:
             self._tally.violations.append(
                 f"{environ['CNI_COMMAND']} of {environ['CNI_CONTAINERID']} is told of no namespace"
@@ -208,7 +208,7 @@ class WatchedExec(DefaultExec):
 
 
 class Running:
-    """The calls that are under way; sees to it that none is where it must not be."""
+    """The calls in progress; reports those that must not run at the same time."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -219,7 +219,7 @@ class Running:
 
     @contextmanager
     def call(self, command: str, network: str, container_id: str) -> Iterator[None]:
-        """Count a call, and tell of it if it is one too many."""
+        """Count a call during a block, and report it if it must not run beside another one."""
         counters = [(self._containers, container_id)] if container_id else []
         if command in {"ADD", "DEL"}:
             counters.append((self._attaching, network))

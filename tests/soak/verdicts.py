@@ -1,7 +1,7 @@
-"""What a plugin says of its own end, compared with what the library makes of it.
+"""Compare the exit status that a plugin notes with the outcome that the library reports.
 
-A plugin of `tests.support.faulty` writes down the status that it exits with. What the library is
-told depends on who reaps the plugin; it may then know nothing, but not the wrong thing.
+A plugin of `tests.support.faulty` writes down the status that it exits with. The library may miss
+that status if something else reaps the plugin, but must not report a wrong one.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from .tally import Tally
 
 
 class Verdicts:
-    """Compares, call by call."""
+    """Compares the two, call by call."""
 
     def __init__(self, ends: Path, tally: Tally) -> None:
-        """Say where plugins write how they ended, and who counts."""
+        """Set the directory of the plugins' exit statuses, and the tally."""
         self._ends = ends
         self._tally = tally
 
@@ -27,7 +27,7 @@ class Verdicts:
         Args:
             call: its name.
             what: the plugin and its command.
-            error: what the library raised; None for a success.
+            error: the error that the library raised; `None` for a success.
         """
         own = self._own(call)
         if error is None:
@@ -42,7 +42,7 @@ class Verdicts:
                 self._tally.false_failures.append(f"{what} was killed: {error}")
         elif not knows and not ended_by_us and error.retryable:
             self._tally.lost_statuses += 1
-        # Its own exit and our signal can cross, but then it is gone, and how is known.
+        # The plugin's own exit and our signal can cross, but then its status is known.
         elif not knows or (not ended_by_us and error.exit_code != own):
             self._tally.false_failures.append(f"{what} exited with {own}: {error}")
 

@@ -1,4 +1,4 @@
-"""What a soak works on: networks, containers, and what plugins keep of them."""
+"""The networks and containers of a soak, and the state that plugins keep of them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .steering import FaultyCache, Running, Steering, WatchedExec
 from .tally import Tally
 from .verdicts import Verdicts
 
-# A deadline that no plugin misses that does nothing wrong.
+# Seconds; a plugin without a fault never misses this deadline.
 PATIENT = 60.0
 
 
@@ -41,23 +41,23 @@ class World:
     """Networks and containers, and three ways to work on them.
 
     Attributes:
-        rolling: takes back an ADD that failed.
+        rolling: rolls back an ADD that failed.
         plain: leaves that to its caller, as libcni does.
         calm: has plugins and a cache without faults, and much time.
         nets: the networks by their names.
         wild: the containers that may be added with `plain`, and whose records may be damaged: in
             the end they need a DEL with the network's configuration. Of the others nothing may
             ever exist without a readable record.
-        shaken: attachments to which something happened that did not come to its end, so that
-            CHECK may fail; and when, by `clock`.
+        shaken: attachments with an operation that did not finish, so that CHECK may fail, each
+            with the `clock` of that operation.
         clock: counts the operations.
-        recorded: the address in the record that each attachment has, as the last operation on it
-            left it, and "" for none; without those that nobody can tell it of.
-        at_work: how many operations each attachment has just now.
-        over: no more operations begin.
-        foreign: the names of what other hands have written that is no record.
-        suffix: tells its operations from others'.
-        marks: what all its plugins have in their environment.
+        recorded: the address in each attachment's record after the last operation on it, "" for
+            none; attachments whose address is uncertain are missing.
+        at_work: the number of operations in progress on each attachment.
+        over: whether no more operations begin.
+        foreign: the names of foreign files in the cache that do not hold a valid record.
+        suffix: distinguishes its operations in the tally from those of other worlds.
+        marks: strings that all its plugins have in their environment.
         busy: the plugins that may be opened for writing at times.
     """
 
@@ -120,25 +120,25 @@ class World:
         self.calm = config(no_fault, PATIENT, quick, cleanup_timeout=PATIENT)
 
     def shake(self, *keys: AttachmentKey) -> None:
-        """Keep in mind that nobody can say whether these attachments are whole."""
+        """Note that these attachments may be incomplete."""
         self.clock += 1
         self.shaken.update(dict.fromkeys(keys, self.clock))
 
     def rt(self, key: AttachmentKey) -> RuntimeConf:
-        """Return the runtime's side of an attachment."""
+        """Return the runtime configuration of an attachment."""
         return RuntimeConf(key.container_id, "/run/netns/none", key.ifname)
 
     def cni(self, key: AttachmentKey, random: Random) -> CNIConfig:
-        """Return what to add an attachment with."""
+        """Return the `CNIConfig` to add an attachment with."""
         plain = key.container_id in self.wild and random.random() < 0.5
         return self.plain if plain else self.rolling
 
     def owned(self) -> set[AttachmentKey]:
-        """Return the attachments of which plugins have something."""
+        """Return the attachments for which plugins hold something."""
         raise NotImplementedError
 
     def left(self) -> dict[str, set[str]]:
-        """Return, by kind, what plugins have, when no attachment is left."""
+        """Return, by kind, what plugins still hold once no attachment is left."""
         raise NotImplementedError
 
     def processes(self) -> list[str]:
@@ -150,15 +150,15 @@ class World:
         return {path.name for path in self.results.glob("*")} - {".tmp"}
 
     def temporary_files(self) -> set[str]:
-        """Return those in the cache that were to become records."""
+        """Return the names of the cache's temporary files."""
         return {path.name for path in self.results.glob(".tmp/*")}
 
     def close(self) -> None:
-        """Let go of everything."""
+        """Release everything."""
 
 
 class FakeWorld(World):
-    """Plugins of a few lines that do everything wrong that can be done wrong."""
+    """Plugins of a few lines that commit every fault."""
 
     def __init__(
         self, folder: Path, caches: Path, random: Random, tally: Tally, *, durable: bool
@@ -209,8 +209,8 @@ class FakeWorld(World):
 class RealWorld(World):
     """bridge, host-local and portmap on a network of their own.
 
-    They get cancellations and a cache with faults, and do by themselves nothing wrong: what they
-    leave when they are killed at any moment is not the library's.
+    Operations are cancelled and the cache has faults, but the plugins have none: what they leave
+    when they are killed at any moment would not be the library's fault.
     """
 
     suffix = ", real plugins"
@@ -285,7 +285,7 @@ class RealWorld(World):
 
 
 def address_in(result: Result | None) -> str:
-    """Return the address that ADD gave, which tells it from others; "" for nothing."""
+    """Return the address in an ADD's result, which identifies that ADD; "" without a result."""
     if result is None:
         return ""
     ips = json.loads(result.to_json()).get("ips")
@@ -293,5 +293,5 @@ def address_in(result: Result | None) -> str:
 
 
 def key_of(one: NetworkAttachment) -> AttachmentKey:
-    """Return which attachment it is."""
+    """Return the key of an attachment."""
     return AttachmentKey(one.network, one.container_id, one.ifname)

@@ -97,7 +97,7 @@ class Cli:
             while data := os.read(ours, 4096):
                 out += data
         except OSError:
-            pass  # how Linux says that nobody has it open any more
+            pass  # how Linux reports that no process has the terminal open
         os.close(ours)
         _, err = process.communicate(timeout=20)
         return Printed(process.wait(), out.decode().replace("\r\n", "\n"), err or "")

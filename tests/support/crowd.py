@@ -1,4 +1,4 @@
-"""Tasks that hold the order of operations until they are told to let go."""
+"""Tasks that hold the locks of operations until a test releases them."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def collection(network: str = "n", scope: str = "s") -> Hold:
 
 @asynccontextmanager
 async def nobody_left() -> AsyncGenerator[None]:
-    """See that nobody holds or waits for anything after a test, and no file is open."""
+    """Check that no lock is held or awaited after a block, and no new file is open."""
     fds = open_fds()
     yield
     assert locks_module._GATES.get({}) == {}
@@ -46,10 +46,10 @@ async def nobody_left() -> AsyncGenerator[None]:
 
 
 class Crowd:
-    """Tasks that come one after the other, and stay until they are told to leave.
+    """Tasks that arrive one after the other, and stay until a test has them leave.
 
     Attributes:
-        came: those that were let in, in order.
+        came: the tasks that got their locks, in order.
     """
 
     def __init__(self, group: TaskGroup, locks: Locks) -> None:
@@ -91,7 +91,7 @@ class Crowd:
         """Wait until these are inside, and see that they stay alone."""
         await eventually(lambda: self._inside, lambda inside: inside == set(names))
         if self._locks._file is not None:
-            # Who waits for a file looks at it every 50 ms.
+            # A task that waits for a lock file looks at it every 50 ms.
             await anyio.sleep(0.12)
         await _settle()
         assert self._inside == set(names)

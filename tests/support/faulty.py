@@ -1,10 +1,10 @@
-"""Plugins that keep a ledger, and misbehave in the middle of a call when told to.
+"""Plugins that keep a ledger, and misbehave in the middle of a call on request.
 
-Each is a shell script of one process, as thousands of calls are made. In its ledger an attachment
-has a note for each plugin, made by ADD and removed by DEL and GC; CHECK fails without it. What a
-call does wrong is said in its environment: `FaultyExec` puts it there. A call that has a name there
-leaves, in the file `.ends/<name>`, the status that it exits with: the truth, whoever reaps it. No
-file means that a signal ended it, or something that it became by exec.
+Each plugin is a shell script of one process, as thousands of calls are made. In its ledger an
+attachment has a note for each plugin, made by ADD and removed by DEL and GC; CHECK fails without
+it. `FaultyExec` puts the fault of a call into the plugin's environment. A call that has a name
+there writes its exit status to the file `.ends/<name>`, which does not depend on what reaps the
+plugin. Without that file, the plugin was ended by a signal or replaced itself by exec.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from cni_async.invoke import DefaultExec
 
 VARIABLE = "CNI_ASYNC_FAULT"
-# VERSION is told no path, and whose plugin it was has to be seen all the same.
+# VERSION receives no CNI_PATH, but its processes must be identifiable too.
 FOLDER = "CNI_ASYNC_FOLDER"
 # An IPv4 address that no other call has: the answer to ADD, and where the plugin writes its end.
 CALL = "CNI_ASYNC_CALL"
@@ -139,7 +139,7 @@ class FaultyPlugins:
 
 
 class FaultyExec(DefaultExec):
-    """Runs plugins as processes and tells them what to do wrong."""
+    """Runs plugins as processes and gives them faults to commit."""
 
     def __init__(self, steer: Callable[[str, str], str], **bounds: Any) -> None:
         """Say when.

@@ -90,7 +90,7 @@ def _encode(output: object) -> bytes | None:
 
 
 class Recorder:
-    """A directory of plugins that do as told and remember how they were called."""
+    """A directory of plugins that follow a script and record their calls."""
 
     def __init__(self, tmp_path: Path) -> None:
         self.folder = tmp_path / "plugins"
@@ -111,7 +111,7 @@ class Recorder:
         fresh.rename(self.folder / f".{name}.steering")
         script = self.folder / name
         if not script.exists():
-            if not (code := self.folder / ".code").exists():  # else somebody may be reading it
+            if not (code := self.folder / ".code").exists():  # else a plugin may be reading it
                 code.write_bytes(_code())
             script.write_text(_interpreter_lines() + _PROGRAM)
             script.chmod(0o755)

@@ -1,6 +1,6 @@
-"""A CNI plugin that does as told and remembers each call; `Recorder` installs and steers it.
+"""A CNI plugin that follows a script and records each call; `Recorder` installs and steers it.
 
-A real executable, which runs on its own and knows nothing of `cni_async`. It is started some
+It is a real executable that does not import `cni_async`. It is started some
 thousand times in a test run, so nothing slow is imported before it is needed: with `json`,
 `signal` and `typing` a call would take three times as long.
 """

@@ -83,9 +83,9 @@ async def cancelled_after(
 
 
 async def counted(call: Callable[[], Awaitable[object]], after_step: Callable[[], object]) -> None:
-    """Make a call, and tell of each step of this task and of those that it starts meanwhile.
+    """Make a call, and report each step of this task and of the tasks that it starts.
 
-    The step in which the call comes to its end is not told of: it has its answer then.
+    The step in which the call ends is not reported: its outcome is decided then.
     """
     if _on_asyncio():
 
@@ -108,7 +108,7 @@ def _on_asyncio() -> bool:
 
 
 class _Factory:
-    """Makes tasks that tell of each of their steps."""
+    """Makes tasks that report each of their steps."""
 
     def __init__(self, after_step: Callable[[], object]) -> None:
         self._after_step = after_step

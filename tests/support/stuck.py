@@ -1,4 +1,4 @@
-"""A disk that does not answer: chosen system calls hang until they are let go."""
+"""A disk that does not answer: chosen system calls hang until a test releases them."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ class Stuck:
     """Calls of one function of `os` that hang.
 
     Attributes:
-        hangs: a call has come to hang.
-        told: what the thread of each call that comes to hang calls first.
+        hangs: set once a call hangs.
     """
 
+    # The thread of each hanging call calls these functions first.
     told: ClassVar[list[Callable[[], object]]] = []
 
     def __init__(
@@ -35,13 +35,13 @@ class Stuck:
         when: Callable[..., bool] = lambda *args, **options: True,
         times: int = 1000,
     ) -> None:
-        """Have calls hang from here on.
+        """Make calls hang from now on.
 
         Args:
-            patch: takes it back.
-            name: of the function.
-            when: is given a call's arguments, and tells whether it hangs.
-            times: how many of them do.
+            patch: undoes it.
+            name: the function's name in `os`.
+            when: called with a call's arguments; returns whether that call hangs.
+            times: how many calls hang at most.
         """
         self._go = threading.Event()
         self.hangs = threading.Event()
@@ -66,17 +66,17 @@ class Stuck:
                 await anyio.sleep(0.005)
 
     def release(self) -> None:
-        """Have all calls go on."""
+        """Release all calls."""
         self._go.set()
 
     async def let_go(self) -> None:
-        """Have all calls go on, and wait until no thread is at anything of ours any more."""
+        """Release all calls, and wait until no thread runs code of `cni_async`."""
         self.release()
         await until_no_thread_is_busy()
 
 
 async def until_no_thread_is_busy() -> None:
-    """Wait until what nobody waits for has come to its end."""
+    """Wait until abandoned threads have left the code of `cni_async`."""
     deadline = time.monotonic() + _PATIENCE
     while _busy_threads():
         assert time.monotonic() < deadline, _busy_threads()

@@ -1,4 +1,4 @@
-"""Processes that sleep uninterruptibly, as far as the library can tell."""
+"""Processes that sleep uninterruptibly, as far as the library can see."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .wait import eventually
 
 
 class Undead:
-    """A process of whose end nobody hears."""
+    """A process whose end is never reported."""
 
     returncode = None
 
@@ -31,7 +31,7 @@ class Undead:
 
 @asynccontextmanager
 async def undead() -> AsyncIterator[list[int]]:
-    """Let children survive SIGKILL, and give their process IDs; they are reaped afterwards."""
+    """Let children seem to survive SIGKILL; yield their process IDs, and reap them afterwards."""
     victims: list[anyio.abc.Process] = []
     pids: list[int] = []
     open_process, posix_spawn = anyio.open_process, os.posix_spawn

@@ -34,16 +34,16 @@ async def eventually(
     within: float = PATIENCE,
     every: float = 0.005,
 ) -> T:
-    """Look again and again until it is seen, and return that.
+    """Call `look` until `until` accepts its value, and return that value.
 
     Args:
-        look: what to call; the event loop waits for it.
-        until: tells whether what it returned is it; by default whatever is true.
-        within: seconds.
+        look: the function to call; it blocks the event loop.
+        until: returns whether a value is accepted; by default any true value is.
+        within: seconds until it gives up.
         every: seconds between two looks.
 
     Raises:
-        AssertionError: it was not seen in time; says what was seen last.
+        AssertionError: no value was accepted in time; the message has the last one.
     """
     deadline = monotonic() + within
     while not until(seen := look()):
@@ -55,7 +55,7 @@ async def eventually(
 def eventually_blocking(
     look: Callable[[], T], until: Callable[[T], object] = bool, *, within: float = PATIENCE
 ) -> T:
-    """Do the same where there is no event loop, or where it is to stand still."""
+    """Do the same without an event loop, or while it must stand still."""
     deadline = monotonic() + within
     while not until(seen := look()):
         _see_to(deadline, within, seen)
@@ -121,7 +121,7 @@ class Stopwatch:
         return now - self._began
 
     def within(self, bound: float) -> bool:
-        """Tell whether it has measured no more seconds than these and those of a busy machine."""
+        """Return whether the time is within a bound, plus what a busy machine may add."""
         _, stalled = self._stopped or (0.0, _stalled())
         before = self._stalled
         busy = BUSY_SLACK if stalled is None or before is None else stalled - before
@@ -146,7 +146,7 @@ def _stalled() -> float | None:
     """Return the seconds, since boot, in which something waited for the machine.
 
     That is for a processor or the disk, and for a processor of the host's where this machine is
-    virtual. None where the kernel does not tell.
+    virtual. `None` where the kernel does not report it.
     """
     stalled = 0.0
     try:

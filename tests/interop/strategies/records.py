@@ -95,7 +95,7 @@ def _stored_results(draw: st.DrawFn) -> Any:
 
 
 def _interfaces(ifname: str) -> SearchStrategy[list[dict[str, str]]]:
-    """Make the interfaces of a result, which often tell where one of that name is."""
+    """Make the interfaces of a result, which often have the sandbox of that name."""
     inside = st.sampled_from(["/run/netns/blue", "/run/netns/green", "c1", ""])
     one = st.fixed_dictionaries(
         {"name": st.sampled_from([ifname, ifname, "veth1"])}, optional={"sandbox": inside}

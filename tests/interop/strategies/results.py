@@ -232,7 +232,7 @@ def sound(draw: st.DrawFn, version: str, *, laced: bool = False) -> bytes:
 
     Args:
         version: which.
-        laced: have repeated and unknown keys in it, and numbers that are no integers.
+        laced: have repeated and unknown keys in it, and numbers that are not integers.
     """
 
     def objects_of(*required: tuple[str, Document], **optional: Document) -> Document:
