@@ -1,4 +1,4 @@
-"""What is measured, how much of it, and what is wanted of it."""
+"""The cases, their sizes and their targets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the measurements say: medians, ratios pair by pair, and whether that is enough."""
+"""Evaluate measurements: medians, ratios pair by pair, and whether that is enough."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the measurements were taken on."""
+"""Describe the machine of the measurements."""
 
 from __future__ import annotations
 

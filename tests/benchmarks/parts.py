@@ -1,4 +1,4 @@
-"""Tell what an ADD of three plugins is made of, on asyncio: ``python -m tests.benchmarks.parts``.
+"""Show what an ADD of three plugins is made of, on asyncio: ``python -m tests.benchmarks.parts``.
 
 Each line is what it takes once, in time and in time of our own process on a CPU, and how many
 functions are called for it, Python's and C's; the next to last column compares the CPU time with a

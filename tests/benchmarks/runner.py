@@ -27,7 +27,7 @@ _PROGRAMS: Final = {"go": {"bench": ".", "plugin": "./plugin", "heartbeat": "./h
 
 @dataclass(frozen=True)
 class Side:
-    """Somebody who does cases: Go, or a Python with an event loop."""
+    """A side that runs cases: Go, or a Python with an event loop."""
 
     name: str
     command: Sequence[str]
@@ -116,7 +116,7 @@ class Runner:
             for turn in range(number):
                 _say(f"{case.name} {turn + 1}/{number}")
                 try:
-                    # There and back again: whoever comes last comes first the next time.
+                    # The order is reversed each round: the last side is first in the next.
                     for side in sides if turn % 2 == 0 else reversed(sides):
                         if turn < side.most_rounds:
                             self._measure(case, side, size, results)

@@ -69,7 +69,7 @@ class Node:
         self._pods = 0
 
     def write_files(self) -> None:
-        """Write what containerd and the library are configured with."""
+        """Write the configuration files of containerd and the library."""
         bridge = {"type": "bridge", "bridge": "containerd0", "isGateway": True}
         portmap = {"type": "portmap", "capabilities": {"portMappings": True}}
         self._write_network("net", "net.d", bridge | self._ipam("10.88.9.0/24"), portmap)
@@ -175,7 +175,7 @@ class Node:
         return {file.name for file in (self._folder / "addresses" / network).glob("10.*")}
 
     def forwards(self) -> bool:
-        """Tell whether the host's port leads anywhere."""
+        """Return whether a rule forwards the host's port."""
         rules = subprocess.run(["iptables-save"], capture_output=True, text=True, check=True)
         return f"--dport {HOST_PORT} " in rules.stdout
 
@@ -209,13 +209,13 @@ class Pod:
         return {each["ifname"]: each["addr_info"][0]["local"] for each in found}
 
     async def attachment(self, network: str = "net") -> NetworkAttachment:
-        """Return what the library knows of it."""
+        """Return its attachment to a network, from the cache."""
         known = await self.node.cni.get_cached_attachments(self.id)
         [ours] = [each for each in known if each.network == network]
         return ours
 
     async def runtime_conf(self) -> RuntimeConf:
-        """Return what containerd has attached it with."""
+        """Return the runtime configuration with which containerd attached it."""
         ours = await self.attachment()
         return RuntimeConf(
             ours.container_id,

@@ -50,7 +50,7 @@ class Container:
         args: Sequence[tuple[str, str]] = (),
         capability_args: Mapping[str, Any] | None = None,
     ) -> RuntimeConf:
-        """Return the runtime's side of an attachment."""
+        """Return the runtime configuration of an attachment."""
         return RuntimeConf(
             self.id, str(self.namespace), ifname, args=args, capability_args=capability_args or {}
         )
@@ -60,7 +60,7 @@ class Container:
         return self.namespace.links()
 
     def interface(self, name: str = "eth0") -> dict[str, Any]:
-        """Return what ``ip`` knows of an interface."""
+        """Return an interface as ``ip`` reports it."""
         found: list[dict[str, Any]]
         found = json.loads(self.namespace.run("ip", "-json", "-detail", "address", "show", name))
         return found[0]
@@ -101,7 +101,7 @@ class Host:
         self.cni = CNIConfig([self.plugins], cache_dir=self.cache, timeout=30)
 
     def close(self) -> None:
-        """Let go of all namespaces."""
+        """Release all namespaces."""
         for container in list(self._containers):
             self.remove(container)
         self._stack.close()
@@ -203,7 +203,7 @@ class Host:
     # Obstacles.
 
     def uninstall(self, plugin: str) -> None:
-        """Take a plugin away."""
+        """Remove a plugin."""
         (self.plugins / plugin).unlink()
 
     def hold_up(self, plugin: str, *, after: bool) -> None:

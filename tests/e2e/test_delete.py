@@ -42,7 +42,7 @@ async def test_del_works_after_the_namespace_is_gone(host: Host) -> None:
 
 
 async def test_del_works_where_a_file_is_left_of_the_namespace(host: Host, tmp_path: Path) -> None:
-    """Told of that file, bridge and the others would refuse to do anything, for ever."""
+    """If they received that path, bridge and other plugins would refuse every DEL."""
     box = host.container()
     net = sturdy(host)
     path = tmp_path / "blue"

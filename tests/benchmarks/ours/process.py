@@ -49,7 +49,7 @@ def _spawner(task: Task) -> Callable[[], int]:
 
 
 async def stall(task: Task) -> Rows:
-    """Tell how late the event loop hears a heartbeat, at most, while containers are added."""
+    """Measure how late the event loop hears a heartbeat, at most, while containers are added."""
     spawn = _spawner(task)
     bare = repeat(task.sizes["milliseconds"], lambda: os.waitpid(spawn(), 0)).value
     net = conf_list_from_bytes(task.chain.encode())
@@ -123,7 +123,7 @@ class _Listener:
 
 
 async def memory(task: Task) -> Rows:
-    """Tell what we weigh after some ADD/DEL pairs, and after many."""
+    """Measure this process's memory after some ADD/DEL pairs, and after many."""
     net = conf_list_from_bytes(task.single.encode())
     cni = task.cni()
 
