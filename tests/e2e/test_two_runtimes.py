@@ -67,7 +67,11 @@ class Go:
 
     async def collect(self, net: NetworkConfigList, valid: Valid) -> None:
         """Collect the attachments that are not valid."""
-        self._ask("gc", net, valid=[{"containerID": id, "ifname": name} for id, name in valid])
+        self._ask(
+            "gc",
+            net,
+            valid=[{"containerID": container_id, "ifname": name} for container_id, name in valid],
+        )
 
     async def cached(self, net: NetworkConfigList, rt: RuntimeConf) -> RuntimeConf:
         """Return the runtime configuration with which an attachment was added."""
@@ -137,9 +141,9 @@ class Ours:
 
     async def cached(self, net: NetworkConfigList, rt: RuntimeConf) -> RuntimeConf:
         """Return the runtime configuration with which an attachment was added."""
-        _, added = await self._cni.get_network_list_cached_config(net, rt)
-        assert added is not None
-        return added
+        cached = await self._cni.get_network_list_cached_config(net, rt)
+        assert cached is not None
+        return cached.runtime
 
 
 @pytest.fixture(scope="module")
