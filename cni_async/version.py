@@ -16,7 +16,7 @@ from .go.quote import quote
 
 _CURRENT: Final = "1.1.0"
 _PARTS: Final = ("major", "minor", "micro")
-# What strconv.Atoi takes; int() would also take spaces, underscores and other digits.
+# The digits that strconv.Atoi takes; int() would also take spaces, underscores and other digits.
 _INTEGER: Final = re.compile(r"[+-]?[0-9]+")
 
 
@@ -76,7 +76,7 @@ def greater_than_or_equal_to(version: str, other: str) -> bool:
 
 
 class PluginInfo(msgspec.Struct, frozen=True, rename="camel"):
-    """What a plugin answers to VERSION (version.PluginInfo).
+    """A plugin's answer to VERSION (version.PluginInfo).
 
     Attributes:
         supported_versions: the CNI versions it supports, in its order; opaque strings.
@@ -192,7 +192,7 @@ def version_of(document: Any) -> str:
     """Do `decode_config_version` for a document that is decoded already.
 
     Raises:
-        VersionError: it is no object, or its cniVersion no string.
+        VersionError: it is not an object, or its cniVersion is not a string.
     """
     try:
         return _VERSIONED.read(document).cni_version or "0.1.0"

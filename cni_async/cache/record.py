@@ -54,7 +54,7 @@ class Record(
         """
         mine = (key.network, key.container_id, as_written(key.ifname))
         theirs = (self.network, self.container_id, self.ifname)
-        # Go lists records that lack an ID, so they are somebody's; take them for ours.
+        # Go lists records that lack an ID, so take them for this attachment's.
         if not any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True)):
             return
         network, container_id, ifname = map(quote, theirs)
@@ -66,7 +66,7 @@ class Record(
 
     @property
     def arg_pairs(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of CNI_ARGS; Go pads and cuts what is no pair, and so does this."""
+        """The pairs of CNI_ARGS; as in Go, longer entries are cut and shorter ones padded."""
         if not self.cni_args:
             return ()
         return tuple((pair[0], pair[1]) for pair in ([*one, "", ""] for one in self.cni_args))
@@ -117,7 +117,7 @@ class _Interface(msgspec.Struct, gc=False):
 
 
 class _Sandboxes(msgspec.Struct, gc=False):
-    """What of a result, of any version, tells where its interfaces are."""
+    """The part of a result of any version that locates its interfaces."""
 
     interfaces: list[_Interface] = []
 
@@ -146,7 +146,7 @@ def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
         rt: what it was added with.
 
     Raises:
-        ArgsError: a capability arg is no JSON value.
+        ArgsError: a capability arg is not a JSON value.
     """
     record = Record(
         kind=CNI_CACHE_V1,
@@ -203,8 +203,8 @@ def encode_record(record: Record, result: Result | None) -> bytes:
     """Write a record.
 
     Args:
-        record: what `new_record` gave.
-        result: what the last plugin gave; None for an ADD that ran no plugin.
+        record: from `new_record`.
+        result: the last plugin's; `None` for an ADD that ran no plugin.
 
     Raises:
         ArgsError: a string of the runtime configuration holds half a character.
@@ -228,14 +228,14 @@ def decode_record(data: bytes) -> Record:
         the record; with an empty `kind` if it has none (a cache from before libcni 0.8).
 
     Raises:
-        CorruptRecordError: it is no JSON object, or a field of it has a wrong type.
+        CorruptRecordError: it is not a JSON object, or a field has a wrong type.
     """
     try:
         record = _DECODER.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         pass
     else:
-        # Its first byte tells what a result is, which nobody has looked at.
+        # The decoder does not look into the result; its first byte shows its type.
         if record.result is msgspec.UNSET or memoryview(record.result)[0] in b"{n":
             return record
     # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
@@ -305,10 +305,10 @@ def read_config(data: bytes, key: AttachmentKey) -> Record:
 def read_result(data: bytes, key: AttachmentKey, cni_version: str) -> Result:
     """Read the result in a record, in the version of the configuration (getCachedResult).
 
-    What has no kind is a bare result, from before libcni 0.8.
+    A record without a kind is a bare result, from before libcni 0.8.
 
     Raises:
-        CorruptRecordError: there is no result in it.
+        CorruptRecordError: it holds no result.
         ForeignRecordError: it is another attachment's.
         CacheError: the result cannot be converted.
     """

@@ -28,7 +28,7 @@ def network_from(document: Any) -> NetConf:
             is how libcni sees the members of a list.
 
     Raises:
-        ConfigError: a known key has a value of another type, or there is no type; or it nests too
+        ConfigError: a known key has a value of another type, the type is missing, or it nests too
             deep.
     """
     try:

@@ -2,7 +2,7 @@
 
 Plugins and libcni are Go programs, so their reading decides what a document means. msgspec does
 the work; only a document that it refuses takes the slow road through the standard library, which
-then either accepts what Go accepts (bytes that are no UTF-8, lone surrogates) or is looked through
+then either accepts what Go accepts (bytes that are not UTF-8, lone surrogates) or is looked through
 for what is wrong in Go's words.
 """
 
@@ -207,7 +207,7 @@ def _number(text: str) -> int | float:
 
 
 def _integer(text: str) -> int:
-    # 309 digits hold every integer that is no float64 overflow; int() itself balks past 4300.
+    # 309 digits hold every integer that does not overflow a float64; int() itself balks past 4300.
     if len(text) <= 310 and abs(value := int(text)) <= _MAX_INTEGER:
         return value
     raise JSONError(f"json: cannot unmarshal number {text[:40]} into Go value of type float64")

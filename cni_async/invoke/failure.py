@@ -96,7 +96,7 @@ def lost_error(stdout: bytes) -> PluginError:
     """Describe a plugin whose exit status is unknown.
 
     Args:
-        stdout: what it printed; an error object there is told, too.
+        stdout: what it printed; an error object in it is reported, too.
     """
     error = PluginError(
         "netplugin failed with no error message: its exit status is lost, as SIGCHLD is ignored "
@@ -146,7 +146,7 @@ def _reported(stdout: bytes) -> PluginError | None:
         else:
             fault = fault or f"{name} is of type {go_json.kind(value)}, not string"
     if fault:
-        # The rest is kept, so that a code still tells whether to try again.
+        # The rest is kept, so that a code still says whether to try again.
         fields["msg"] = _unparsable(stdout, fault)
     return PluginError(**fields)
 

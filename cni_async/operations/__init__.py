@@ -1,1 +1,1 @@
-"""What happens, in order, when a network is asked for something."""
+"""The operations on networks: the order of their steps."""

@@ -24,7 +24,7 @@ class BaseResult(
     forbid_unknown_fields=True,
     rename={"cni_version": "cniVersion"},
 ):
-    """What the results of all families can do."""
+    """The methods of the results of all families."""
 
     newest_version: ClassVar[str]
     sorts_keys: ClassVar[bool] = False
@@ -43,7 +43,7 @@ class BaseResult(
             version: empty means 0.1.0. Its own version gives the result itself, any other a copy.
 
         Raises:
-            ResultError: there is no such conversion, or 0.1.0 and 0.2.0 lack an address to hold.
+            ResultError: no such conversion exists, or 0.1.0 and 0.2.0 lack an address to hold.
         """
         return convert(self, version)
 
@@ -58,7 +58,7 @@ class BaseResult(
             the result itself if its version is 1.1.0, else a copy.
 
         Raises:
-            ResultError: there is no conversion from its version.
+            ResultError: no conversion from its version exists.
         """
         return cast("v100.Result", convert(self, _NEWEST))
 
@@ -87,7 +87,7 @@ def sorted_json(result: Result) -> bytes:
     """
     if isinstance(result, BaseResult):
         return _encode(result, _wire.SORTED)
-    return go_json.dumps(go_json.loads(result.to_json().encode()))  # somebody else's
+    return go_json.dumps(go_json.loads(result.to_json().encode()))  # not one of ours
 
 
 def _encode(result: BaseResult, encoder: msgspec.json.Encoder) -> bytes:
@@ -113,7 +113,7 @@ def converter(
     Args:
         source: the type of a result in each of `from_versions`.
         from_versions: what it converts.
-        to_versions: what it converts to; it is told which one.
+        to_versions: what it converts to; the function receives which one.
     """
     targets = tuple(to_versions)
 
@@ -133,7 +133,7 @@ def convert(result: Result, version: str) -> Result:
         version: empty means 0.1.0.
 
     Raises:
-        ResultError: there is no such conversion, or it is impossible for this result.
+        ResultError: no such conversion exists, or this result cannot be converted.
     """
     if isinstance(result, BaseResult) and not result.cni_version:
         result.cni_version = result.newest_version
@@ -151,7 +151,7 @@ def get_as(result: Result, target: type[R]) -> R:
     """Convert any result to a family's newest version (GetResult of each family).
 
     Raises:
-        ResultError: there is no such conversion.
+        ResultError: no such conversion exists.
     """
     converted = result.get_as_version(target.newest_version)
     if not isinstance(converted, target):

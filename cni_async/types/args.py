@@ -25,7 +25,7 @@ class CommonArgs(msgspec.Struct):
     """A base for containers of CNI_ARGS (types.CommonArgs).
 
     Attributes:
-        IgnoreUnknown: keys without a field of that name are no error.
+        IgnoreUnknown: keys without a field of that name are not an error.
     """
 
     IgnoreUnknown: bool = False
@@ -38,7 +38,7 @@ def load_args(text: str, container: object) -> None:
         text: ``KEY=VALUE`` pairs with semicolons between them. The last of equal keys wins.
         container: an instance of a class with annotated attributes, such as a dataclass or a
             msgspec Struct. The annotations say how values are read: str, bool, IPv4Address,
-            IPv6Address or a union of those addresses; with None, an empty value is no address.
+            IPv6Address or a union of those addresses; with None, an empty value means None.
             Its IgnoreUnknown, if it has one, may be set by the text.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What all families of results share: addresses, routes, DNS settings, the Result protocol."""
+"""The parts that all families of results share: addresses, routes, DNS, the Result protocol."""
 
 import re
 from abc import ABC
@@ -40,7 +40,7 @@ _MAPPED_BITS: Final = 96
 
 @runtime_checkable
 class Result(Protocol):
-    """What a plugin's ADD gives, in one of the three families of versions (types.Result)."""
+    """The result of a plugin's ADD, in one of the three families of versions (types.Result)."""
 
     @property
     def version(self) -> str:
@@ -51,7 +51,7 @@ class Result(Protocol):
         """Convert it to another CNI version (Result.GetAsVersion).
 
         Raises:
-            ResultError: there is no such conversion.
+            ResultError: no such conversion exists.
         """
         ...
 
@@ -59,7 +59,7 @@ class Result(Protocol):
         """Return the result in the newest version, to read addresses, routes and DNS from.
 
         Raises:
-            ResultError: there is no conversion from its version.
+            ResultError: no conversion from its version exists.
         """
         ...
 

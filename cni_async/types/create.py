@@ -90,7 +90,7 @@ def result_from_plugin(config_version: str, stdout: bytes) -> Result:
         document = go_json.loads_document(stdout)
         if document is not None and go_json.kind(document) != "object":
             raise go_json.JSONError(f"the result is of type {go_json.kind(document)}, not object")
-        # libcni looks for this one spelling; any other is no version to it.
+        # libcni looks for this spelling only; it takes no other for a version.
         version = dict(document or {}).get("cniVersion")
         if not isinstance(version, str) or not version:
             version = config_version or "0.1.0"

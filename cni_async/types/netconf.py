@@ -1,4 +1,4 @@
-"""What a plugin's configuration says to libcni (types.NetConf)."""
+"""The keys of a plugin's configuration that libcni reads (types.NetConf)."""
 
 from typing import Any
 
@@ -22,14 +22,14 @@ class IPAM(msgspec.Struct):
 
 
 class GCAttachment(msgspec.Struct, frozen=True):
-    """An attachment that is still in use, as GC tells it to plugins (types.GCAttachment).
+    """An attachment that is still in use, as GC lists it for plugins (types.GCAttachment).
 
     Attributes:
         container_id: CNI_CONTAINERID of its ADD.
         ifname: CNI_IFNAME of its ADD.
 
     Raises:
-        TypeError: one of them is no string.
+        TypeError: one of them is not a string.
     """
 
     container_id: str = msgspec.field(name="containerID")
@@ -58,7 +58,7 @@ class NetConf(
         capabilities: what the plugin can do with the runtime's capability arguments.
         ipam: of the IPAM section.
         dns: the resolver's settings.
-        raw_prev_result: what the plugin before it gave, decoded from JSON.
+        raw_prev_result: the result of the plugin before it, decoded from JSON.
         prev_result: the same as a result, see `parse_prev_result`; never written.
         valid_attachments: for GC.
     """

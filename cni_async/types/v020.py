@@ -48,7 +48,7 @@ def get_result(result: AnyResult) -> Result:
     """Convert any result to 0.2.0 (types020.GetResult).
 
     Raises:
-        ResultError: it has no address, or there is no conversion from its version.
+        ResultError: it has no address, or no conversion from its version exists.
     """
     return get_as(result, Result)
 

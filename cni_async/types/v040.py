@@ -85,7 +85,7 @@ def get_result(result: AnyResult) -> Result:
     """Convert any result to 0.4.0 (types040.GetResult).
 
     Raises:
-        ResultError: there is no conversion from its version.
+        ResultError: no conversion from its version exists.
     """
     return get_as(result, Result)
 
@@ -117,7 +117,7 @@ def to_02x(result: Result, version: str) -> v020.Result:
     """Keep the first address of each kind and the routes to its kind.
 
     Raises:
-        ResultError: there is no address.
+        ResultError: it has no address.
     """
     configs: dict[str, v020.IPConfig] = {}
     for config in result.ips:

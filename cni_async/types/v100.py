@@ -84,7 +84,7 @@ def get_result(result: AnyResult) -> Result:
     """Convert any result to 1.1.0 (types100.GetResult).
 
     Raises:
-        ResultError: there is no conversion from its version.
+        ResultError: no conversion from its version exists.
     """
     return get_as(result, Result)
 

@@ -16,7 +16,7 @@ ROUNDS_OF_OLDER: Final = 3
 
 @dataclass(frozen=True)
 class Target:
-    """What is wanted.
+    """The bound that a case has to keep.
 
     Attributes:
         at_most: the bound, on every event loop with plugins started by `os.posix_spawn`.
@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Case:
-    """What one process does in one go.
+    """A measurement that one process makes.
 
     Attributes:
         name: chosen with --cases.

@@ -1,4 +1,4 @@
-"""What both programs are given: configurations, a result, records in a cache."""
+"""The input of both programs: configurations, a result, records in a cache."""
 
 from __future__ import annotations
 

@@ -64,7 +64,7 @@ class Instantly:
 
 
 class Parts:
-    """What is measured, from the least to the whole."""
+    """The measured calls, from the least to the whole."""
 
     def __init__(self, plugins: Path, folder: Path) -> None:
         self._plugins = [str(plugins)]

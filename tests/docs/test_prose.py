@@ -31,14 +31,7 @@ ALLOWED: Final = re.compile(
     r"```.*?```|`[^`\n]*`|(?<=\n)## Prose and names\n.*?(?=\n## )", re.DOTALL
 )
 # Not rewritten yet.
-OLD: Final = (
-    "cni_async",
-    "tests/benchmarks",
-    "tests/e2e",
-    "tests/interop",
-    "tests/soak",
-    "tests/support",
-)
+OLD: Final = ("cni_async",)
 FILES: Final = sorted(
     path.relative_to(ROOT)
     for pattern in (

@@ -23,7 +23,7 @@ from tests.support.netns import Namespace, namespace
 from tests.support.processes import processes_with
 from tests.support.wait import PATIENCE, eventually
 
-# What plugins make for one attachment has its address or id in it, or is a chain named by a
+# A rule for one attachment has its address or id in it, or is in a chain named by a
 # hash; the rest is made once, for all, and stays.
 _RULE_OF_AN_ATTACHMENT = re.compile(r"^:CNI-(DN-)?[0-9a-f]{20}|^-A .*( -[sd] |id: )")
 # host-local keeps these beside a file for each address.
@@ -38,7 +38,7 @@ for dad in /proc/sys/net/ipv6/conf/*/accept_dad; do echo 0 >"$dad"; done
 
 @dataclass(frozen=True)
 class Container:
-    """What a runtime calls a container is, to CNI, an id and a network namespace."""
+    """A container: to CNI it is an id and a network namespace."""
 
     id: str
     namespace: Namespace
@@ -117,7 +117,7 @@ class Host:
         """Remove a container, as if its last process ended."""
         self._containers.pop(container_id)[1].close()
 
-    # What network configurations name.
+    # The names in network configurations.
 
     def host_local(self, *ranges: str | Mapping[str, str], **more: Any) -> dict[str, Any]:
         """Configure host-local: an address of each of these subnets or ranges."""
@@ -128,7 +128,7 @@ class Host:
         """Configure tuning."""
         return {"type": "tuning", "dataDir": str(self._tuning), **more}
 
-    # What is there.
+    # The state of the host.
 
     def links(self) -> set[str]:
         """Return the names of all links that were not there from the beginning."""

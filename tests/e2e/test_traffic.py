@@ -1,4 +1,4 @@
-"""What the networks are for: data gets from one container to another, and in from outside."""
+"""Data gets from one container to another, and in from outside."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ Cache = Mapping[str, bytes | str | None]
 
 @dataclass(frozen=True)
 class Call:
-    """What a plugin saw of a call.
+    """The input of a call, as a plugin recorded it.
 
     Attributes:
         plugin: its name.

@@ -30,7 +30,7 @@ _TYPE_WORDS: Final = re.compile(
     r"ARGS: cannot unmarshal into field '.*' - type ).*\Z",
     re.DOTALL,
 )
-# What libcni puts before the words of the JSON decoder.
+# The prefixes that libcni puts before the words of the JSON decoder.
 _BEFORE_DECODER: Final = re.compile(
     r"(?:failed to parse plugin config \d+: )?error parsing configuration(?: list)?: |"
     r"unmarshal existing network bytes: |decoding version (?:info|from network config): |"

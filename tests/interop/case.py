@@ -14,7 +14,7 @@ from .wire import Answer, Question
 Rewrite = Callable[["Case"], tuple[Any, Any] | None]
 Same = tuple[Any, Any]
 
-# What two answers become once the difference between them is explained.
+# Two answers after the difference between them is explained.
 SAME: Final[Same] = ("explained", "explained")
 
 _NUMBER: Final = re.compile(rb"-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?")

@@ -14,7 +14,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 # "ci" for the same few cases each time, "full" for many and other ones each time.
 PROFILE: Final = os.environ.get("CNI_ASYNC_INTEROP", "ci")
-# What one share is. All shares together are about 105; a chain is one of several operations.
+# The size of one share. All shares together are about 105; a chain is one of several operations.
 _EXAMPLES: Final = {"ci": 50, "full": 330}[PROFILE] * float(os.environ.get("CNI_ASYNC_SCALE", "1"))
 FULL_TOTAL: Final = 20_000
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from .case import Pairs, fold, pairs
 from .scene import Scene
 
-# What Go merges with what an earlier key of the same name said.
+# The fields that Go merges with an earlier key of the same name.
 _MERGED: Final = frozenset(map(fold, ("result", "capabilityArgs")))
 _READING: Final = frozenset({"check", "cached_result", "cached_config"})
 

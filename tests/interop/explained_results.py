@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .case import SAME, Case, Pairs, Rewrite, Same
 
-# What is wrong with a member of a result, not with the whole of it.
+# The faults of a member of a result, not of the whole of it.
 _MEMBER_FAULT: Final = re.compile(
     r"(?:could not parse prevResult: )?(?:<type \w+>|invalid (?:CIDR|IP) address: .*)", re.DOTALL
 )

@@ -1,4 +1,4 @@
-"""What was observed of a chain, in the form in which Go's and ours have to be equal."""
+"""The observed chain, in the form in which Go's and ours have to be equal."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .bench import Observed
 from .canonical import canonical, document
 from .wire import Answer, Failure, Question
 
-# What libcni puts around an error, or before one of its own.
+# The words that libcni puts around an error, or before one of its own.
 _WRAPPER: Final = re.compile(
     r'(?:plugin type="(?:[^"\\]|\\.)*"(?: name="(?:[^"\\]|\\.)*")? failed \((?:add|delete)\): |'
     r'failed to (?:get|set) network "(?:[^"\\]|\\.)*" cached result: |'

@@ -41,12 +41,12 @@ class Scene:
 
     @property
     def go_form(self) -> dict[str, Any]:
-        """What libcni did, in canonical form."""
+        """The observation of libcni, in canonical form."""
         return form(self.question, self.go)
 
     @property
     def our_form(self) -> dict[str, Any]:
-        """What we did, likewise."""
+        """The observation of this library, likewise."""
         return form(self.question, self.ours)
 
     @property
@@ -91,13 +91,13 @@ class Scene:
 
     @property
     def record(self) -> bytes | None:
-        """What that file held before; None if it was not there, or no file."""
+        """The content of that file before; `None` if it did not exist or was not a file."""
         found = (self.question.files or {}).get(self.record_name)
         return found if isinstance(found, bytes) else None
 
     @property
     def owner(self) -> tuple[str, str, str] | None:
-        """What the record says of whose it is; None if that is the attachment, or it is silent."""
+        """The owner that the record names; `None` if that is the attachment or missing."""
         found = None if self.record is None else pairs(self.record)
         if not isinstance(found, Pairs):
             return None

@@ -1,4 +1,4 @@
-"""What is known of a plugin that failed, and how errors are written."""
+"""Errors: what they say of a plugin that failed, and how they are written."""
 
 from __future__ import annotations
 

@@ -7,13 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-# What is bytes wherever it appears in an answer.
+# The keys whose values are bytes wherever they appear in an answer.
 BYTES: Final = frozenset({"bytes", "stdout", "stderr", "config", "Config"})
 
 
 @dataclass(frozen=True)
 class Failure:
-    """What is known about an error."""
+    """The attributes of an error."""
 
     text: str
     kind: str = ""

@@ -41,7 +41,7 @@ _SIGACTION = 512
 
 @dataclass(frozen=True)
 class Scene:
-    """What conditions are about.
+    """The surroundings that conditions act on.
 
     Attributes:
         worlds: of one event loop.

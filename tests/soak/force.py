@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 class Force:
-    """What is in force; conditions enter it from other threads, too.
+    """The conditions in force; they enter from other threads, too.
 
     Attributes:
         whole: how many operations began and ended under each condition.

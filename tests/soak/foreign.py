@@ -13,7 +13,7 @@ from typing import Any
 
 from cni_async import AttachmentKey, NetworkConfigList
 
-# What the ids of containers begin with that they have attached, and the namespace of them all.
+# The prefix of the ids of containers that they attach, and the namespace of all of them.
 FOREIGN = "foreign"
 NETNS = "/run/netns/foreign"
 

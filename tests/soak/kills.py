@@ -198,7 +198,7 @@ class _Scene:
             await self.host.cni.del_attachment(one)
         self.deaths.own["empty files of host-local"] += self.host.forget_torn_notes()
         left = self.host.wait_until_clean()
-        # What a writer leaves that was killed the next one takes away, unless it is too young.
+        # The next writer removes the file that a killed writer left, unless the file is too young.
         unfinished = self.host.cache / "results" / ".tmp"
         for path in unfinished.iterdir():
             os.utime(path, (0, 0))

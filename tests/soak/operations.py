@@ -23,7 +23,7 @@ REPLACING = 0.02
 
 
 class _OwnError(Exception):
-    """What the block of an `attachment` raises."""
+    """The error that the block of an `attachment` raises."""
 
 
 class Driver:

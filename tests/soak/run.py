@@ -77,7 +77,7 @@ def soak(
         stack.enter_context(starts.in_use(spawn))
         # Before there are worker threads.
         caches = stack.enter_context(disk(folder)) if frozen else folder / "caches"
-        # What is kept for ever is there after the first call.
+        # The first call allocates what the process keeps forever.
         in_loop(_call_once)
         before = _Process()
         worlds: list[World] = [FakeWorld(folder / "fake", caches, random, tally, durable=frozen)]
@@ -138,7 +138,7 @@ async def _settle(worlds: Sequence[World], tally: Tally) -> None:
 
 
 class _Process:
-    """What this process has, to be compared with what it has later."""
+    """The resources of this process, for a comparison with later."""
 
     def __init__(self) -> None:
         self._fds = _descriptors()

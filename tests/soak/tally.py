@@ -1,4 +1,4 @@
-"""What a soak counts, and how it says so."""
+"""The counts of a soak, and the table of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from cni_async.invoke import Spawn
 from .force import Force
 
 MOST_SHOWN = 20
-# What took its time, and the seconds that are too many, far above what a loaded machine needs.
+# Durations, and their bounds in seconds, far above the needs of a loaded machine.
 PLUGINS = "the end of a plugin, beyond its bounds"
 RECORDS = "an operation of the cache, the disk being idle"
 CANCELLATIONS = "the end of what was cancelled, the disk being idle"

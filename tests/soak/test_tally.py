@@ -1,4 +1,4 @@
-"""What a soak counts, and what it calls clean."""
+"""The counts of a soak, and the condition for a clean one."""
 
 from __future__ import annotations
 

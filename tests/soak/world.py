@@ -113,7 +113,7 @@ class World:
         steer = no_fault if ends is None else self.steering.plugin
         quick = records(durable=False)
         kept = records(durable=True) if durable else quick
-        # What is not durable is written in the event loop's own thread where the disk was fast
+        # A cache that is not durable writes in the event loop's own thread where the disk was fast
         # within the last second (docs/reliability.md): a disk that freezes then stalls the loop.
         self.rolling = config(steer, timeout, kept, rollback=True, cleanup_timeout=PATIENT)
         self.plain = config(steer, timeout, kept)

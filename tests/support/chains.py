@@ -98,7 +98,7 @@ class Runtime:
 
     @property
     def order(self) -> list[str]:
-        """What was called, in order, as in ``["bridge ADD", "tuning ADD"]``."""
+        """The calls, in order, as in ``["bridge ADD", "tuning ADD"]``."""
         return [f"{call.plugin} {call.command}" for call in self.exec.calls]
 
     def configs(self, command: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ FOLDER = "CNI_ASYNC_FOLDER"
 CALL = "CNI_ASYNC_CALL"
 HANG = 600
 
-# What a plugin can do wrong, each before it has done its work ("early") or after it ("late").
+# The faults of a plugin, each before it has done its work ("early") or after it ("late").
 FAULTS: dict[str, str] = {
     "hangs": f"exec sleep {HANG}",
     "ignores SIGTERM": f"trap '' TERM; exec sleep {HANG}",
@@ -43,7 +43,7 @@ FAULTS: dict[str, str] = {
     "crashes": "ulimit -c 0; kill -SEGV $$",
     "is terminated": "kill -TERM $$",
 }
-# What is odd, and yet no failure.
+# Odd behaviour that is not a failure.
 ODDITIES: dict[str, str] = {
     "is slow": "sleep 0.2",
     "forks": "sleep 0.5 &",
@@ -100,7 +100,7 @@ esac
 
 @dataclass(frozen=True, order=True)
 class Note:
-    """What one plugin has of one attachment."""
+    """A plugin's note of one attachment."""
 
     network: str
     container_id: str

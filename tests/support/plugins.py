@@ -17,7 +17,7 @@ VARIABLE = "CNI_ASYNC_PLUGINS"
 def reference_plugins() -> Path:
     """Return the directory with the plugins and cnitool, all of the versions we test with.
 
-    What happens to be installed on the machine is of any version, so it is not looked at.
+    Plugins that are installed on the machine have any version, so they are not used.
     """
     require(os.geteuid() == 0, "end-to-end tests need root")
     why_not = why_no_private_network()

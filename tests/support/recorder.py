@@ -24,7 +24,7 @@ with open(__file__.rpartition("/")[0] + "/.code", "rb") as code:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """What a plugin does when called, in the order of the fields."""
+    """The behaviour of a plugin when called, in the order of the fields."""
 
     ignore_sigterm: bool = False
     grandchild: float = 0

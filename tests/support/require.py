@@ -1,4 +1,4 @@
-"""What a test cannot do without."""
+"""Requirements of a test."""
 
 from __future__ import annotations
 

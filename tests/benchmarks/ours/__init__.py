@@ -1,1 +1,1 @@
-"""What the Go program of `tests/benchmarks/go` does with libcni, done with cni_async."""
+"""The measurements of the Go program in `tests/benchmarks/go`, made with cni_async."""

@@ -1,4 +1,4 @@
-"""What depends on the number of cached attachments."""
+"""Measurements that depend on the number of cached attachments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What runs chains of plugins."""
+"""Measurements that run chains of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What needs no plugin: configurations, requests, results."""
+"""Measurements without plugins: configurations, requests, results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What concerns the process as a whole: its floor, its event loop, its memory, its imports."""
+"""Measurements of the process as a whole: its floor, its event loop, its memory, its imports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is to be measured, and what came of it."""
+"""A measurement to make, and its figures."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What hypothesis asks: a strategy for each kind of question."""
+"""The questions that hypothesis asks: a strategy for each kind."""

@@ -127,7 +127,7 @@ def version_of(fields: Fields) -> str:
     return found
 
 
-# What plugins do.
+# The behaviour of plugins.
 
 _FAILURES: Final[tuple[dict[str, Any], ...]] = (
     {"stdout": b'{"cniVersion":"1.0.0","code":11,"msg":"later"}', "code": 1},
@@ -217,7 +217,7 @@ def answers(draw: st.DrawFn, version: str) -> Answers:
     return told
 
 
-# What is asked of them.
+# The questions.
 
 _containers = mostly(
     mostly(st.just("c1"), st.sampled_from(CONTAINERS), 3),

@@ -73,7 +73,7 @@ _configs: SearchStrategy[bytes | None] = st.sampled_from(
 )
 
 
-# What we refuse, which is compared where results are.
+# Values that this library refuses, which are compared where results are.
 _MAPPED: Final = re.compile(rb'"::ffff:[^"/]*/(?:\d|[1-8]\d|9[0-5])"')
 
 

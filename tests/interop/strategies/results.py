@@ -207,7 +207,7 @@ def readings(draw: st.DrawFn) -> Question:
 
 # Numbers that a float64 holds and an int64 does not.
 _NO_INTEGERS: Final = (b"1.0", b"15e2", b"-0", b"1.5", b"1e21", b"9007199254740993.0")
-# What Go merges where it is there twice, member by member.
+# Values that Go merges member by member where they are repeated.
 _MERGED: Final = frozenset({"ips", "routes", "interfaces", "ip4", "ip6", "dns"})
 
 
