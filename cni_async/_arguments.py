@@ -1,4 +1,4 @@
-"""What callers may hand in, made into one form, and the words for what they may not."""
+"""Arguments of public calls: brought into one form, or refused with a TypeError that says why."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -20,10 +20,10 @@ def refuse(value: object, name: str, wanted: str) -> NoReturn:
 
 
 def require(value: object, kind: type | UnionType, name: str) -> None:
-    """Refuse what is no instance of a class, or of one of several.
+    """Refuse a value that is not an instance of a class, or of one of several.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the value is of another type.
     """
     if not isinstance(value, kind):
         kinds = kind.__args__ if isinstance(kind, UnionType) else (kind,)
@@ -32,20 +32,20 @@ def require(value: object, kind: type | UnionType, name: str) -> None:
 
 
 def require_bytes(value: object, name: str) -> None:
-    """Refuse what is no bytes, text above all.
+    """Refuse a value that is not bytes, text above all.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the value is of another type.
     """
     if not isinstance(value, bytes):
         refuse(value, name, "bytes")
 
 
 def require_text(value: object, name: str) -> None:
-    """Refuse what is no string.
+    """Refuse a value that is not a string.
 
     Raises:
-        TypeError: it is none.
+        TypeError: the value is of another type.
     """
     if not isinstance(value, str):
         refuse(value, name, "a string")

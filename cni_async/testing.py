@@ -50,8 +50,8 @@ Answer = Reply | Callable[[FakeCall], Reply | Awaitable[Reply | None] | None]
 class FakeExec:
     """An `Exec` that runs nothing and remembers everything.
 
-    What has no answer of its own succeeds: ADD with the prevResult or an empty result, VERSION
-    with all versions, the others with nothing.
+    A call without an answer of its own succeeds: ADD with the prevResult or an empty result,
+    VERSION with all versions, the others with nothing.
 
     Attributes:
         calls: every call, in order.
@@ -73,9 +73,9 @@ class FakeExec:
             missing: plugin types that are not found.
 
         Raises:
-            ValueError: an answer is for what is no plugin type or no command, so that nothing
+            ValueError: an answer is for an impossible plugin type or command, so that nothing
                 could ever ask for it.
-            TypeError: `answers` is no mapping from pairs, or `missing` one string.
+            TypeError: `answers` is not a mapping from pairs, or `missing` one string.
         """
         self.calls: list[FakeCall] = []
         self._answers = dict(answers or {})
@@ -161,7 +161,7 @@ class FakeCache(MemoryCache):
             fail_on: names of the methods that raise, e.g. ``{"store"}``.
 
         Raises:
-            ValueError: there is no such method. Names that are added later are looked at when the
+            ValueError: no such method exists. Names that are added later are looked at when the
                 cache is used.
             TypeError: `fail_on` is one string.
         """

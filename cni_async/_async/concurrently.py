@@ -15,14 +15,14 @@ _T = TypeVar("_T")
 async def run_all(
     calls: Sequence[Callable[[], Awaitable[_T]]], *, limit: int
 ) -> list[_T | CNIError]:
-    """Await calls, some at a time, and return what each gave: its value or its `CNIError`.
+    """Await calls, some at a time, and return for each its value or its `CNIError`.
 
     Args:
         calls: what to await, begun in this order.
         limit: how many at a time.
 
     Raises:
-        Exception: the first that is no `CNIError`, alone and not in a group; the others are
+        Exception: the first that is not a `CNIError`, alone and not in a group; the others are
             cancelled.
     """
     outcomes: dict[int, _T | CNIError] = {}

@@ -36,7 +36,7 @@ _FAST_FOR: Final = 1.0
 
 
 class _LoopTurn(threading.local):
-    """What this thread's event loop has asked itself since others had their turn."""
+    """The calls that this thread's event loop has made itself since other tasks had their turn."""
 
     calls: int = 0
     seconds: float = 0.0
@@ -59,17 +59,17 @@ _turn: Final = _LoopTurn()
 
 
 class Later(Enum):
-    """What `Disk.at_once` answers where the disk has to be asked in a thread."""
+    """The answer of `Disk.at_once` where the disk has to be asked in a thread."""
 
     LATER = "later"
 
 
 class BusyError(Exception):
-    """What is asked for waits for a thread, for which an event loop must not wait."""
+    """The call would wait for a thread, for which an event loop must not wait."""
 
 
 class Disk:
-    """What is known of the disk under one path, by all that use it."""
+    """The speed of the disk under one path, shared by all that use it."""
 
     def __init__(self) -> None:
         """Know nothing."""

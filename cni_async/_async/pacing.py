@@ -15,7 +15,7 @@ PLUGINS: Final = 100
 # and a hundred in a row did so for 264 bare spawns on two cores. With two in a turn it was held up
 # for longer than with one, and with a hundred plugins in flight nothing was gained (docs/tried.md).
 STARTS: Final = 1
-# Operations that begin in a turn. What each does before it first waits takes a tenth of a bare
+# Operations that begin in a turn. The work before its first wait takes a tenth of a bare
 # spawn, and an application may well ask for hundreds of attachments at once.
 OPERATIONS: Final = 8
 # Plugins of one GC, `recover` or validation: they wait for the kernel and for each other's locks.

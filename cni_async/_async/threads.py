@@ -27,7 +27,7 @@ async def in_thread(
     Args:
         function: what to call.
         args: its arguments.
-        limiter: of threads; by default it waits for nobody. anyio's own limiter is the
+        limiter: of threads; by default it waits for no other call. anyio's own limiter is the
             application's, whose functions may have taken all of it.
 
     Raises:
@@ -101,7 +101,7 @@ class Visit:
         self.wake: Callable[[], None] | None = None
 
     def go_on(self) -> None:
-        """Stop here if nobody waits for it any more; to be called before what cannot be undone.
+        """Stop here if no caller waits for it any more; to be called before what cannot be undone.
 
         Raises:
             InterruptedError: so it is.
@@ -126,10 +126,10 @@ os.register_at_fork(after_in_child=_RUNNING.clear)
 class Threads:
     """The worker threads of one purpose.
 
-    They are no part of anyio's default limiter, which the application may have used up. What
-    anyio makes of a call that was given up depends on the event loop: asyncio forgets its thread,
-    so that a disk that hangs would collect them without end; trio counts it until it ends, so that
-    nobody else would get one. Here those that are stuck are counted apart.
+    They are not part of anyio's default limiter, which the application may have used up. When a
+    call is given up, anyio's event loops differ: asyncio forgets the thread, so that a disk that
+    hangs would collect threads without end; trio counts the thread until it ends, so that no other
+    call would get one. Here threads that are stuck are counted apart.
     """
 
     def __init__(self, *, at_once: int, most_stuck: int) -> None:

@@ -32,7 +32,7 @@ from .run import Added, Answer, PluginStderr, run, warn
 from .text import visible
 
 Work: TypeAlias = Callable[[Given, CNIConfig], Awaitable[Answer]]
-# What there is left of an interrupted add is looked up; a disk may take its time to answer.
+# The command looks up what an interrupted add has left; a disk may take its time to answer.
 _LOOK: Final = 10.0
 _MOST_LISTED: Final = 20
 Left: TypeAlias = Callable[[Given, CNIConfig, Exception | None], Awaitable[str]]
@@ -56,7 +56,7 @@ def _command(
     Args:
         name: of the command.
         parameters: what it takes.
-        left: tells, after a failure, what there is left of its work.
+        left: returns, after a failure, words on what is left of its work.
     """
 
     def register(work: Work) -> Work:
@@ -123,8 +123,8 @@ def _delete(given: Given, state: str, purpose: str = "To delete it") -> str:
 async def _add(given: Given, cni: CNIConfig) -> Answer:
     """Attach the namespace NETNS to the network NET.
 
-    Prints the result of the plugins. What was done before a failure or an interruption is taken
-    back; where that fails, too, the command that does it is printed.
+    Prints the result of the plugins. A failure or an interruption takes back the steps before it;
+    where that fails, too, the command that does it is printed.
     """
     net = await given.network()
     result = await cni.add_network_list(net, given.container())
@@ -192,9 +192,9 @@ def _no_record(given: Given, net: NetworkConfigList) -> str:
 async def _gc(given: Given, cni: CNIConfig) -> Answer:
     """Delete the attachments of the network NET but those to keep.
 
-    Say which with --keep, or say --all. Plugins are told, too, to free what belongs to no
-    attachment that is kept. Where one of --keep is not in the cache, nothing is deleted; an
-    attachment that only plugins know of is kept with --keep-unknown. NETNS makes no difference.
+    Say which with --keep, or say --all. Plugins, too, free what belongs to no attachment that is
+    kept. Where one of --keep is not in the cache, nothing is deleted; an attachment that only
+    plugins know of is kept with --keep-unknown. NETNS makes no difference.
     """
     keep = given.keep + given.keep_unknown
     if bool(keep) == given.keep_none:

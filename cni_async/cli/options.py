@@ -1,4 +1,4 @@
-"""What the commands take: cnitool's arguments and environment, and options that go before it."""
+"""The parameters of the commands: cnitool's arguments and environment, and further options."""
 
 import json
 import math
@@ -35,7 +35,7 @@ Pairs = tuple[tuple[str, str], ...]
 
 
 class Given(msgspec.Struct, frozen=True, kw_only=True):
-    """What a command was given, each thing under the name of its parameter below."""
+    """The arguments of a command, each under the name of its parameter below."""
 
     net: str = ""
     netns: str = ""
@@ -70,7 +70,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         """Return the runtime's side of the attachment.
 
         Raises:
-            OSError: there is no working directory for a relative path to start from.
+            OSError: a relative path has no working directory to start from.
         """
         netns = absolute(self.netns)
         return RuntimeConf(
@@ -110,7 +110,7 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         """Return the line for a shell that deletes the attachment, wherever it is run.
 
         Raises:
-            OSError: there is no working directory for a relative path to start from.
+            OSError: a relative path has no working directory to start from.
         """
         words = ["cni-async", "del", self.net, absolute(self.netns)]
         # Also where it is the default: the environment may say something else there.

@@ -21,7 +21,7 @@ from .text import visible, visible_json
 
 
 class Added(msgspec.Struct, frozen=True):
-    """What an ADD gave."""
+    """The result of an ADD."""
 
     network: str
     result: Result
@@ -31,12 +31,12 @@ Shown: TypeAlias = str | Added | list[NetworkAttachment]
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """What a command prints.
+    """The output of a command.
 
     Attributes:
         json: for programs; may be nothing.
         shown: for people.
-        done: what to tell, in lines, where this cannot be printed.
+        done: lines for stderr where this cannot be printed.
     """
 
     json: str
@@ -101,7 +101,7 @@ def run(
     except ValidationError as error:
         _exit("\n".join(map(str, error.errors)), stderr, 1, progress)
     except CNIError as error:
-        # A failure to take it back is a note, too, but the log has told that already.
+        # A failed rollback is a note, too, but the log has reported it already.
         notes: list[str] = [] if error.rollback_error else getattr(error, "__notes__", [])
         _exit("\n".join([str(error), *notes]), stderr, 1, progress)
     except OSError as error:
@@ -113,7 +113,7 @@ def run(
 
 
 def warn(error: OSError) -> None:
-    """Say on stderr what went wrong, where that is no failure."""
+    """Report on stderr a problem that is not a failure."""
     _say(f"{error.filename}: {error.strerror}")
 
 

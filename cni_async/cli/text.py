@@ -1,4 +1,4 @@
-"""What comes from records, plugins and files, made fit for a terminal or a shell."""
+"""Texts from records, plugins and files, made fit for a terminal or a shell."""
 
 import shlex
 
@@ -7,7 +7,7 @@ def visible(text: str, *, keep: str = "") -> str:
     """Write what a terminal would act upon, or hide, as an escape sequence of Go's and Python's.
 
     Args:
-        text: may hold anything, also bytes that are no text (surrogateescape).
+        text: may hold anything, also bytes that are not text (surrogateescape).
         keep: characters to leave as they are, such as line breaks.
     """
     if text.isprintable():
@@ -30,7 +30,7 @@ def shell_word(word: str) -> str:
 
 def _escaped(char: str) -> str:
     code = ord(char)
-    if 0xDC80 <= code <= 0xDCFF:  # a byte that is no text
+    if 0xDC80 <= code <= 0xDCFF:  # a byte that is not text
         return f"\\x{code - 0xDC00:02x}"
     if char in _SHORT:
         return _SHORT[char]

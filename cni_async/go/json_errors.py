@@ -1,4 +1,4 @@
-"""What Go's encoding/json finds wrong with a document that is no JSON.
+"""The error of Go's encoding/json for a document that is not JSON.
 
 The standard library has other words for it, other ones in each version of Python, and names
 characters where Go names bytes. The states here are those of Go's scanner.
@@ -37,7 +37,7 @@ _ELEMENTS: Final = re.compile(rb"(?:%b,){0,1000}" % _SCALAR)
 _MEMBERS: Final = re.compile(rb"(?:%b:%b,){0,1000}" % (_STRING, _SCALAR))
 
 _ANY_STRING: Final = re.compile(rb'"[^"]*"')
-# What an opening bracket adds to the depth, and a closing one, as signed bytes.
+# The change of depth at an opening and at a closing bracket, as signed bytes.
 _STEPS: Final = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 _NO_BRACKETS: Final = bytes(set(range(256)) - set(b"[{]}"))
 
@@ -46,7 +46,7 @@ _LITERALS: Final = {ord("t"): b"true", ord("f"): b"false", ord("n"): b"null"}
 _IN_ARRAY: Final = ord("[")
 _IN_OBJECT: Final = ord("{")
 
-# What comes next; None at the end.
+# The next step; `None` at the end.
 _State: TypeAlias = "Callable[[], _State] | None"
 
 
@@ -75,7 +75,7 @@ def first_error(data: bytes) -> str | None:
 def nests_too_deep(data: bytes) -> bool:
     """Tell whether a document that is JSON has more levels than Go reads.
 
-    Of one that is no JSON this may tell either.
+    For a document that is not JSON the answer may be either.
     """
     if not _AS_DEEP_AS_THE_STACK or data.count(b"[") + data.count(b"{") <= _MOST_LEVELS:
         return False  # as nearly always, and at once
@@ -209,14 +209,14 @@ class _Scanner:
         return self._byte() in b"0123456789"
 
     def _skip(self, pattern: re.Pattern[bytes]) -> bool:
-        """Go over what matches; tell whether that was anything."""
+        """Skip the bytes that match; return whether there were any."""
         begin = self.at
         if (found := pattern.match(self._data, begin)) is not None:
             self.at = found.end()
         return self.at > begin
 
     def _next(self) -> int:
-        """Return the next byte that is no white space."""
+        """Return the next byte that is not white space."""
         self._skip(_SPACE)
         if self.at == len(self._data):
             raise _SyntaxError(_END_OF_INPUT)

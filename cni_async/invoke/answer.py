@@ -1,4 +1,4 @@
-"""What a plugin printed, and how a lot of it is read without holding up the event loop."""
+"""A plugin's output, and the reading of long output without holding up the event loop."""
 
 from collections.abc import Callable
 from typing import Final, TypeVar
@@ -9,13 +9,13 @@ from cni_async._async.threads import in_thread
 
 _T = TypeVar("_T")
 
-# What is longer is read in a worker thread: megabytes take up to seconds. Answers of real plugins
+# Longer output is read in a worker thread: megabytes take up to seconds. Answers of real plugins
 # are far shorter, and reading one of them costs less than asking a thread to.
 _LONG: Final = 256 * 1024
 
 
 class Answer(bytes):
-    """What a plugin printed on stdout.
+    """A plugin's stdout.
 
     Attributes:
         stderr: the end of what it wrote to stderr.
@@ -34,5 +34,5 @@ async def read(function: Callable[[bytes], _T], output: bytes) -> _T:
                 limiter=anyio.CapacityLimiter(1),  # an answer must not wait for a thread to spare
             )
         except OSError:
-            pass  # there is no thread to be had
+            pass  # no thread can be started
     return function(output)

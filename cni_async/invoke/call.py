@@ -42,7 +42,7 @@ async def exec_plugin_with_result(
 
     Raises:
         PluginError: it failed.
-        ResultError: what it printed is no result; the error has it.
+        ResultError: its stdout is not a result; the error holds it.
     """
     environ = _environ(args)
     stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, environ)
@@ -109,7 +109,7 @@ async def get_version_info(plugin_path: str, exec: Exec | None = None) -> Plugin
     try:
         stdout = await exec.exec_plugin(plugin_path, _VERSION_REQUEST, _VERSION_ARGS.as_env())
     except PluginError as error:
-        # What a plugin says that is older than VERSION itself.
+        # The answer of a plugin that is older than VERSION itself.
         if str(error) == "unknown CNI_COMMAND: VERSION":
             return plugin_supports("0.1.0")
         raise

@@ -1,4 +1,4 @@
-"""How a child ended, as the kernel tells it, and not only as the event loop does.
+"""How a child ended, as the kernel reports it, and not only as the event loop does.
 
 The event loop reaps a child that it has started, and `Child` reaps one that it has not. Something
 else may be faster: a PID 1 that reaps all children, a thread in waitpid(-1), or the kernel itself
@@ -51,7 +51,7 @@ class Child:
         """Take charge of a child that has just been started.
 
         Args:
-            process: what the event loop tells of it; only this object may read its `returncode`.
+            process: the event loop's view of it; only this object may read its `returncode`.
         """
         self._process = process
         self._told: int | None = None
@@ -137,7 +137,7 @@ class Child:
             self._returncode = _NO_RETURNCODE
 
     def _may_report(self) -> bool:
-        """Tell whether the event loop may still tell that the child is over."""
+        """Return whether the event loop may still report that the child is over."""
         return self._process.may_report(gone=self._gone)
 
     def _reap(self) -> None:
@@ -225,7 +225,7 @@ def _recorded(pidfd: int) -> tuple[int | None, bool]:
         return None, True  # Linux before 6.15, or something that claims to be one
     mask: int = struct.unpack_from("Q", request, 0)[0]
     if not mask & _PIDFD_INFO_EXIT:
-        # The kernel tells of the exit a little before it lets the child go. Or the pidfd is
+        # The kernel reports the exit a little before it releases the child. Or the pidfd is
         # another process's that got the child's number.
         return None, False
     status: int = struct.unpack_from("i", request, _EXIT_STATUS_OFFSET)[0]

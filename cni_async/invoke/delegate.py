@@ -31,7 +31,7 @@ async def delegate_add(plugin: str, netconf: bytes, exec: Exec | None = None) ->
     Raises:
         PluginNotFoundError: it is not in CNI_PATH.
         PluginError: it failed.
-        ResultError: what it printed is no result.
+        ResultError: its stdout is not a result.
     """
     exec = exec or default_exec()
     path = await _find(plugin, exec)

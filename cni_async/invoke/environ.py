@@ -1,4 +1,4 @@
-"""What a plugin gets in its environment (CNI specification, section 2, "Parameters")."""
+"""A plugin's environment (CNI specification, section 2, "Parameters")."""
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -129,10 +129,10 @@ _MOST_BYTES: Final = 32 * os.sysconf("SC_PAGE_SIZE")
 
 
 def validate_environ(environ: Mapping[str, str]) -> None:
-    """Check that a process can have what plugins are told in their environment.
+    """Check that a process can have the CNI variables in its environment.
 
     Args:
-        environ: what `Args.as_env` gave.
+        environ: from `Args.as_env`.
 
     Raises:
         ArgsError: one of the CNI variables holds a NUL or half a character, or is too long.

@@ -29,7 +29,7 @@ _STDERR_TAIL: Final = 64 * 1024
 
 
 class Exec(Protocol):
-    """What runs plugins (invoke.Exec); put your own in its place for tests or containers."""
+    """Runs plugins (invoke.Exec); write your own for tests or to run plugins in containers."""
 
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
@@ -100,9 +100,9 @@ class RawExec:
         """Set the bounds of every call.
 
         Args:
-            stderr: gets what a plugin wrote to stderr, once it has exited. What it has not taken
-                within a second is dropped, and the log says so.
-            timeout: seconds that a plugin may take; None for as long as it likes.
+            stderr: gets what a plugin wrote to stderr, once it has exited. Output that it has not
+                taken within a second is dropped, and the log says so.
+            timeout: seconds that a plugin may take; `None` means no limit.
             grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
             max_output: bytes that a plugin may write to stdout, and to stderr.
             limiter: how many plugins may run at once; by default there are 100 in an event loop.
@@ -238,7 +238,7 @@ def default_exec(
     """Return libcni's default: plugins' stderr goes to this process's stderr.
 
     Args:
-        timeout: seconds that a plugin may take; None for as long as it likes.
+        timeout: seconds that a plugin may take; `None` means no limit.
         grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
         limiter: how many plugins may run at once; by default there are 100 in an event loop.
         spawn: the way to start plugins; by default the event loop's usual one (see `RawExec`).

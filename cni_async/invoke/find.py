@@ -14,8 +14,8 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     """Return the absolute path of a plugin's executable (invoke.FindInPath).
 
     The first directory with a regular file of that name wins; symlinks are followed. An empty
-    element is no directory: it would mean the current one, and a plugin from there could be
-    anybody's.
+    element is skipped: it would mean the current directory, and any user could have put a plugin
+    there.
 
     Args:
         plugin: the plugin's type, a bare file name.

@@ -1,4 +1,4 @@
-"""What to tell a plugin of a network namespace that may be gone.
+"""The CNI_NETNS of a DEL whose network namespace may be gone.
 
 On DEL CNI_NETNS is optional (CNI specification, section 2, "DEL"). A path that is missing is
 understood by plugins all the same. One that leads to something else is not: they refuse it for

@@ -1,9 +1,9 @@
 """A child's stdin, stdout and stderr, and waiting for it to do something.
 
 A pipe holds 64 KiB, more than nearly every configuration and result. So stdin is written before
-the child starts, and there are no tasks that write and read: one epoll tells that the child has
+the child starts, and no tasks write and read: one epoll shows that the child has
 printed or read something or has exited, and `Pipes.pump` moves what can be moved. The child gets
-real pipes: /dev/stdout can be opened again, and writing to nobody fails as it should.
+real pipes: /dev/stdout can be opened again, and writing to a closed pipe fails as it should.
 """
 
 import errno
@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 
 _CHUNK: Final = 64 * 1024
-# Where there is no epoll or no pidfd: how often to look.
+# Seconds between two looks, without epoll or pidfd.
 _TICK: Final = 0.01
 
 
@@ -165,13 +165,13 @@ class Pipes:
 
     @property
     def notices_exit(self) -> bool:
-        """Whether `wait` itself tells that the child has exited."""
+        """Whether `wait` itself notices that the child has exited."""
         return self._over or self._epoll is not None
 
     async def wait(self) -> bool:
-        """Wait until something could be moved, and was, or the child has exited; tell if it has.
+        """Wait until data was moved or the child has exited; return whether it has exited.
 
-        There is no deadline of our own around this: before anyio 4.16 an asyncio task.cancel()
+        This has no deadline of its own: before anyio 4.16 an asyncio task.cancel()
         was lost if it coincided with one, and with it a whole call's cancellation.
 
         Raises:
@@ -220,12 +220,12 @@ class Pipes:
 
     @property
     def stdout_data(self) -> bytes:
-        """What the child printed on stdout so far."""
+        """The child's stdout so far."""
         return bytes(self._output[self._stdout_end])
 
     @property
     def stderr_data(self) -> bytes:
-        """What the child printed on stderr so far."""
+        """The child's stderr so far."""
         return bytes(self._output[self._stderr_end])
 
     def _pipe(self) -> tuple[int, int]:

@@ -1,11 +1,11 @@
 """Run one process until it exits, or end it; `start_anyio` and `start_posix` start it.
 
-What it promises, whatever the child does:
+It promises, whatever the child does:
 
 - nothing outlives a cancelled or timed out call: SIGTERM to the child's whole process group, a
   grace period, SIGKILL to the group, and the child is reaped;
 - nothing waits for ever: a child that even SIGKILL does not end (uninterruptible sleep) is given
-  up after `_KILL_WAIT` seconds, and whoever called is told;
+  up after `_KILL_WAIT` seconds, and the outcome says so;
 - no child is lost: a cancellation in the middle of the start is acted upon after it.
 """
 
@@ -34,7 +34,7 @@ from .start import Spawn, Start, Started
 
 _log = logging.getLogger(__name__)
 
-# How often a process group is asked whether anybody is left in it: first soon, then less often.
+# Seconds between two looks at the members of a process group: short at first, then longer.
 _FIRST_TICK: Final = 0.01
 _LAST_TICK: Final = 0.1
 # SIGKILL takes effect in far less, unless the child sleeps uninterruptibly in the kernel.
@@ -253,7 +253,7 @@ def _has_exited(process: Child) -> bool:
 
 
 async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
-    """End the child and its whole process group; tell whether it is gone.
+    """End the child and its whole process group; return whether it is gone.
 
     Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
     through the shield; it costs the group its grace, not us our knowledge that it is gone.
@@ -262,7 +262,7 @@ async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
         return True
 
     async def gone() -> None:
-        # What it says while it goes does not matter, but it must not block on saying it.
+        # Its last output does not matter, but it must not block on writing it.
         while process.returncode is None:
             with suppress(OutputExceededError):
                 if await pipes.wait():
@@ -295,8 +295,8 @@ async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
 
 
 async def _group_lives(group: int) -> bool:
-    """Tell whether anybody but zombies is in a process group."""
-    # A group exists as long as a member does, so its number cannot be anybody else's by now.
+    """Return whether a process group has members that are not zombies."""
+    # A group exists as long as a member does, so its number cannot be another group's by now.
     if not _signal_group(group, 0):
         return False
     # Orphans are reaped by init, and many a container's init is slow at it or never does it.
@@ -304,7 +304,7 @@ async def _group_lives(group: int) -> bool:
         return await in_thread(
             _has_living_member,
             group,
-            limiter=anyio.CapacityLimiter(1),  # the default one may be taken by who knows what
+            limiter=anyio.CapacityLimiter(1),  # the application may have used up the default one
         )
     except OSError:
         return _has_living_member(group)  # it is not long, and ours have to go
@@ -331,7 +331,7 @@ def _has_living_member(group: int) -> bool:
 
 
 def _signal_group(group: int, number: int) -> bool:
-    """Signal a process group; tell whether there is anybody in it."""
+    """Signal a process group; return whether it has a member."""
     try:
         os.killpg(group, number)
     except ProcessLookupError:

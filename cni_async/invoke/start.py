@@ -1,4 +1,4 @@
-"""What the two ways to start a plugin have in common: `start_anyio` and `start_posix`."""
+"""The interface of the two ways to start a plugin: `start_anyio` and `start_posix`."""
 
 from collections.abc import Callable, Mapping
 from typing import Literal, Protocol, TypeAlias
@@ -9,7 +9,7 @@ Spawn: TypeAlias = Literal["anyio", "posix"]
 
 
 class Started(Protocol):
-    """A process that has been started, and what the event loop tells of it."""
+    """A process that has been started, as the event loop sees it."""
 
     @property
     def pid(self) -> int:
@@ -18,14 +18,14 @@ class Started(Protocol):
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or its signal's number negated, once the event loop tells it.
+        """Its exit code, or its signal's number negated, once the event loop reports it.
 
         Where trio or asyncio has started the process, reading this may reap it.
         """
         ...
 
     def may_report(self, *, gone: bool) -> bool:
-        """Tell whether the event loop may still tell how the process ended.
+        """Return whether the event loop may still report how the process ended.
 
         Args:
             gone: the process has been reaped.

@@ -1,6 +1,6 @@
 """Start a process with anyio, so that not even the end of an asyncio event loop loses it.
 
-What is peculiar to one event loop's way to start a process is here, and in `spawning`.
+The peculiarities of each event loop's way to start a process are here, and in `spawning`.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from .pipes import Pipes
 from .spawning import RACING, one_at_a_time
 from .start import Started
 
-# What asyncio reports of a child whose status it could not get. A plugin can exit with it, too.
+# asyncio reports this for a child whose status it could not get. A plugin can exit with it, too.
 _LOST_TO_ASYNCIO: Final = 255
 
 
@@ -113,13 +113,13 @@ def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None
 
 
 class _FromLoop:
-    """What the event loop tells of a process that it has started."""
+    """The event loop's view of a process that it has started."""
 
     def __init__(self, pid: int) -> None:
         self.pid: int = pid
 
     def may_report(self, *, gone: bool) -> bool:
-        # libuv reaps in this thread, and tells uvloop at once; a child that it finds reaped it
+        # libuv reaps in this thread, and notifies uvloop at once; a child that it finds reaped it
         # passes over.
         return not (gone and on_uvloop())
 
@@ -145,7 +145,7 @@ class _Opened(_FromLoop):
 
 @runtime_checkable
 class _Transport(Protocol):
-    """What asyncio has of a process: `asyncio.SubprocessTransport`, and uvloop's, which is none."""
+    """asyncio's handle of a process: `asyncio.SubprocessTransport`, and uvloop's own."""
 
     def get_pid(self) -> int | None: ...
 
@@ -209,7 +209,7 @@ def half_started(error: BaseException) -> HalfStarted | None:
 class _Start:
     """Awaits the start of a process on asyncio, which is over in the turn in which it happens.
 
-    asyncio starts the process at once, and makes a task that tells, a turn later, that it is
+    asyncio starts the process at once, and makes a task that reports, a turn later, that it is
     started. If the event loop ends in that turn, `asyncio.run()` cancels this task before it has
     done anything, and the start would wait for it for ever. And in a turn a process may have ended
     and been reaped, so that its status is lost to everybody else. So this task's work is done

@@ -128,7 +128,7 @@ def _file_actions(pipes: Pipes, spare: list[int]) -> list[tuple[Any, ...]]:
     actions: list[tuple[Any, ...]] = []
     for number, end in enumerate((pipes.stdin, pipes.stdout, pipes.stderr)):
         source = end
-        # This process has closed its own stdin, stdout or stderr. What is on a smaller number is
+        # This process has closed its own stdin, stdout or stderr. An end on a smaller number is
         # overwritten by now, and what is on the same one may be close-on-exec (glibc before 2.29).
         if end <= number:
             source = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)

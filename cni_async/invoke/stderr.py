@@ -20,7 +20,7 @@ from weakref import WeakSet, WeakValueDictionary
 import anyio
 import anyio.lowlevel
 
-# What runs plugins logs under one name.
+# The modules that run plugins log under one name.
 _log = logging.getLogger("cni_async.invoke.exec")
 
 # Seconds for which a call waits until a writer has taken what its plugin printed.
@@ -60,7 +60,7 @@ def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
     # Past the buffer: what cannot be written would stay there, and Python, which tries it again
     # when it ends, would end with status 120.
     buffer = stream.buffer
-    raw: Any = getattr(buffer, "raw", buffer)  # Python may have been told not to buffer
+    raw: Any = getattr(buffer, "raw", buffer)  # Python may run unbuffered
     rest = memoryview(data)
     with _one_at_a_time:
         while rest:
@@ -74,7 +74,7 @@ def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
 
 
 class _Piece:
-    """What one plugin printed."""
+    """The stderr of one plugin."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -134,7 +134,7 @@ class Forwarder:
             raise piece.error
 
     def _add(self, piece: _Piece) -> bool:
-        """Queue a piece; tell whether the writer is going to take it."""
+        """Queue a piece; return whether the writer is going to take it."""
         with self._lock:
             since = self._busy_since
             if since is not None and time.monotonic() - since >= _PATIENCE:

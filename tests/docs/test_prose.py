@@ -30,8 +30,6 @@ IDIOMS: Final = {
 ALLOWED: Final = re.compile(
     r"```.*?```|`[^`\n]*`|(?<=\n)## Prose and names\n.*?(?=\n## )", re.DOTALL
 )
-# Not rewritten yet.
-OLD: Final = ("cni_async",)
 FILES: Final = sorted(
     path.relative_to(ROOT)
     for pattern in (
@@ -44,7 +42,7 @@ FILES: Final = sorted(
         "tests/**/*.md",
     )
     for path in ROOT.glob(pattern)
-    if path.name != Path(__file__).name and not str(path.relative_to(ROOT)).startswith(OLD)
+    if path.name != Path(__file__).name
 )
 
 

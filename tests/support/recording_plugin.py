@@ -66,7 +66,7 @@ def _default(command: str, stdin: bytes) -> bytes:
     return _dumps(config.get("prevResult") or version)
 
 
-# What `json` consists of, which has a dozen more modules imported.
+# The core of `json`; importing `json` itself would import a dozen more modules.
 
 
 def _loads(data: bytes) -> "dict[str, Any]":

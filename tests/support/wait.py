@@ -86,7 +86,7 @@ def note(path: Path, value: str = "$$") -> str:
 def lines(path: Path) -> list[str]:
     """Return the whole lines that a file has so far: none if it is not there.
 
-    What comes after the last end of a line may still be being written, and is left out.
+    Text after the last end of a line may be incomplete, and is left out.
     """
     try:
         data = path.read_bytes()

@@ -11,7 +11,7 @@ from cni_async.invoke import Spawn
 
 
 class Task(msgspec.Struct):
-    """What `tests/benchmarks/runner.py` says to both programs.
+    """The task that `tests/benchmarks/runner.py` sets both programs.
 
     Attributes:
         case: what to measure; `sizes` has how much of it.
