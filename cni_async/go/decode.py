@@ -38,10 +38,10 @@ class FieldError(Exception):
         self, value: object = None, wanted: str = "", *, reason: str = "", key: str = ""
     ) -> None:
         super().__init__(value, wanted)
-        self.key = key
-        self.value = value
-        self.wanted = wanted
-        self.reason = reason
+        self.key: str = key
+        self.value: object = value
+        self.wanted: str = wanted
+        self.reason: str = reason
 
     @property
     def found(self) -> str:

@@ -34,7 +34,7 @@ class PluginCaller:
         """
         self.path: tuple[str, ...] = tuple(path)
         self.exec: Exec = exec
-        self.timeout = timeout
+        self.timeout: float | None = timeout
 
     async def find(self, plugin_type: str) -> Plugin:
         """Return the plugin of a type.
