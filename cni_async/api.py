@@ -13,17 +13,12 @@ from typing import Final
 import anyio
 
 from . import _arguments
-from .cache import (
-    CachedConfig,
-    CacheStore,
-    FileCache,
-    NetworkAttachment,
-)
+from .cache import CachedConfig, CacheStore, FileCache, NetworkAttachment
 from .cache.records import Attachments
 from .conf import NetworkConfig, NetworkConfigList
 from .invoke import Exec, Spawn
 from .invoke.caller import PluginCaller
-from .invoke.exec import DEFAULT_GRACE, default_exec
+from .invoke.exec import exec_for
 from .model.runtime import GCArgs, RuntimeConf
 from .operations.chain import Chains
 from .operations.gc import collect
@@ -98,25 +93,10 @@ class CNIConfig:
         self.path: tuple[str, ...] = _arguments.paths(path, "path")
         if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
-        bounds = {"grace": grace, "limiter": limiter, "spawn": spawn}
-        ignored = [name for name, value in bounds.items() if value is not None]
-        if exec is not None and ignored:
-            raise ValueError(
-                f"{ignored[0]} has no effect on an exec of your own: give it to that one"
-            )
-        # Built even where `exec` replaces it, because it checks the values.
-        default = default_exec(
-            timeout=timeout,
-            grace=DEFAULT_GRACE if grace is None else grace,
-            limiter=limiter,
-            spawn=spawn,
-        )
-        self._plugins = PluginCaller(
-            self.path,
-            default if exec is None else exec,
-            # The default Exec enforces the timeout itself, to report how the plugin ended.
-            None if exec is None else timeout,
-        )
+        runner = exec_for(exec, timeout=timeout, grace=grace, limiter=limiter, spawn=spawn)
+        # The default Exec enforces the timeout itself, to report how the plugin ended.
+        deadline = None if exec is None else timeout
+        self._plugins = PluginCaller(self.path, runner, deadline)
         # As in libcni, an empty string means no directory.
         directory = _arguments.optional_path(cache_dir, "cache_dir")
         self._attachments = Attachments(FileCache(directory) if directory else cache)
@@ -184,10 +164,7 @@ class CNIConfig:
         """
         op = Operation.checked(NetworkConfigList | NetworkConfig, net, rt)
         return attached(
-            partial(self._add, op, True),
-            partial(self._del, op),
-            op,
-            within=self._cleanup_timeout,
+            partial(self._add, op, True), partial(self._del, op), op, within=self._cleanup_timeout
         )
 
     async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
@@ -239,10 +216,7 @@ class CNIConfig:
         return self._locks.attachment(scope, op.network, op.rt.container_id)
 
     async def del_attachment(
-        self,
-        attachment: NetworkAttachment,
-        *,
-        cache_dir: str | os.PathLike[str] | None = None,
+        self, attachment: NetworkAttachment, *, cache_dir: str | os.PathLike[str] | None = None
     ) -> None:
         """Detach a container with the configuration and args of its ADD, from the cache.
 

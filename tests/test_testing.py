@@ -19,8 +19,8 @@ from cni_async import (
     PluginError,
     PluginNotFoundError,
     VersionError,
+    testing as fakes,
 )
-from cni_async import testing as fakes
 from cni_async.testing import FakeCache, FakeCall, FakeExec
 from tests.support.chains import KEY, RT, address, as_dict, failure, network, runtime, single
 

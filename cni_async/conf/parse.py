@@ -13,8 +13,7 @@ from cni_async.go.quote import lower, quote
 from cni_async.model.network import NetworkConfig, NetworkConfigList
 
 from .decode import PREFIX, network_from
-from .versions import PREFIX as LIST_PREFIX
-from .versions import select_version
+from .versions import PREFIX as LIST_PREFIX, select_version
 
 
 def conf_from_bytes(data: bytes) -> NetworkConfig:

@@ -239,10 +239,7 @@ def _load(
 
 
 def _load_slowly(
-    data: bytes,
-    pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None,
-    *,
-    normalise: bool,
+    data: bytes, pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None, *, normalise: bool
 ) -> Any:
     text = _decode(data)
     decoder = json.JSONDecoder(

@@ -27,10 +27,7 @@ def _environ(args: Args | DelegateArgs | None) -> Mapping[str, str] | None:
 
 
 async def exec_plugin_with_result(
-    plugin_path: str,
-    netconf: bytes,
-    args: Args | DelegateArgs | None,
-    exec: Exec | None = None,
+    plugin_path: str, netconf: bytes, args: Args | DelegateArgs | None, exec: Exec | None = None
 ) -> Result:
     """Run a plugin that answers with a result (invoke.ExecPluginWithResult).
 
@@ -74,10 +71,7 @@ async def read_answer(plugin_path: str, command: str, stdout: bytes, config_vers
 
 
 async def exec_plugin_without_result(
-    plugin_path: str,
-    netconf: bytes,
-    args: Args | DelegateArgs | None,
-    exec: Exec | None = None,
+    plugin_path: str, netconf: bytes, args: Args | DelegateArgs | None, exec: Exec | None = None
 ) -> None:
     """Run a plugin whose output does not matter (invoke.ExecPluginWithoutResult).
 

@@ -228,24 +228,37 @@ class DefaultExec(RawExec):
         return version.decode_plugin_info(data)
 
 
-def default_exec(
-    *,
-    timeout: float | None = None,
-    grace: float = DEFAULT_GRACE,
-    limiter: anyio.CapacityLimiter | None = None,
-    spawn: Spawn | None = None,
-) -> DefaultExec:
-    """Return libcni's default: plugins' stderr goes to this process's stderr.
+def default_exec() -> DefaultExec:
+    """Return libcni's default: plugins' stderr goes to this process's stderr."""
+    return DefaultExec(stderr=ProcessStderr())
 
-    Args:
-        timeout: seconds that a plugin may take; `None` means no limit.
-        grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
-        limiter: how many plugins may run at once; by default there are 100 in an event loop.
-        spawn: the way to start plugins; by default the event loop's usual one (see `RawExec`).
+
+def exec_for(
+    own: Exec | None,
+    *,
+    timeout: float | None,
+    grace: float | None,
+    limiter: anyio.CapacityLimiter | None,
+    spawn: Spawn | None,
+) -> Exec:
+    """Return the caller's own `Exec`, or the default one with these bounds (see `RawExec`).
+
+    Raises:
+        ValueError: a bound is out of range, or the caller's own `Exec` would ignore it.
     """
-    return DefaultExec(
-        stderr=ProcessStderr(), timeout=timeout, grace=grace, limiter=limiter, spawn=spawn
+    bounds = {"grace": grace, "limiter": limiter, "spawn": spawn}
+    ignored = [name for name, value in bounds.items() if value is not None]
+    if own is not None and ignored:
+        raise ValueError(f"{ignored[0]} has no effect on an exec of your own: give it to that one")
+    # Built even where `own` replaces it, because it checks the values.
+    default = DefaultExec(
+        stderr=ProcessStderr(),
+        timeout=timeout,
+        grace=DEFAULT_GRACE if grace is None else grace,
+        limiter=limiter,
+        spawn=spawn,
     )
+    return default if own is None else own
 
 
 def _with_origin(error: PluginError, path: str, environ: Mapping[str, str] | None) -> PluginError:

@@ -4,8 +4,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from cni_async._arguments import paths as all_paths
-from cni_async._arguments import require_text
+from cni_async._arguments import paths as all_paths, require_text
 from cni_async.errors import PluginNotFoundError
 from cni_async.go.quote import plain_list, quote
 

@@ -52,10 +52,7 @@ async def start(
 
 
 async def _start(
-    path: str,
-    environ: Mapping[str, str] | None,
-    pipes: Pipes,
-    started: Callable[[Started], None],
+    path: str, environ: Mapping[str, str] | None, pipes: Pipes, started: Callable[[Started], None]
 ) -> None:
     try:
         process = await one_at_a_time(_open_process(path, environ, pipes))

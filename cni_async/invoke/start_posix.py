@@ -118,9 +118,7 @@ def _spawn(
     finally:
         for end in spare:
             os.close(end)
-    if failure is None:
-        failure = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
-    raise failure
+    raise failure or FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), path)
 
 
 def _file_actions(pipes: Pipes, spare: list[int]) -> list[tuple[Any, ...]]:

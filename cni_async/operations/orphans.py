@@ -60,55 +60,69 @@ async def wait_for_orphans(
     Returns:
         an error for each attachment that a plugin still works on.
     """
-    wanted: dict[_Owner, list[tuple[AttachmentKey, frozenset[str]]]] = {}
-    for one in attachments:
-        if net := recorded_network(one):
-            key = AttachmentKey(one.network, one.container_id, one.ifname)
-            types = frozenset(plugin.network.type for plugin in net.plugins)
-            wanted.setdefault((one.container_id, one.ifname, one.netns), []).append((key, types))
-
-    began = time.monotonic()
-    at_first: frozenset[_Process] | None = None
-    seen: dict[int, str] = {}
-    unknown: set[_Process] = set()
-
-    def look() -> dict[AttachmentKey, PluginError]:
-        nonlocal at_first, unknown
-        # First: a process that executes its plugin meanwhile is seen below. A process that starts
-        # later is not a child of a runtime that is gone.
-        found = _unidentified()
-        if at_first is None or time.monotonic() - began > _LONGEST_START:
-            at_first = found if at_first is None else frozenset()
-        unknown = {each for each in found if each in at_first or each.pid in seen}
-        running: dict[AttachmentKey, PluginError] = {}
-        for owner, command, pid in _session_leaders(wanted):
-            for key, types in wanted[owner]:
-                for plugin in types:
-                    # A plugin seen before may be a script that has since executed another program.
-                    if seen.get(pid) == plugin or _runs(pid, plugin, path):
-                        seen[pid] = plugin
-                        running[key] = _still_runs(plugin, command, pid)
-        return running
-
+    watch = _Watch(attachments, path)
     running: dict[AttachmentKey, PluginError] = {}
     limiter = anyio.CapacityLimiter(1)  # the default one may be exhausted by other work
     tick = _FIRST_TICK
     clean_looks = 0
     with anyio.move_on_after(within):
-        while wanted:
+        while watch.wanted:
             # Reading /proc can take long for a process that hangs in the kernel.
             try:
-                running = await in_thread(look, limiter=limiter)
+                running = await in_thread(watch.look, limiter=limiter)
             except OSError:
                 # No thread can be started; /proc nearly always answers.
-                running = look()
+                running = watch.look()
             # A plugin that executes another program between the two halves of a look is in neither.
-            clean_looks = 0 if running or unknown else clean_looks + 1
+            clean_looks = 0 if running or watch.unknown else clean_looks + 1
             if clean_looks == 2:
                 break
             await anyio.sleep(tick)
             tick = min(2 * tick, _LAST_TICK)
     return running
+
+
+class _Watch:
+    """Looks for plugins that work on attachments.
+
+    Attributes:
+        wanted: the keys of the attachments and the types of their plugins, by owner.
+        unknown: the processes of the last look that may be such a plugin.
+    """
+
+    def __init__(self, attachments: Iterable[NetworkAttachment], path: Sequence[str]) -> None:
+        self.wanted: dict[_Owner, list[tuple[AttachmentKey, frozenset[str]]]] = {}
+        for one in attachments:
+            if net := recorded_network(one):
+                key = AttachmentKey(one.network, one.container_id, one.ifname)
+                types = frozenset(plugin.network.type for plugin in net.plugins)
+                owner = (one.container_id, one.ifname, one.netns)
+                self.wanted.setdefault(owner, []).append((key, types))
+        self.unknown: set[_Process] = set()
+        self._path = path
+        self._began = time.monotonic()
+        self._at_first: frozenset[_Process] | None = None
+        self._seen: dict[int, str] = {}
+
+    def look(self) -> dict[AttachmentKey, PluginError]:
+        """Return an error for each attachment that a plugin works on now."""
+        # First: a process that executes its plugin meanwhile is seen below. A process that starts
+        # later is not a child of a runtime that is gone.
+        found = _unidentified()
+        if self._at_first is None:
+            self._at_first = found
+        elif time.monotonic() - self._began > _LONGEST_START:
+            self._at_first = frozenset()
+        self.unknown = {one for one in found if one in self._at_first or one.pid in self._seen}
+        running: dict[AttachmentKey, PluginError] = {}
+        for owner, command, pid in _session_leaders(self.wanted):
+            for key, types in self.wanted[owner]:
+                for plugin in types:
+                    # A plugin seen before may be a script that has since executed another program.
+                    if self._seen.get(pid) == plugin or _runs(pid, plugin, self._path):
+                        self._seen[pid] = plugin
+                        running[key] = _still_runs(plugin, command, pid)
+        return running
 
 
 def _still_runs(plugin: str, command: str, pid: int) -> PluginError:

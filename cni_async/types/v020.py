@@ -5,8 +5,7 @@ from typing import ClassVar, Final
 import msgspec
 
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
-from .common import CIDR, DNS, IPAddress, Route
-from .common import Result as AnyResult
+from .common import CIDR, DNS, IPAddress, Result as AnyResult, Route
 
 IMPLEMENTED_SPEC_VERSION: Final = "0.2.0"
 # Results of this family need not say what they are; then they are 0.1.0.

@@ -9,8 +9,17 @@ from cni_async.errors import ResultError
 
 from . import v020
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
-from .common import CIDR, DNS, Int64, IPAddress, Route, format_cidr, format_ip, is_ipv4
-from .common import Result as AnyResult
+from .common import (
+    CIDR,
+    DNS,
+    Int64,
+    IPAddress,
+    Result as AnyResult,
+    Route,
+    format_cidr,
+    format_ip,
+    is_ipv4,
+)
 
 IMPLEMENTED_SPEC_VERSION: Final = "0.4.0"
 SUPPORTED_VERSIONS: Final = ("0.3.0", "0.3.1", "0.4.0")

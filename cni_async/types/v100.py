@@ -7,8 +7,7 @@ import msgspec
 
 from . import v020, v040
 from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
-from .common import CIDR, DNS, Int64, IPAddress, Route, is_ipv4
-from .common import Result as AnyResult
+from .common import CIDR, DNS, Int64, IPAddress, Result as AnyResult, Route, is_ipv4
 
 IMPLEMENTED_SPEC_VERSION: Final = "1.1.0"
 SUPPORTED_VERSIONS: Final = ("1.0.0", "1.1.0")

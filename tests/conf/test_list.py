@@ -11,8 +11,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cni_async.conf import (
     NetworkConfigList,

@@ -10,8 +10,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cni_async.conf import conf_list_from_bytes
 from cni_async.errors import ConfigError, UnsupportedVersionError, VersionError

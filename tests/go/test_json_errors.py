@@ -8,11 +8,9 @@ from __future__ import annotations
 import json
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
-from cni_async.go import json as go_json
-from cni_async.go import json_errors
+from cni_async.go import json as go_json, json_errors
 from cni_async.go.json import JSONError
 from cni_async.go.json_errors import first_error
 from tests.support.wait import processor_seconds

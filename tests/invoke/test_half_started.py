@@ -15,8 +15,7 @@ import anyio.abc
 import pytest
 
 from cni_async.errors import PluginError
-from cni_async.invoke import RawExec
-from cni_async.invoke import process as process_module
+from cni_async.invoke import RawExec, process as process_module
 from tests.support import starts
 from tests.support.processes import is_running
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds

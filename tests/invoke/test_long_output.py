@@ -12,15 +12,19 @@ from typing import Any, cast
 
 import anyio
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cni_async.errors import IncompatibleVersionError, PluginError, ResultError, VersionError
 from cni_async.go import json as go_json
 from cni_async.go.quote import LONGEST, quote, shorten
-from cni_async.invoke import DefaultExec, RawExec, exec_plugin_with_result, get_version_info
-from cni_async.invoke import answer as answer_module
-from cni_async.invoke import failure as failure_module
+from cni_async.invoke import (
+    DefaultExec,
+    RawExec,
+    answer as answer_module,
+    exec_plugin_with_result,
+    failure as failure_module,
+    get_version_info,
+)
 from cni_async.invoke.environ import Args
 from tests.support.scripts import Scripts
 from tests.support.wait import processor_seconds

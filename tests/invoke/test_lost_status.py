@@ -19,9 +19,7 @@ import anyio
 import pytest
 
 from cni_async.errors import PluginError
-from cni_async.invoke import RawExec
-from cni_async.invoke import child as child_module
-from cni_async.invoke import pipes as pipes_module
+from cni_async.invoke import RawExec, child as child_module, pipes as pipes_module
 from tests.support import starts
 from tests.support.program import ROOT, run_program
 from tests.support.scripts import Scripts, has_children, open_fds, skip_on, wait_for_fds

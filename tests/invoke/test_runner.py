@@ -24,8 +24,7 @@ import anyio.to_thread
 import pytest
 
 from cni_async.errors import OutputLimitError, PluginError, PluginTimeoutError
-from cni_async.invoke import DefaultExec, RawExec
-from cni_async.invoke import pipes as pipes_module
+from cni_async.invoke import DefaultExec, RawExec, pipes as pipes_module
 from cni_async.invoke.exec import default_exec
 from cni_async.invoke.process import run_process
 from tests.support.processes import is_running, is_stopped, wait_until_gone

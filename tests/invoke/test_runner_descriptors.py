@@ -13,8 +13,7 @@ import anyio
 import pytest
 
 from cni_async.errors import PluginError
-from cni_async.invoke import RawExec
-from cni_async.invoke import pipes as pipes_module
+from cni_async.invoke import RawExec, pipes as pipes_module
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("spawn")]

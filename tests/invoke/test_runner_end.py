@@ -23,10 +23,12 @@ import anyio.abc
 import pytest
 
 from cni_async.errors import PluginError, PluginTimeoutError
-from cni_async.invoke import RawExec
-from cni_async.invoke import exec as exec_module
-from cni_async.invoke import pipes as pipes_module
-from cni_async.invoke import process as process_module
+from cni_async.invoke import (
+    RawExec,
+    exec as exec_module,
+    pipes as pipes_module,
+    process as process_module,
+)
 from tests.support import starts
 from tests.support.processes import is_running, is_stopped, wait_until_gone
 from tests.support.recorder import Answer, Recorder

@@ -13,9 +13,7 @@ import pytest
 from cni_async import CNIConfig, MemoryCache, RuntimeConf
 from cni_async._async import pacing
 from cni_async.errors import PluginError, PluginTimeoutError
-from cni_async.invoke import RawExec
-from cni_async.invoke import exec as exec_module
-from cni_async.invoke import process as process_module
+from cni_async.invoke import RawExec, exec as exec_module, process as process_module
 from cni_async.invoke.pipes import Pipes
 from cni_async.testing import FakeCall, FakeExec
 from tests.support import starts

@@ -19,8 +19,7 @@ import anyio
 import pytest
 
 from cni_async.errors import PluginError
-from cni_async.invoke import RawExec
-from cni_async.invoke import stderr as stderr_module
+from cni_async.invoke import RawExec, stderr as stderr_module
 from cni_async.invoke.exec import default_exec
 from tests.support.program import run_program
 from tests.support.scripts import Scripts, has_children, open_fds, wait_for_fds

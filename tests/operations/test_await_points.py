@@ -21,8 +21,7 @@ import pytest
 
 from cni_async import GCArgs, GCAttachment, NetworkAttachment, PluginError
 from cni_async.invoke import process
-from cni_async.operations import lockfile
-from cni_async.operations import order as locks_module
+from cni_async.operations import lockfile, order as locks_module
 from tests.support.chains import network
 from tests.support.node import Node, rt
 from tests.support.scripts import has_children, open_fds, skip_on

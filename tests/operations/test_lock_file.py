@@ -19,8 +19,7 @@ import anyio.to_thread
 import pytest
 
 from cni_async import CacheError, CNIConfig, FileCache
-from cni_async.operations import lockfile
-from cni_async.operations import order as locks_module
+from cni_async.operations import lockfile, order as locks_module
 from cni_async.operations.order import Locks
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, RT, network, runtime

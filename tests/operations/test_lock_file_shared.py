@@ -17,8 +17,7 @@ import anyio
 import anyio.to_thread
 import pytest
 
-from cni_async.operations import lockfile
-from cni_async.operations import order as locks_module
+from cni_async.operations import lockfile, order as locks_module
 from cni_async.operations.order import Locks
 from tests.support.crowd import Crowd, Hold, attachment, collection, container, nobody_left
 from tests.support.holder import holder, is_queueing

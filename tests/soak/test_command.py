@@ -13,8 +13,7 @@ import pytest
 from cni_async.invoke import process
 from tests.support.require import require
 
-from . import __main__ as command
-from . import conditions, run
+from . import __main__ as command, conditions, run
 from .frozen import why_no_disk
 from .kills import Deaths
 from .tally import Tally

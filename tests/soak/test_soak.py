@@ -16,8 +16,7 @@ import msgspec
 import pytest
 
 from cni_async import AttachmentKey, FileCache, NetworkAttachment, api
-from cni_async.invoke import Spawn, pipes, process
-from cni_async.invoke import exec as runner
+from cni_async.invoke import Spawn, exec as runner, pipes, process
 from cni_async.invoke.process import Outcome, run_process
 from cni_async.model.runtime import RuntimeConf
 from cni_async.operations import gc, recover

@@ -10,8 +10,7 @@ import anyio
 import anyio.lowlevel
 from anyio.abc import TaskGroup
 
-from cni_async.operations import lockfile
-from cni_async.operations import order as locks_module
+from cni_async.operations import lockfile, order as locks_module
 from cni_async.operations.order import Locks
 from tests.support.scripts import open_fds
 from tests.support.wait import PATIENCE, eventually

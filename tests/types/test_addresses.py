@@ -6,8 +6,7 @@ See items 260-262, 265 and 269 of docs/maintainers/conformance.md.
 from ipaddress import IPv4Address, IPv4Interface, IPv6Address, IPv6Interface, ip_interface
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from cni_async.errors import ResultError
 from cni_async.types import Route
