@@ -126,7 +126,7 @@ def pairs(value: object, name: str) -> Pairs:
             case (str(key), str(text)):
                 found.append((key, text))
             case _:
-                raise TypeError(f"{name} must be {wanted}, and {pair!r} is no pair of strings")
+                raise TypeError(f"{name} must be {wanted}, and {pair!r} is not a pair of strings")
     return tuple(found)
 
 

@@ -131,9 +131,9 @@ def _check_key(key: object) -> None:
         case (str(plugin), str(command)):
             if command not in _COMMANDS:
                 commands = ", ".join(sorted(_COMMANDS))
-                raise ValueError(f"{key!r}: {command!r} is no command; those are {commands}")
+                raise ValueError(f"{key!r}: {command!r} is not a command; commands are {commands}")
             if not plugin or os.sep in plugin:
-                raise ValueError(f"{key!r}: {plugin!r} is no plugin type")
+                raise ValueError(f"{key!r}: {plugin!r} is not a plugin type")
         case _:
             _arguments.refuse(key, "each key of answers", "a pair of plugin type and command")
 
@@ -174,7 +174,7 @@ class FakeCache(MemoryCache):
     def _check_names(self) -> None:
         if unknown := self.fail_on - _METHODS:
             methods = ", ".join(sorted(_METHODS))
-            raise ValueError(f"fail_on: {sorted(unknown)} is no method; those are {methods}")
+            raise ValueError(f"fail_on: {sorted(unknown)} is not a method; methods are {methods}")
 
     def _fail(self, method: str) -> None:
         self._check_names()

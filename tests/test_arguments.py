@@ -103,15 +103,15 @@ def test_runtime_conf_only_three_by_position() -> None:
         ({"args": 1}, "args must be a mapping or pairs of strings, not int"),
         (
             {"args": ["AB"]},
-            "args must be a mapping or pairs of strings, and 'AB' is no pair of strings",
+            "args must be a mapping or pairs of strings, and 'AB' is not a pair of strings",
         ),
         (
             {"args": {"K": 1}},
-            "args must be a mapping or pairs of strings, and ('K', 1) is no pair of strings",
+            "args must be a mapping or pairs of strings, and ('K', 1) is not a pair of strings",
         ),
         (
             {"args": [("K",)]},
-            "args must be a mapping or pairs of strings, and ('K',) is no pair of strings",
+            "args must be a mapping or pairs of strings, and ('K',) is not a pair of strings",
         ),
         ({"capability_args": [("mac", "x")]}, "capability_args must be a Mapping, not list"),
         ({"capability_args": None}, "capability_args must be a Mapping, not None"),
@@ -312,7 +312,7 @@ def test_the_rest_parameters_of_a_plugin() -> None:
     ("given", "text"),
     [
         ({"command": None}, "command must be a string, not None"),
-        ({"args": ["AB"]}, "args must be a mapping or pairs of strings, and 'AB' is no pair"),
+        ({"args": ["AB"]}, "args must be a mapping or pairs of strings, and 'AB' is not a pair"),
         ({"path": "/bin"}, "path must be a sequence of directories, not one string"),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ LAYERS: Final = [
     ["_arguments"],
 ]
 LEVEL: Final = {name: level for level, names in enumerate(LAYERS) for name in names}
-MOST_LINES: Final = 500
+MOST_LINES: Final = 400
 
 
 def dotted(path: Path) -> str:
@@ -45,15 +46,22 @@ def dotted(path: Path) -> str:
     return ".".join(parts)
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the names that a module imports from the package, relative to the package."""
+def imports(path: Path, *, for_annotations: bool = False) -> Iterator[str]:
+    """Yield the names that a module imports from the package, relative to the package.
+
+    Either those that it imports when it runs, or those that only a type checker sees.
+    """
     package = ["cni_async", *dotted(path).split(".")[:-1]]
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
-            # Imports for annotations may point upwards: an error has the result that it is about.
-            for child in node.body:
-                child.__dict__["skip"] = True
-        if "skip" in node.__dict__:
+    nodes = list(ast.walk(ast.parse(path.read_text())))
+    hidden = {
+        child
+        for node in nodes
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+        for statement in node.body
+        for child in ast.walk(statement)
+    }
+    for node in nodes:
+        if (node in hidden) is not for_annotations:
             continue
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
@@ -66,6 +74,18 @@ def imports(path: Path) -> Iterator[str]:
         for name in names:
             if name.split(".")[0] == "cni_async":
                 yield name.partition(".")[2]
+
+
+def module_of(name: str) -> str:
+    """Return the module that a name comes from: the name itself or a part before it."""
+    known = {dotted(path) for path in MODULES}
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        module = ".".join(parts[:length])
+        for candidate in (module, f"{module}.__init__"):
+            if candidate in known:
+                return candidate
+    return "__init__"
 
 
 def unit(name: str) -> str:
@@ -81,6 +101,26 @@ def test_imports_point_downwards(path: Path) -> None:
     for name in imports(path):
         other = unit(name)
         assert other == own or LEVEL[other] > LEVEL[own], f"{dotted(path)} imports {name}"
+
+
+def test_no_imports_form_a_cycle() -> None:
+    graph = {dotted(path): {module_of(name) for name in imports(path)} for path in MODULES}
+    assert list(graphlib.TopologicalSorter(graph).static_order())
+
+
+def test_only_annotations_name_what_is_above() -> None:
+    """An error names the result that it is about; any result can be read as the newest kind."""
+    upwards = {
+        (dotted(path), name)
+        for path in MODULES
+        for name in imports(path, for_annotations=True)
+        if dotted(path) != "__init__"
+    }
+    assert upwards == {
+        ("errors", "types.Result"),
+        ("types.common", "types.v100"),
+        ("types._result", "types.v100"),
+    }
 
 
 @pytest.mark.parametrize("path", MODULES, ids=dotted)

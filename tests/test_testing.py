@@ -164,11 +164,19 @@ async def test_the_example_in_its_docstring() -> None:
 @pytest.mark.parametrize(
     ("key", "kind", "text"),
     [
-        (("a", "Add"), ValueError, "('a', 'Add'): 'Add' is no command; those are ADD, CHECK, DEL"),
-        (("ADD", "a"), ValueError, "('ADD', 'a'): 'a' is no command; those are ADD, CHECK, DEL"),
-        (("a", ""), ValueError, "('a', ''): '' is no command; those are ADD, CHECK, DEL"),
-        (("", "ADD"), ValueError, "('', 'ADD'): '' is no plugin type"),
-        (("/bin/a", "ADD"), ValueError, "('/bin/a', 'ADD'): '/bin/a' is no plugin type"),
+        (
+            ("a", "Add"),
+            ValueError,
+            "('a', 'Add'): 'Add' is not a command; commands are ADD, CHECK, DEL",
+        ),
+        (
+            ("ADD", "a"),
+            ValueError,
+            "('ADD', 'a'): 'a' is not a command; commands are ADD, CHECK, DEL",
+        ),
+        (("a", ""), ValueError, "('a', ''): '' is not a command; commands are ADD, CHECK, DEL"),
+        (("", "ADD"), ValueError, "('', 'ADD'): '' is not a plugin type"),
+        (("/bin/a", "ADD"), ValueError, "('/bin/a', 'ADD'): '/bin/a' is not a plugin type"),
         ("a ADD", TypeError, "each key of answers must be a pair of plugin type and command, not"),
         (("a",), TypeError, "each key of answers must be a pair of plugin type and command, not"),
         ((1, "ADD"), TypeError, "each key of answers must be a pair of plugin type and command,"),
@@ -195,7 +203,7 @@ async def test_missing_is_no_string() -> None:
 
 
 async def test_a_method_that_no_cache_has() -> None:
-    with pytest.raises(ValueError, match=r"fail_on: \['stor'\] is no method; those are att"):
+    with pytest.raises(ValueError, match=r"fail_on: \['stor'\] is not a method; methods are att"):
         FakeCache(fail_on={"stor"})
     with pytest.raises(TypeError, match="fail_on must be a collection of names of methods, not"):
         FakeCache(fail_on="store")

@@ -27,8 +27,9 @@ from cni_async.go.json import JSONError, loads
 from cni_async.version import greater_than_or_equal_to
 
 from . import options
+from .answer import Added, Answer
 from .options import Given
-from .run import Added, Answer, PluginStderr, run, warn
+from .run import PluginStderr, run, warn
 from .text import visible
 
 Work: TypeAlias = Callable[[Given, CNIConfig], Awaitable[Answer]]
@@ -155,7 +156,7 @@ async def _del(given: Given, cni: CNIConfig) -> Answer:
     recorded = await _is_recorded(given, cni, net)
     await cni.del_network_list(net, given.container())
     if not recorded:
-        return _message(f"{_no_record(given, net)}; its plugins were told to delete it")
+        return _message(f"{_no_record(given, net)}; its plugins were called anyway")
     return _message(f"{net.name}: {given.ifname} is deleted")
 
 

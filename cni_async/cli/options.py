@@ -170,7 +170,7 @@ def _seconds(value: str | float) -> float:
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
-        raise click.BadParameter(f"{value} is no time in seconds")
+        raise click.BadParameter(f"{value} is not a time in seconds")
     return seconds
 
 

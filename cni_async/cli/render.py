@@ -11,7 +11,7 @@ from rich.tree import Tree
 from cni_async import DNS, NetworkAttachment, Route
 from cni_async.types import v100
 
-from .run import Added
+from .answer import Added
 from .text import visible
 
 _LABEL: Final = "dim"

@@ -13,36 +13,11 @@ from typing import NoReturn, TextIO, TypeAlias, cast
 import anyio
 import anyio.abc
 import click
-import msgspec
 
-from cni_async import CNIError, NetworkAttachment, Result, ValidationError
+from cni_async import CNIError, ValidationError
 
+from .answer import Answer, Shown
 from .text import visible, visible_json
-
-
-class Added(msgspec.Struct, frozen=True):
-    """The result of an ADD."""
-
-    network: str
-    result: Result
-
-
-Shown: TypeAlias = str | Added | list[NetworkAttachment]
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """The output of a command.
-
-    Attributes:
-        json: for programs; may be nothing.
-        shown: for people.
-        done: lines for stderr where this cannot be printed.
-    """
-
-    json: str
-    shown: Shown
-    done: str = ""
-
 
 Left: TypeAlias = Callable[[Exception | None], Awaitable[str]]
 """Tells, in lines, what work that failed has left; None is an interruption."""

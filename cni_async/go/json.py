@@ -214,7 +214,7 @@ def _integer(text: str) -> int:
 
 
 def _constant(text: str) -> NoReturn:
-    raise JSONError(f"{text} is no JSON")
+    raise JSONError(f"{text} is not JSON")
 
 
 _GENERIC: Final = msgspec.json.Decoder(float_hook=_number)

@@ -51,7 +51,7 @@ async def namespace_for_del(path: str) -> str:
         return path
     if not wrong:
         return path
-    _log.warning("%s is no network namespace; DEL goes on without it", path)
+    _log.warning("%s is not a network namespace; DEL goes on without it", path)
     return ""
 
 

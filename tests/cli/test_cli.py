@@ -19,10 +19,10 @@ import pytest
 
 from cni_async import create_result
 from cni_async.cli import main
+from cni_async.cli.answer import Added
 from cni_async.cli.commands import cli as command
 from cni_async.cli.container import absolute, container_id
 from cni_async.cli.render import show
-from cni_async.cli.run import Added
 from tests.support.command import BLUE, COMMAND, NETNS, Cli
 from tests.support.processes import wait_until_gone
 from tests.support.recorder import Answer, Recorder
@@ -419,7 +419,7 @@ def test_terminal_gets_a_table(cli: Cli) -> None:
         (
             ["del", "net", NETNS],
             {},
-            f"net: there is no record of {BLUE} eth0 in CACHE; its plugins were told to delete it",
+            f"net: there is no record of {BLUE} eth0 in CACHE; its plugins were called anyway",
         ),
         (["gc", "net", "--all"], {}, "net: everything is collected"),
         (["gc", "net", "--keep-unknown", "a/b"], {}, "net: all but a/b is collected"),
@@ -619,10 +619,10 @@ def test_timeout(backend: str, cli: Cli) -> None:
         ),
         (["add", "net", NETNS, "--cap-args", "[]"], "invalid CAP_ARGS: of type array, not object"),
         (["status", "net", "--timeout", "0"], "nothing is done in 0 seconds"),
-        (["status", "net", "--timeout", "nan"], "nan is no time in seconds"),
-        (["status", "net", "--timeout", "soon"], "soon is no time in seconds"),
-        (["status", "net", "--grace", "-1"], "-1 is no time in seconds"),
-        (["status", "net", "--grace", "inf"], "inf is no time in seconds"),
+        (["status", "net", "--timeout", "nan"], "nan is not a time in seconds"),
+        (["status", "net", "--timeout", "soon"], "soon is not a time in seconds"),
+        (["status", "net", "--grace", "-1"], "-1 is not a time in seconds"),
+        (["status", "net", "--grace", "inf"], "inf is not a time in seconds"),
         (["status", "net", "--backend", "curio"], "'curio' is not one of"),
     ],
 )

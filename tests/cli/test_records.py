@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from cni_async import create_result
+from cni_async.cli.answer import Added
 from cni_async.cli.render import show
-from cni_async.cli.run import Added
 from cni_async.cli.text import shell_word, visible, visible_json
 from cni_async.go.json import loads
 from tests.support.command import NETNS, Cli

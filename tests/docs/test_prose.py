@@ -17,7 +17,7 @@ IDIOMS: Final = {
     "a sentence that begins with a free who or what": (
         r"(?:^|[.:;(] +)(?:Who|What|Whoever|Whatever)\b(?![^.?]*\?)"
     ),
-    "is no": r"\b(?:is|are|was|were) no\b(?! (?:longer|more|less)\b)",
+    "is no": r"(?<![Tt]here )\b(?:is|are|was|were) no\b(?! (?:longer|more|less)\b)",
     "gave, told": r"\b(?:gave|told|tells?)\b",
     "somebody, nobody": r"\b(?:somebody|anybody|nobody)\b",
     "as long as it likes": r"\bas (?:long|often|many|much) as (?:it|they) likes?\b",
@@ -47,7 +47,10 @@ FILES: Final = sorted(
 
 
 def prose(path: Path) -> Iterator[str]:
-    """Return a document, or the docstrings and comments of a module."""
+    """Return a document, or the docstrings, comments and texts of a module.
+
+    Of tests, the texts are left out: those hold what plugins and libcni say.
+    """
     text = (ROOT / path).read_text()
     if path.suffix == ".md":
         yield text
@@ -55,6 +58,8 @@ def prose(path: Path) -> Iterator[str]:
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             yield ast.get_docstring(node) or ""
+        elif isinstance(node, ast.Constant) and path.parts[0] == "cni_async":
+            yield node.value if isinstance(node.value, str) and " " in node.value else ""
     for token in tokenize.generate_tokens(io.StringIO(text).readline):
         if token.type == tokenize.COMMENT:
             yield token.string.lstrip("# ")

@@ -70,7 +70,7 @@ async def test_it_is_logged(cni: CNIConfig, path: Path, caplog: pytest.LogCaptur
     left_without_mount(path)
     with caplog.at_level(logging.WARNING):
         await cni.del_network_list(NET, at(path))
-    assert caplog.messages == [f"{path} is no network namespace; DEL goes on without it"]
+    assert caplog.messages == [f"{path} is not a network namespace; DEL goes on without it"]
 
 
 async def test_del_attachment(cni: CNIConfig, recorder: Recorder, path: Path) -> None:

@@ -1,0 +1,31 @@
+"""The outcome of a command, before it is printed."""
+
+from typing import TypeAlias
+
+import msgspec
+
+from cni_async import NetworkAttachment, Result
+
+
+class Added(msgspec.Struct, frozen=True):
+    """The result of an ADD."""
+
+    network: str
+    result: Result
+
+
+Shown: TypeAlias = str | Added | list[NetworkAttachment]
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """The output of a command.
+
+    Attributes:
+        json: for programs; may be nothing.
+        shown: for people.
+        done: lines for stderr where this cannot be printed.
+    """
+
+    json: str
+    shown: Shown
+    done: str = ""
