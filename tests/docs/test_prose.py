@@ -7,6 +7,7 @@ import io
 import re
 import tokenize
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +47,7 @@ FILES: Final = sorted(
 )
 
 
-def prose(path: Path) -> Iterator[str]:
+def read(path: Path) -> Iterator[str]:
     """Return a document, or the docstrings, comments and texts of a module.
 
     Of tests, the texts are left out: those hold what plugins and libcni say.
@@ -65,13 +66,18 @@ def prose(path: Path) -> Iterator[str]:
             yield token.string.lstrip("# ")
 
 
+@cache
+def prose() -> list[tuple[Path, str]]:
+    """Return the texts of all files without the code in them."""
+    return [(path, ALLOWED.sub("", text)) for path in FILES for text in read(path)]
+
+
 @pytest.mark.parametrize("idiom", IDIOMS)
 def test_an_idiom_is_gone(idiom: str) -> None:
     pattern = re.compile(IDIOMS[idiom], re.MULTILINE)
     found = [
         f"{path}: {text[max(0, hit.start() - 30) : hit.end() + 30]!r}"
-        for path in FILES
-        for text in (ALLOWED.sub("", each) for each in prose(path))
+        for path, text in prose()
         for hit in pattern.finditer(text)
     ]
     assert not found, "\n".join(found)
