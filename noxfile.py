@@ -211,7 +211,8 @@ def interop_full(session: nox.Session) -> None:
     """Compare with Go's libcni in more than 20,000 random cases, different ones each time."""
     _install(session, "test")
     env = {"CNI_ASYNC_INTEROP": "full"}
-    session.run("pytest", *SPREAD, *(session.posargs or ["tests/interop"]), env=env)
+    patient = ("-o", "faulthandler_timeout=0")  # a test may take most of an hour
+    session.run("pytest", *SPREAD, *patient, *(session.posargs or ["tests/interop"]), env=env)
 
 
 @nox.session(name="record-vectors", python=PYTHONS[-1])
