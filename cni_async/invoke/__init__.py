@@ -1,4 +1,4 @@
-"""Run one plugin (pkg/invoke): find it, give it its environment, and understand its answer."""
+"""Run one plugin (pkg/invoke): find it, set its environment, and read its answer."""
 
 from .call import exec_plugin_with_result, exec_plugin_without_result, get_version_info
 from .delegate import delegate_add, delegate_check, delegate_del, delegate_gc, delegate_status

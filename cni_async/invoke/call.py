@@ -15,10 +15,10 @@ from .answer import Answer, read
 from .environ import Args, DelegateArgs
 from .exec import Exec, default_exec
 
-# How many bytes of an unreadable answer its error keeps.
+# Bytes of an unreadable answer that its error keeps.
 _STDOUT_HEAD: Final = 64 * 1024
 _VERSION_REQUEST = b'{"cniVersion":"%s"}' % version.current().encode()
-# Plugins built on an old skel want these, whatever the command.
+# Plugins built on an old skel require these with every command.
 _VERSION_ARGS = Args(command="VERSION", netns="dummy", ifname="dummy", path=("dummy",))
 
 
@@ -29,17 +29,17 @@ def _environ(args: Args | DelegateArgs | None) -> Mapping[str, str] | None:
 async def exec_plugin_with_result(
     plugin_path: str, netconf: bytes, args: Args | DelegateArgs | None, exec: Exec | None = None
 ) -> Result:
-    """Run a plugin that answers with a result (invoke.ExecPluginWithResult).
+    """Run a plugin and return its result (invoke.ExecPluginWithResult).
 
     Args:
-        plugin_path: its executable.
-        netconf: the request configuration; a result without a version is in this one's.
-        args: its environment; None for this process's own (invoke.ArgsFromEnv).
-        exec: runs it; libcni's default if None.
+        plugin_path: the plugin's executable.
+        netconf: the request configuration; its version applies to a result that has none.
+        args: the plugin's environment; `None` means this process's own (invoke.ArgsFromEnv).
+        exec: runs the plugin; `None` means libcni's default.
 
     Raises:
-        PluginError: it failed.
-        ResultError: its stdout is not a result; the error holds it.
+        PluginError: the plugin failed.
+        ResultError: the plugin's stdout is not a result; the error holds the stdout.
     """
     environ = _environ(args)
     stdout = await (exec or default_exec()).exec_plugin(plugin_path, netconf, environ)
@@ -48,16 +48,16 @@ async def exec_plugin_with_result(
 
 
 async def read_answer(plugin_path: str, command: str, stdout: bytes, config_version: str) -> Result:
-    """Read what a plugin that succeeded has printed on ADD.
+    """Return the result that a plugin printed when it succeeded.
 
     Args:
-        plugin_path: its executable, for the error.
-        command: what it was called with, for the error.
-        stdout: what it printed.
-        config_version: of its configuration; a result that says no version is in this one's.
+        plugin_path: the plugin's executable, for the error.
+        command: the CNI_COMMAND of the call, for the error.
+        stdout: what the plugin printed.
+        config_version: the configuration's version, which applies to a result that has none.
 
     Raises:
-        ResultError: the plugin printed something else, which the error holds.
+        ResultError: `stdout` is not a result; the error holds it.
     """
     try:
         return await read(partial(result_from_plugin, config_version), stdout)
@@ -73,16 +73,16 @@ async def read_answer(plugin_path: str, command: str, stdout: bytes, config_vers
 async def exec_plugin_without_result(
     plugin_path: str, netconf: bytes, args: Args | DelegateArgs | None, exec: Exec | None = None
 ) -> None:
-    """Run a plugin whose output does not matter (invoke.ExecPluginWithoutResult).
+    """Run a plugin and ignore its stdout (invoke.ExecPluginWithoutResult).
 
     Args:
-        plugin_path: its executable.
+        plugin_path: the plugin's executable.
         netconf: the request configuration.
-        args: its environment; None for this process's own (invoke.ArgsFromEnv).
-        exec: runs it; libcni's default if None.
+        args: the plugin's environment; `None` means this process's own (invoke.ArgsFromEnv).
+        exec: runs the plugin; `None` means libcni's default.
 
     Raises:
-        PluginError: it failed.
+        PluginError: the plugin failed.
     """
     exec = exec or default_exec()
     await exec.exec_plugin(plugin_path, netconf, _environ(args))
@@ -92,18 +92,18 @@ async def get_version_info(plugin_path: str, exec: Exec | None = None) -> Plugin
     """Ask a plugin which CNI versions it supports (invoke.GetVersionInfo).
 
     Args:
-        plugin_path: its executable.
-        exec: runs it; libcni's default if None.
+        plugin_path: the plugin's executable.
+        exec: runs the plugin; `None` means libcni's default.
 
     Raises:
-        PluginError: it failed.
-        VersionError: its answer is malformed.
+        PluginError: the plugin failed.
+        VersionError: the plugin's answer is malformed.
     """
     exec = exec or default_exec()
     try:
         stdout = await exec.exec_plugin(plugin_path, _VERSION_REQUEST, _VERSION_ARGS.as_env())
     except PluginError as error:
-        # The answer of a plugin that is older than VERSION itself.
+        # A plugin that is older than the VERSION command answers with this.
         if str(error) == "unknown CNI_COMMAND: VERSION":
             return plugin_supports("0.1.0")
         raise

@@ -22,7 +22,7 @@ _NO_DEADLINE: Final = nullcontext()
 
 
 class PluginCaller:
-    """Finds the plugins of one path, to be called with one `Exec` and one deadline."""
+    """Finds the plugins of one path, which share one `Exec` and one deadline."""
 
     def __init__(self, path: Sequence[str], exec: Exec, timeout: float | None) -> None:
         """Set what all calls share.
@@ -30,7 +30,7 @@ class PluginCaller:
         Args:
             path: directories with plugins.
             exec: runs plugins.
-            timeout: seconds for a call; `None` where `exec` has a deadline of its own.
+            timeout: seconds for one call; `None` if `exec` has a deadline of its own.
         """
         self.path: tuple[str, ...] = tuple(path)
         self.exec: Exec = exec
@@ -40,8 +40,8 @@ class PluginCaller:
         """Return the plugin of a type.
 
         Raises:
-            PluginNotFoundError: no directory of the path has it.
-            TypeError: the type is not a string.
+            PluginNotFoundError: no directory of the path has the plugin.
+            TypeError: `plugin_type` is not a string.
         """
         require_text(plugin_type, "plugin_type")
         executable = await self.exec.find_in_path(plugin_type, self.path)
@@ -52,21 +52,21 @@ class PluginCaller:
         return await (await self.find(plugin_type)).version()
 
     async def namespace_for_del(self, path: str) -> str:
-        """Return what DEL sends as CNI_NETNS.
+        """Return the CNI_NETNS of a DEL.
 
-        An `Exec` of the caller's own may run plugins where other files are, so it gets the path.
+        A custom `Exec` may run plugins that see other files, so it gets the path unchanged.
         """
         return await namespace_for_del(path) if isinstance(self.exec, RawExec) else path
 
 
 class Plugin(msgspec.Struct, frozen=True):
-    """A plugin that was found; its calls name it and their command in what they raise.
+    """A plugin that was found; each error that a call raises names the plugin and the command.
 
     Attributes:
         type: the plugin's type.
-        executable: its path, as `exec` knows it.
-        exec: runs it.
-        timeout: seconds for a call; `None` where `exec` has a deadline of its own.
+        executable: the path of the plugin's executable, as `exec` knows it.
+        exec: runs the plugin.
+        timeout: seconds for one call; `None` if `exec` has a deadline of its own.
     """
 
     type: str
@@ -75,7 +75,7 @@ class Plugin(msgspec.Struct, frozen=True):
     timeout: float | None = None
 
     async def add(self, request: bytes, environ: Mapping[str, str], version: str) -> Result:
-        """Call the plugin for its result; one that states no version is in this one."""
+        """Call the plugin and return its result; `version` applies to a result that has none."""
         command = environ["CNI_COMMAND"]
         try:
             with self._deadline():
@@ -112,7 +112,7 @@ class Plugin(msgspec.Struct, frozen=True):
         return _NO_DEADLINE if self.timeout is None else anyio.move_on_after(self.timeout)
 
     def _name(self, error: PluginError | ResultError, command: str) -> None:
-        # An Exec of the caller's own need not fill these in.
+        # A custom Exec may leave these empty.
         error.plugin = error.plugin or self.type
         error.command = error.command or command
 

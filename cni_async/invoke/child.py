@@ -1,10 +1,10 @@
-"""How a child ended, as the kernel reports it, and not only as the event loop does.
+"""How a child ended, as the kernel and not only the event loop reports it.
 
-The event loop reaps a child that it has started, and `Child` reaps one that it has not. Something
-else may be faster: a PID 1 that reaps all children, a thread in waitpid(-1), or the kernel itself
+The event loop reaps the children that it started, and `Child` reaps the others. Something else may
+reap them first: a PID 1 that reaps all children, a thread in waitpid(-1), or the kernel itself
 where SIGCHLD is ignored. Then `subprocess`, and so trio, reports exit code 0, asyncio reports 255,
-and uvloop never reports an end. So the kernel is asked before the child is reaped where that is
-possible, and afterwards through the pidfd, which keeps the status since Linux 6.15.
+and uvloop reports nothing. So `Child` asks the kernel, if possible before the child is reaped.
+Afterwards it asks through the pidfd, which keeps the status since Linux 6.15.
 """
 
 import errno
@@ -27,12 +27,12 @@ _PIDFD_INFO_EXIT: Final = 1 << 3
 _INFO_SIZE: Final = 64
 _EXIT_STATUS_OFFSET: Final = 60
 _NO_RETURNCODE: Final = 255  # of a child whose status is lost
-# The event loop reaps a child, or says that it has, in far less. Shorter than what is waited for
-# SIGKILL to take effect.
+# Seconds. The event loop reaps a child, and reports it, in far less. Shorter than the time that
+# SIGKILL gets (`process._KILL_WAIT`).
 _REAP_WAIT: Final = 0.25
-# The same where only the event loop can know how the child ended.
+# Seconds, where only the event loop can know how the child ended.
 _WORD_WAIT: Final = 2.0
-# How it is looked whether that is so: some turns of the event loop, then from time to time.
+# `Child.wait` looks once in each of these turns of the event loop, then at intervals of seconds.
 _TURNS: Final = 20
 _FIRST_TICK: Final = 0.001
 _LAST_TICK: Final = 0.01
@@ -43,15 +43,15 @@ class Child:
 
     Attributes:
         pid: its process ID.
-        pidfd: refers to it, where one could be had; not ours to close.
-        lost: it is over, and its exit status is unknown; `returncode` is meaningless then.
+        pidfd: refers to the child, if the kernel has pidfds; `Pipes` closes it.
+        lost: the child has exited with an unknown status; `returncode` is meaningless then.
     """
 
     def __init__(self, process: Started) -> None:
         """Take charge of a child that has just been started.
 
         Args:
-            process: the event loop's view of it; only this object may read its `returncode`.
+            process: the event loop's view of it; only `Child` may read its `returncode`.
         """
         self._process = process
         self._told: int | None = None
@@ -65,19 +65,19 @@ class Child:
 
     @property
     def is_over(self) -> bool:
-        """Whether it has been seen to have exited; it need not be reaped yet."""
+        """Whether the child is known to have exited; it may not be reaped yet."""
         return self._over_since is not None
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or its signal's number negated; None until it is reaped."""
+        """The exit code, or the negated signal number; `None` until the child is reaped."""
         if self._returncode is None:
             self._look()
         return self._returncode
 
     async def wait(self) -> None:
-        """Wait until a child that is over is reaped; that is bounded."""
-        # In nearly all cases the event loop knows within its next turns.
+        """Wait until a child that has exited is reaped; the time is bounded."""
+        # The event loop nearly always knows within its next turns.
         turns = _TURNS
         tick = _FIRST_TICK
         while self.returncode is None:
@@ -89,12 +89,12 @@ class Child:
                 tick = min(2 * tick, _LAST_TICK)
 
     def close(self) -> None:
-        """Let go of the child. `reap_left` reaps it later if neither we nor the event loop has."""
+        """Give up the child; `reap_left` reaps it later if the event loop does not know it."""
         self._process.close()
         if self._returncode is not None or self._gone or self._may_report():
             return
         if os.getpid() != self._parent:
-            return  # this is a forked child, and the plugin is its parent's
+            return  # in a forked process: the plugin is the parent's child
         pidfd = None
         if self.pidfd is not None:
             with suppress(OSError):  # too few descriptors
@@ -102,7 +102,7 @@ class Child:
         _LEFT.append(_Left(self.pid, pidfd))
 
     def _look(self) -> None:
-        # Before the event loop is asked, which may reap it.
+        # The kernel first: the event loop may reap the child when it is asked.
         if self._told is None and not self._gone:
             keep = self._may_report()
             try:
@@ -137,18 +137,18 @@ class Child:
             self._returncode = _NO_RETURNCODE
 
     def _may_report(self) -> bool:
-        """Return whether the event loop may still report that the child is over."""
+        """Return whether the event loop may still report that the child has exited."""
         return self._process.may_report(gone=self._gone)
 
     def _reap(self) -> None:
-        # The event loop does not know the child, or the application has replaced the handler of
-        # SIGCHLD that the event loop relies on.
+        # The event loop does not know the child, or the application has replaced the SIGCHLD
+        # handler of the event loop.
         with suppress(ChildProcessError):
             _waitid(self.pid, self.pidfd, os.WEXITED | os.WNOHANG)
 
 
 class _Left(NamedTuple):
-    """A child that is given up, and that the event loop does not know."""
+    """A given-up child that the event loop does not know."""
 
     pid: int
     pidfd: int | None
@@ -158,11 +158,11 @@ _LEFT: Final = deque[_Left]()
 
 
 def reap_left() -> None:
-    """Reap those children that have ended since they were given up."""
+    """Reap the given-up children that have exited since."""
     for _ in range(len(_LEFT)):
         try:
             left = _LEFT.popleft()
-        except IndexError:  # another thread does the same
+        except IndexError:  # another thread reaps them, too
             return
         try:
             if _status(*left, keep=False) is None:
@@ -175,7 +175,7 @@ def reap_left() -> None:
 
 
 def _forget_left() -> None:
-    # In a forked child: they are its parent's children.
+    # In a forked process: these are the parent's children.
     while _LEFT:
         pidfd = _LEFT.pop().pidfd
         if pidfd is not None:
@@ -186,15 +186,15 @@ os.register_at_fork(after_in_child=_forget_left)
 
 
 def _status(pid: int, pidfd: int | None, *, keep: bool) -> int | None:
-    """Return how a child ended, and reap it then; None as long as it runs.
+    """Return how a child ended, and reap it; return `None` while it runs.
 
     Args:
-        pid: its process ID.
-        pidfd: refers to it, where one could be had.
-        keep: do not reap it.
+        pid: the child's process ID.
+        pidfd: refers to the child, if there is one.
+        keep: do not reap the child.
 
     Raises:
-        ChildProcessError: it has been reaped.
+        ChildProcessError: the child has been reaped.
     """
     how = os.WEXITED | os.WNOHANG
     found = _waitid(pid, pidfd, how | os.WNOWAIT if keep else how)
@@ -204,29 +204,29 @@ def _status(pid: int, pidfd: int | None, *, keep: bool) -> int | None:
 
 
 def _waitid(pid: int, pidfd: int | None, how: int) -> os.waitid_result | None:
-    """Call waitid(), by the pidfd where there is one: a number may be another child's by now."""
+    """Call waitid(), with a pidfd if there is one: the pid may be another child's by now."""
     if pidfd is not None:
         try:
             return os.waitid(os.P_PIDFD, pidfd, how)
         except OSError as error:
-            # Linux 5.3 has pidfds, and no waitid() that takes them.
+            # Linux 5.3 has pidfds, but its waitid() does not take them.
             if error.errno != errno.EINVAL:
                 raise
     return os.waitid(os.P_PID, pid, how)
 
 
 def _recorded(pidfd: int) -> tuple[int | None, bool]:
-    """Return how a reaped child ended, and whether asking again will give the same answer."""
+    """Return how a reaped child ended, `None` if unknown, and whether that is final."""
     request = bytearray(_INFO_SIZE)
     struct.pack_into("Q", request, 0, _PIDFD_INFO_EXIT)
     try:
         fcntl.ioctl(pidfd, _PIDFD_GET_INFO, request)
     except OSError:
-        return None, True  # Linux before 6.15, or something that claims to be one
+        return None, True  # Linux before 6.15, or an emulation of Linux
     mask: int = struct.unpack_from("Q", request, 0)[0]
     if not mask & _PIDFD_INFO_EXIT:
-        # The kernel reports the exit a little before it releases the child. Or the pidfd is
-        # another process's that got the child's number.
+        # The kernel reports an exit shortly before it releases the child. Or the pidfd refers to
+        # another process, which got the child's number.
         return None, False
     status: int = struct.unpack_from("i", request, _EXIT_STATUS_OFFSET)[0]
     return os.waitstatus_to_exitcode(status), True

@@ -1,7 +1,7 @@
 """Call another plugin from within a plugin (CNI specification, section 4, "Plugin Delegation").
 
-The other plugin is looked up in this process's CNI_PATH and gets this process's environment, with
-the command replaced, and the configuration as it is.
+The other plugin is found in this process's CNI_PATH. It gets this process's environment with the
+command replaced, and the caller's configuration unchanged.
 """
 
 import os
@@ -19,19 +19,19 @@ async def _find(plugin: str, exec: Exec) -> str:
 
 
 async def delegate_add(plugin: str, netconf: bytes, exec: Exec | None = None) -> Result:
-    """Have another plugin ADD (invoke.DelegateAdd).
+    """Call another plugin with ADD and return its result (invoke.DelegateAdd).
 
-    If it fails, the specification wants a `delegate_del` from the caller before it fails itself.
+    If it fails, the specification asks the caller to call `delegate_del` before it fails, too.
 
     Args:
-        plugin: its type.
-        netconf: the configuration it gets.
-        exec: runs it; libcni's default if None.
+        plugin: the other plugin's type.
+        netconf: the configuration that the other plugin gets.
+        exec: runs the other plugin; `None` means libcni's default.
 
     Raises:
-        PluginNotFoundError: it is not in CNI_PATH.
-        PluginError: it failed.
-        ResultError: its stdout is not a result.
+        PluginNotFoundError: no directory of CNI_PATH has the plugin.
+        PluginError: the plugin failed.
+        ResultError: the plugin's stdout is not a result.
     """
     exec = exec or default_exec()
     path = await _find(plugin, exec)
@@ -45,40 +45,40 @@ async def _delegate(command: str, plugin: str, netconf: bytes, exec: Exec | None
 
 
 async def delegate_check(plugin: str, netconf: bytes, exec: Exec | None = None) -> None:
-    """Have another plugin CHECK (invoke.DelegateCheck); arguments as for `delegate_add`.
+    """Call another plugin with CHECK (invoke.DelegateCheck); arguments as for `delegate_add`.
 
     Raises:
-        PluginNotFoundError: it is not in CNI_PATH.
-        PluginError: it failed.
+        PluginNotFoundError: no directory of CNI_PATH has the plugin.
+        PluginError: the plugin failed.
     """
     await _delegate("CHECK", plugin, netconf, exec)
 
 
 async def delegate_del(plugin: str, netconf: bytes, exec: Exec | None = None) -> None:
-    """Have another plugin DEL (invoke.DelegateDel); arguments as for `delegate_add`.
+    """Call another plugin with DEL (invoke.DelegateDel); arguments as for `delegate_add`.
 
     Raises:
-        PluginNotFoundError: it is not in CNI_PATH.
-        PluginError: it failed.
+        PluginNotFoundError: no directory of CNI_PATH has the plugin.
+        PluginError: the plugin failed.
     """
     await _delegate("DEL", plugin, netconf, exec)
 
 
 async def delegate_gc(plugin: str, netconf: bytes, exec: Exec | None = None) -> None:
-    """Have another plugin GC (invoke.DelegateGC); arguments as for `delegate_add`.
+    """Call another plugin with GC (invoke.DelegateGC); arguments as for `delegate_add`.
 
     Raises:
-        PluginNotFoundError: it is not in CNI_PATH.
-        PluginError: it failed.
+        PluginNotFoundError: no directory of CNI_PATH has the plugin.
+        PluginError: the plugin failed.
     """
     await _delegate("GC", plugin, netconf, exec)
 
 
 async def delegate_status(plugin: str, netconf: bytes, exec: Exec | None = None) -> None:
-    """Have another plugin report its STATUS (invoke.DelegateStatus); see `delegate_add`.
+    """Call another plugin with STATUS (invoke.DelegateStatus); arguments as for `delegate_add`.
 
     Raises:
-        PluginNotFoundError: it is not in CNI_PATH.
-        PluginError: it failed.
+        PluginNotFoundError: no directory of CNI_PATH has the plugin.
+        PluginError: the plugin failed.
     """
     await _delegate("STATUS", plugin, netconf, exec)

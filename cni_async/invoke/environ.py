@@ -20,15 +20,15 @@ class Args(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         command: ADD, CHECK, DEL, GC, STATUS or VERSION.
         container_id: the container's ID.
-        netns: path of the network namespace; a string or a path, and kept as a string.
-        ifname: name of the interface inside it.
-        args: pairs for CNI_ARGS; pairs or a mapping, and kept as pairs.
-        args_text: CNI_ARGS ready-made; goes before `args`.
-        path: directories for CNI_PATH, where plugins find what they delegate to; strings or
-            paths, and kept as strings.
+        netns: path of the network namespace; a string or a path, kept as a string.
+        ifname: name of the interface in the namespace.
+        args: CNI_ARGS; pairs or a mapping, kept as pairs.
+        args_text: CNI_ARGS as one text; replaces `args` unless it is empty.
+        path: the directories of CNI_PATH, where plugins find those that they delegate to; strings
+            or paths, kept as strings.
 
     Raises:
-        TypeError: a value is of another type.
+        TypeError: a value has another type.
     """
 
     command: str
@@ -39,7 +39,7 @@ class Args(msgspec.Struct, frozen=True, kw_only=True):
     args_text: str = ""
     path: tuple[str, ...] = ()
 
-    if TYPE_CHECKING:  # what may be given is more than what is kept
+    if TYPE_CHECKING:  # the arguments may have more types than the attributes
 
         def __init__(
             self,
@@ -78,7 +78,7 @@ class DelegateArgs(msgspec.Struct, frozen=True):
     """The parameters of a call that a plugin delegates to another (invoke.DelegateArgs).
 
     Attributes:
-        command: replaces CNI_COMMAND; the rest of the environment is handed on.
+        command: replaces CNI_COMMAND; the other variables stay as they are.
     """
 
     command: str
@@ -89,18 +89,17 @@ class DelegateArgs(msgspec.Struct, frozen=True):
 
 
 def join_args(args: PluginArgs) -> str:
-    """Spell pairs as CNI_ARGS: ``K=V;K=V``."""
+    """Return pairs as CNI_ARGS: ``K=V;K=V``."""
     return ";".join(f"{key}={value}" for key, value in args)
 
 
 def validate_args(args: PluginArgs) -> None:
-    """Check that pairs reach the plugin as the pairs they are: CNI_ARGS knows no quoting.
+    """Check that CNI_ARGS can carry the pairs unchanged: it has no quoting.
 
     A value may hold ``=``: plugins either split at the first one, or refuse the pair.
 
     Raises:
-        ArgsError: a key or a value holds ``;``, or a key ``=``, and would be read as something
-            else.
+        ArgsError: a key holds ``;`` or ``=``, or a value holds ``;``.
     """
     for key, value in args:
         if ";" in key or "=" in key:
@@ -124,18 +123,18 @@ _CNI_VARIABLES: Final = (
     "CNI_ARGS",
     "CNI_PATH",
 )
-# MAX_ARG_STRLEN of the kernel: of a variable with its name, "=" and the final NUL.
+# The kernel's MAX_ARG_STRLEN: bytes of a variable with its name, "=" and the final NUL.
 _MOST_BYTES: Final = 32 * os.sysconf("SC_PAGE_SIZE")
 
 
 def validate_environ(environ: Mapping[str, str]) -> None:
-    """Check that a process can have the CNI variables in its environment.
+    """Check that a process's environment can hold the CNI variables.
 
     Args:
         environ: from `Args.as_env`.
 
     Raises:
-        ArgsError: one of the CNI variables holds a NUL or half a character, or is too long.
+        ArgsError: a CNI variable holds a NUL or a lone surrogate, or is too long.
     """
     for name in _CNI_VARIABLES:
         value = environ[name]

@@ -1,4 +1,4 @@
-"""How plugins are found, run and understood: the `Exec` protocol and libcni's own way."""
+"""The `Exec` protocol, which finds and runs plugins, and libcni's own implementation."""
 
 import errno
 import os
@@ -21,7 +21,7 @@ from .stderr import ProcessStderr, Writer, forwarder
 
 DEFAULT_GRACE: Final = 2.0
 DEFAULT_MAX_OUTPUT: Final = 16 * 1024 * 1024
-# libcni tries six times, a second apart. Most writers are done in a few milliseconds.
+# Seconds. libcni tries six times, a second apart. Most writers need a few milliseconds.
 _BUSY_BUDGET: Final = 5.0
 _BUSY_FIRST_PAUSE: Final = 0.01
 _BUSY_LAST_PAUSE: Final = 1.0
@@ -29,20 +29,20 @@ _STDERR_TAIL: Final = 64 * 1024
 
 
 class Exec(Protocol):
-    """Runs plugins (invoke.Exec); write your own for tests or to run plugins in containers."""
+    """Runs plugins (invoke.Exec); implement it for tests or to run plugins in containers."""
 
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
     ) -> bytes:
-        """Run a plugin and return what it printed on stdout.
+        """Run a plugin and return its stdout.
 
         Args:
-            plugin_path: its executable.
+            plugin_path: the plugin's executable.
             stdin_data: the request configuration.
-            environ: its environment; None for this process's own.
+            environ: the plugin's environment; `None` means this process's own.
 
         Raises:
-            PluginError: it could not be started, or failed.
+            PluginError: the plugin could not be started, or failed.
         """
         ...
 
@@ -50,28 +50,28 @@ class Exec(Protocol):
         """Return the path of a plugin's executable.
 
         Raises:
-            PluginNotFoundError: there is none.
+            PluginNotFoundError: no directory has the plugin.
         """
         ...
 
     def decode(self, data: bytes) -> PluginInfo:
-        """Read a plugin's answer to VERSION.
+        """Return the versions that a plugin's answer to VERSION lists.
 
         Raises:
-            VersionError: it is malformed.
+            VersionError: the answer is malformed.
         """
         ...
 
 
 class _BusyRetries:
-    """Decides whether to start an executable again that is open for writing (ETXTBSY)."""
+    """Decides whether to retry an executable that is open for writing (ETXTBSY)."""
 
     def __init__(self) -> None:
         self._deadline: float | None = None
         self._pause = _BUSY_FIRST_PAUSE
 
     def allow(self, error: Exception) -> bool:
-        """Return whether to try again after an error."""
+        """Return whether to retry after an error."""
         if not isinstance(error, OSError) or error.errno != errno.ETXTBSY:
             return False
         now = anyio.current_time()
@@ -97,20 +97,20 @@ class RawExec:
         limiter: anyio.CapacityLimiter | None = None,
         spawn: Spawn | None = None,
     ) -> None:
-        """Set the bounds of every call.
+        """Set the limits of every call.
 
         Args:
-            stderr: gets what a plugin wrote to stderr, once it has exited. Output that it has not
-                taken within a second is dropped, and the log says so.
+            stderr: receives a plugin's stderr after the plugin has exited. Output that it does not
+                take within a second is dropped, and the log reports that.
             timeout: seconds that a plugin may take; `None` means no limit.
             grace: seconds between SIGTERM and SIGKILL when a plugin is ended.
-            max_output: bytes that a plugin may write to stdout, and to stderr.
-            limiter: how many plugins may run at once; by default there are 100 in an event loop.
+            max_output: bytes that a plugin may write to each of stdout and stderr.
+            limiter: limits the plugins that run at once; by default 100 in each event loop.
             spawn: the way to start plugins: "anyio" (`anyio.open_process`) or "posix"
                 (`os.posix_spawn`). By default "anyio" on asyncio and trio, "posix" on uvloop.
 
         Raises:
-            ValueError: one of them is out of its range.
+            ValueError: an argument is out of range.
         """
         if timeout is not None and not timeout > 0:
             raise ValueError(f"timeout must be positive, not {timeout}")
@@ -128,15 +128,15 @@ class RawExec:
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
     ) -> bytes:
-        """Run a plugin and return what it printed on stdout (RawExec.ExecPlugin).
+        """Run a plugin and return its stdout (RawExec.ExecPlugin).
 
-        When the caller is cancelled or the plugin's time is up, its whole process group is ended.
-        An executable that is being written just now (ETXTBSY) is tried again for five seconds.
+        A cancellation or a timeout ends the plugin's whole process group. An executable that is
+        open for writing (ETXTBSY) is retried for five seconds.
 
         Raises:
-            PluginError: it could not be started, or failed.
-            PluginTimeoutError: it took too long.
-            OutputLimitError: it printed too much.
+            PluginError: the plugin could not be started, or failed.
+            PluginTimeoutError: the plugin took longer than `timeout`.
+            OutputLimitError: the plugin printed more than `max_output`.
         """
         busy = _BusyRetries()
         while True:
@@ -178,10 +178,10 @@ class RawExec:
     async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
         """Return the path of a plugin's executable (RawExec.FindInPath).
 
-        No thread is used for it: starting the plugin looks at the same file in the same way.
+        It uses no thread: starting the plugin looks at the same file, too.
 
         Raises:
-            PluginNotFoundError: there is none.
+            PluginNotFoundError: no directory has the plugin.
         """
         return find_in_path(plugin, paths)
 
@@ -217,19 +217,19 @@ class RawExec:
 
 
 class DefaultExec(RawExec):
-    """`RawExec` and the reading of what plugins answer to VERSION (invoke.DefaultExec)."""
+    """A `RawExec` that also reads plugins' answers to VERSION (invoke.DefaultExec)."""
 
     def decode(self, data: bytes) -> PluginInfo:
-        """Read a plugin's answer to VERSION (version.PluginDecoder).
+        """Return the versions that a plugin's answer to VERSION lists (version.PluginDecoder).
 
         Raises:
-            VersionError: it is malformed.
+            VersionError: the answer is malformed.
         """
         return version.decode_plugin_info(data)
 
 
 def default_exec() -> DefaultExec:
-    """Return libcni's default: plugins' stderr goes to this process's stderr."""
+    """Return libcni's default `Exec`: plugins' stderr goes to this process's stderr."""
     return DefaultExec(stderr=ProcessStderr())
 
 
@@ -241,16 +241,16 @@ def exec_for(
     limiter: anyio.CapacityLimiter | None,
     spawn: Spawn | None,
 ) -> Exec:
-    """Return the caller's own `Exec`, or the default one with these bounds (see `RawExec`).
+    """Return the caller's own `Exec`, or a default one with these limits (see `RawExec`).
 
     Raises:
-        ValueError: a bound is out of range, or the caller's own `Exec` would ignore it.
+        ValueError: a limit is out of range, or the caller's own `Exec` would ignore it.
     """
     bounds = {"grace": grace, "limiter": limiter, "spawn": spawn}
     ignored = [name for name, value in bounds.items() if value is not None]
     if own is not None and ignored:
         raise ValueError(f"{ignored[0]} has no effect on an exec of your own: give it to that one")
-    # Built even where `own` replaces it, because it checks the values.
+    # Built even if `own` replaces it: `RawExec` checks the values.
     default = DefaultExec(
         stderr=ProcessStderr(),
         timeout=timeout,

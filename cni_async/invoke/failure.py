@@ -1,4 +1,4 @@
-"""From how a process ended to the error that libcni would report (invoke.RawExec)."""
+"""Turn the end of a process into the error that libcni would report (invoke.RawExec)."""
 
 import errno
 import json
@@ -16,19 +16,19 @@ from .unstartable import explain
 
 _UNPARSABLE: Final = "netplugin failed but error parsing its diagnostic message "
 _UINT: Final = range(2**64)
-# Where an error object is looked for among other output, and how often what looks like one may turn
-# out to be none.
+# The last bytes of other output that are searched for an error object, and how many failures to
+# read one end the search.
 _SEARCHED_BYTES: Final = 64 * 1024
 _ATTEMPTS: Final = 100
 _OBJECT: Final = re.compile(r'\{\s*"')
 _FIELDS: Final = {"code": "code", "msg": "msg", "details": "details"}
 _FIRST_REAL_TIME: Final = 32
-# Resources that may be there again in a moment.
+# The lack of a resource that may be available again in a moment.
 _TRANSIENT: Final = frozenset(
     {errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY}
 )
-# With what execve refuses a program, and nothing that comes after it fails. Not EMFILE, EAGAIN or
-# ENOMEM: asyncio asks for a descriptor, or for a thread, when the process is there already.
+# Only execve fails with these, so there is no process. Not EMFILE, EAGAIN or ENOMEM: asyncio needs
+# a descriptor, or a thread, when the process already exists.
 _REFUSED: Final = frozenset(
     {
         errno.E2BIG,
@@ -46,21 +46,21 @@ _REFUSED: Final = frozenset(
 
 
 def describe_status(returncode: int) -> str:
-    """Spell how a process ended as Go does: ``exit status 3``, ``signal: killed``.
+    """Return how a process ended, in Go's words: ``exit status 3``, ``signal: killed``.
 
     Args:
-        returncode: the exit code, or the signal's number negated.
+        returncode: the exit code, or the negated signal number.
     """
     if returncode >= 0:
         return f"exit status {returncode}"
     number = -returncode
-    # Go knows no names of real-time signals.
+    # Go has no names for real-time signals.
     name = signal.strsignal(number) if number < _FIRST_REAL_TIME else None
     return f"signal: {_as_go_has_it(name) if name else f'signal {number}'}"
 
 
 def start_error(path: str, error: OSError | ValueError) -> PluginError:
-    """Describe a plugin that could not be started; a note says more where there is more to say."""
+    """Return the error of a plugin that could not be started; a note explains a known cause."""
     note = ""
     if isinstance(error, OSError) and error.errno is not None:
         reason = f"fork/exec {path}: {_as_go_has_it(os.strerror(error.errno))}"
@@ -80,7 +80,7 @@ def start_error(path: str, error: OSError | ValueError) -> PluginError:
 
 
 def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:
-    """Describe a plugin that failed: its error object, else its stderr, else its status."""
+    """Return a failed plugin's error, from its error object, else its stderr, else its status."""
     error = _reported(stdout) if stdout else None
     if error is None:
         error = PluginError()
@@ -93,10 +93,10 @@ def exit_error(returncode: int, stdout: bytes, stderr: bytes) -> PluginError:
 
 
 def lost_error(stdout: bytes) -> PluginError:
-    """Describe a plugin whose exit status is unknown.
+    """Return the error of a plugin whose exit status is unknown.
 
     Args:
-        stdout: what it printed; an error object in it is reported, too.
+        stdout: what the plugin printed; the error includes an error object in it.
     """
     error = PluginError(
         "netplugin failed with no error message: its exit status is lost, as SIGCHLD is ignored "
@@ -118,11 +118,11 @@ def _unreported(returncode: int, stderr: bytes) -> str:
 
 
 def _reported(stdout: bytes) -> PluginError | None:
-    """Read the error object; None where the plugin printed an empty one."""
+    """Return the plugin's error object; `None` if it printed `null`."""
     try:
         document = go_json.loads_pairs(stdout)
     except go_json.JSONError as error:
-        # The text is libcni's, which reads all of stdout or nothing.
+        # This is libcni's text; libcni reads all of stdout or nothing.
         failure = PluginError(_unparsable(stdout, str(error)))
         reported = _last_error_object(stdout)
         if reported is not None:
@@ -146,13 +146,13 @@ def _reported(stdout: bytes) -> PluginError | None:
         else:
             fault = fault or f"{name} is of type {go_json.kind(value)}, not string"
     if fault:
-        # The rest is kept, so that a code still says whether to try again.
+        # Keep the other fields: the code still shows whether to retry.
         fields["msg"] = _unparsable(stdout, fault)
     return PluginError(**fields)
 
 
 def _last_error_object(stdout: bytes) -> dict[str, Any] | None:
-    """Return the last object with a code among other output: lines of a log, a result."""
+    """Return the last JSON object with a code among other output, such as lines of a log."""
     text = stdout[-_SEARCHED_BYTES:].decode("utf-8", "replace")
     decoder = json.JSONDecoder()
     found: dict[str, Any] | None = None
@@ -160,7 +160,7 @@ def _last_error_object(stdout: bytes) -> dict[str, Any] | None:
     place = 0
     while attempts and (start := _OBJECT.search(text, place)) is not None:
         try:
-            # Read as a whole, so that what is within an object is not taken for another one.
+            # Read each object as a whole, so that an object within it is not taken for the error.
             document, place = decoder.raw_decode(text, start.start())
         except (ValueError, RecursionError):
             attempts -= 1
@@ -172,7 +172,7 @@ def _last_error_object(stdout: bytes) -> dict[str, Any] | None:
 
 
 def _code(value: object) -> int:
-    """Make the best of a code; whatever it is, the message must not be lost over it."""
+    """Return a code, or 0 for an invalid one: the message must not be lost over it."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     try:
@@ -187,5 +187,5 @@ def _unparsable(stdout: bytes, reason: str) -> str:
 
 
 def _as_go_has_it(text: str) -> str:
-    """Turn "Killed" into "killed", as Go's tables have it, but leave "CPU time limit exceeded"."""
+    """Return Go's spelling: "Killed" becomes "killed", "CPU time limit exceeded" stays."""
     return text[0].lower() + text[1:] if text[1:2].islower() else text

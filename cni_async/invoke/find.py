@@ -1,4 +1,4 @@
-"""Where a plugin's executable is."""
+"""Find a plugin's executable."""
 
 import os
 import stat
@@ -13,16 +13,15 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
     """Return the absolute path of a plugin's executable (invoke.FindInPath).
 
     The first directory with a regular file of that name wins; symlinks are followed. An empty
-    element is skipped: it would mean the current directory, and any user could have put a plugin
-    there.
+    element is skipped: it would mean the current directory, where any user may put a plugin.
 
     Args:
         plugin: the plugin's type, a bare file name.
         paths: the directories to search, in order.
 
     Raises:
-        PluginNotFoundError: no such plugin, or no such name can be one.
-        TypeError: `paths` is one path, or something else is of another type.
+        PluginNotFoundError: no directory has the plugin, or `plugin` is not a bare file name.
+        TypeError: `paths` is one path, or an argument has another type.
     """
     require_text(plugin, "plugin")
     paths = all_paths(paths, "paths")
@@ -34,10 +33,10 @@ def find_in_path(plugin: str, paths: Sequence[str]) -> str:
         raise PluginNotFoundError("no paths provided", plugin=plugin)
     for directory in filter(None, paths):
         try:
-            # abspath takes ".." by the letter, as Go's filepath.Join does: look where we point to.
+            # Like Go's filepath.Join, abspath removes ".." without a look at symlinks.
             candidate = os.path.abspath(os.path.join(directory, plugin))
             mode = os.stat(candidate).st_mode
-        except (OSError, ValueError):  # OSError: no current directory; ValueError: a NUL
+        except (OSError, ValueError):  # OSError: no file or no current directory; ValueError: a NUL
             continue
         if stat.S_ISREG(mode):
             return candidate

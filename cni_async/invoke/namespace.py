@@ -1,9 +1,9 @@
 """The CNI_NETNS of a DEL whose network namespace may be gone.
 
-On DEL CNI_NETNS is optional (CNI specification, section 2, "DEL"). A path that is missing is
-understood by plugins all the same. One that leads to something else is not: they refuse it for
-ever, and what they have reserved stays reserved. A reboot leaves such files where namespaces were
-mounted on a disk, and so does an unmount that is not followed by a removal.
+CNI_NETNS is optional on DEL (CNI specification, section 2, "DEL"), and plugins accept a path that
+does not exist. They refuse a path to something other than a namespace for ever, and so never
+release what they reserved. A reboot leaves such files where namespaces were mounted on a disk, and
+so does an unmount without a removal.
 """
 
 import errno
@@ -20,9 +20,9 @@ _log = logging.getLogger(__name__)
 _OWN: Final = "/proc/self/ns/net"
 # Seconds. A dead network file system never answers.
 _PATIENCE: Final = 1.0
-# Nothing can be at such a path. ENOENT is not among them: plugins know what a missing file means.
+# Nothing can be at such a path. Not ENOENT: plugins know what a missing file means.
 _NOWHERE: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
-# Where namespaces mostly are: in memory, which answers at once. Not so what a link leads to.
+# Most namespaces are at these paths, in memory, which answers at once. A link may lead elsewhere.
 _IN_MEMORY: Final = re.compile(
     r"/proc/(?:self|thread-self|\d+(?:/task/\d+)?)/ns/net|(?:/var)?/run/netns/[^/]+"
 )
@@ -31,9 +31,9 @@ _ELSEWHERE: Final = Disk()
 
 
 async def namespace_for_del(path: str) -> str:
-    """Return what DEL sends as CNI_NETNS: the path, or nothing if it leads to something else.
+    """Return the CNI_NETNS of a DEL: the path, or "" if it leads to something else.
 
-    If that cannot be found out, it is the path: plugins look at it, too.
+    If this cannot be determined, return the path: plugins look at it, too.
     """
     if not path:
         return path
@@ -47,7 +47,7 @@ async def namespace_for_del(path: str) -> str:
     try:
         disk = _MEMORY if is_near else _ELSEWHERE
         wrong = await disk.ask(look, within=_PATIENCE, waits=not is_near)
-    except OSError:  # the file system does not answer, or no thread can be had to ask it
+    except OSError:  # the file system does not answer, or no thread can start
         return path
     if not wrong:
         return path
@@ -56,7 +56,7 @@ async def namespace_for_del(path: str) -> str:
 
 
 def is_something_else(path: str) -> bool:
-    """Tell whether a path leads to something that is known to be no namespace.
+    """Return whether a path is known to lead to something other than a namespace.
 
     The kernel keeps all namespaces in one file system, so they share its device number. Plugins
     compare the file system's type, for which Python has no call.
@@ -65,5 +65,5 @@ def is_something_else(path: str) -> bool:
         return os.stat(path).st_dev != os.stat(_OWN).st_dev
     except OSError as error:
         return error.errno in _NOWHERE
-    except ValueError:  # a NUL, or half a character
+    except ValueError:  # a NUL, or a lone surrogate
         return True

@@ -1,9 +1,9 @@
-"""A child's stdin, stdout and stderr, and waiting for it to do something.
+"""A child's stdin, stdout and stderr, and waiting for the child to use them or to exit.
 
 A pipe holds 64 KiB, more than nearly every configuration and result. So stdin is written before
-the child starts, and no tasks write and read: one epoll shows that the child has
-printed or read something or has exited, and `Pipes.pump` moves what can be moved. The child gets
-real pipes: /dev/stdout can be opened again, and writing to a closed pipe fails as it should.
+the child starts, and no tasks write and read: one epoll reports that the child has printed, read
+or exited, and `Pipes.wait` moves the data. The child gets real pipes, not sockets: it can open
+/dev/stdout again.
 """
 
 import errno
@@ -17,12 +17,12 @@ from typing import Final
 import anyio
 
 _CHUNK: Final = 64 * 1024
-# Seconds between two looks, without epoll or pidfd.
+# Seconds between two looks where there is no epoll or pidfd.
 _TICK: Final = 0.01
 
 
-# Of pidfd_open(), epoll_create() and epoll_ctl(): the kernel does not have it, a sandbox forbids
-# it, or there are too few descriptors, too little memory or too many watches.
+# From pidfd_open(), epoll_create() and epoll_ctl(): the kernel does not have the call, a sandbox
+# forbids it, or there are too few descriptors, too little memory or too many watches.
 _UNAVAILABLE: Final = frozenset(
     {
         errno.ENOSYS,
@@ -42,9 +42,9 @@ def _pidfd_open(pid: int) -> int:
 
 
 def _require_unavailable(error: AttributeError | OSError) -> None:
-    """Raise an error that says more than that something cannot be had here."""
+    """Raise RuntimeError unless the error says that the call is unavailable here."""
     if isinstance(error, OSError) and error.errno not in _UNAVAILABLE:
-        # No OSError: that would read as if the child had not started.
+        # Not an OSError, which would mean that the child has not started.
         raise RuntimeError(f"cannot watch a child process: {error}") from error
 
 
@@ -56,9 +56,8 @@ class Pipes:
     """The parent's and the child's ends of three pipes.
 
     Attributes:
-        stdin, stdout, stderr: the child's ends; `close_child_ends` once it has them.
-        is_abandoned: this process is a forked child of the one whose pipes, and whose child, they
-            are.
+        stdin, stdout, stderr: the child's ends; call `close_child_ends` once the child has them.
+        is_abandoned: this process was forked from the one that owns the pipes and the child.
     """
 
     stdin: int
@@ -73,7 +72,7 @@ class Pipes:
             limit: bytes that the child may print on stdout, and on stderr.
 
         Raises:
-            OSError: no file descriptors left.
+            OSError: no file descriptors are left.
         """
         self._limit = limit
         self._unwritten = memoryview(stdin_data)
@@ -107,7 +106,7 @@ class Pipes:
             os.close(end)
 
     def close(self) -> None:
-        """Close whatever is open still."""
+        """Close everything that is still open."""
         while self._open:
             os.close(self._open.pop())
         if self._epoll is not None:
@@ -115,31 +114,31 @@ class Pipes:
         _OPEN.discard(self)
 
     def abandon(self) -> None:
-        """Close it all in a forked child.
+        """Close everything in a forked process.
 
-        The plugin's stdin would not end, and its stdout would not break, for as long as the forked
-        child lives.
+        Otherwise the plugin's stdin would not end, and its stdout would not break, while the
+        forked process lives.
         """
         self.is_abandoned = True
         self._stdin_end = None
         self.close()
 
     def watch(self, pid: int) -> int | None:
-        """Have `wait` notice at once what the child does, its exit too.
+        """Let `wait` notice at once what the child does, including its exit.
 
-        Where that cannot be had (an old kernel, some sandboxes, no file descriptors left), `wait`
-        looks again and again.
+        Where that is impossible (an old kernel, some sandboxes, no file descriptors left), `wait`
+        polls.
 
         Returns:
-            a pidfd of the child, which `close` closes; None where it cannot be had.
+            a pidfd of the child, which `close` closes; `None` if there is none.
 
         Raises:
-            RuntimeError: a mistake in here.
+            RuntimeError: a system call failed because of a bug in this module.
         """
         try:
             self._pidfd = _pidfd_open(pid)
         except ProcessLookupError:
-            self._over = True  # it was quick, and so was who reaped it
+            self._over = True  # the child has exited, and something has reaped it
             return None
         except (AttributeError, OSError) as error:
             _require_unavailable(error)
@@ -171,11 +170,11 @@ class Pipes:
     async def wait(self) -> bool:
         """Wait until data was moved or the child has exited; return whether it has exited.
 
-        This has no deadline of its own: before anyio 4.16 an asyncio task.cancel()
-        was lost if it coincided with one, and with it a whole call's cancellation.
+        This has no deadline of its own: before anyio 4.16 an asyncio task.cancel() was lost if it
+        coincided with a deadline, and the call was not cancelled.
 
         Raises:
-            OutputExceededError: the child printed too much; of that stream no more is read.
+            OutputExceededError: the child printed too much; that stream is not read any more.
         """
         if self._over:
             return True
@@ -198,21 +197,21 @@ class Pipes:
         """Write and read what is possible now.
 
         Raises:
-            OutputExceededError: the child printed too much; of that stream no more is read.
+            OutputExceededError: the child printed too much; that stream is not read any more.
         """
         self._write()
         for end in self._output:
             self._read(end, _CHUNK)
 
     def drain(self) -> None:
-        """Read what lies in the pipes, and no more: a grandchild may go on writing for ever.
+        """Read what the pipes hold now, and no more: a grandchild may go on writing for ever.
 
         Raises:
             OutputExceededError: the child printed too much.
         """
         for end in tuple(self._to_read):
             if self._read(end, _CHUNK) < _CHUNK:
-                continue  # nearly always: what was there, and not what has been written since
+                continue  # nearly always: this has emptied the pipe
             waiting = fcntl.ioctl(end, termios.FIONREAD, b"\0" * 4)
             remaining: int = struct.unpack("i", waiting)[0]
             while remaining > 0:
@@ -234,7 +233,7 @@ class Pipes:
         return ends
 
     def _unwatch(self, end: int) -> None:
-        # Not left to closing it: a process that the application has forked may have it, too.
+        # Closing is not enough: a process that the application has forked may have it open, too.
         if self._epoll is not None:
             self._epoll.unregister(end)
 
@@ -248,11 +247,11 @@ class Pipes:
             except BlockingIOError:
                 return
             except BrokenPipeError:
-                # It exited, or closed stdin, before it had read all: its answer is what counts.
+                # The child exited, or closed stdin, before it had read all. Only its answer counts.
                 break
             self._unwritten = self._unwritten[written:]
         self._unwatch(end)
-        # Its number is forgotten: the kernel gives it to what is opened next, the pidfd perhaps.
+        # Forget the number: the kernel reuses it for the next descriptor, perhaps the pidfd.
         self._stdin_end = None
         self._open.remove(end)
         os.close(end)
@@ -276,7 +275,7 @@ class Pipes:
         return len(chunk)
 
 
-# Those of the calls that are going on.
+# The pipes of all running calls.
 _OPEN: Final = set[Pipes]()
 
 

@@ -1,12 +1,12 @@
 """Run one process until it exits, or end it; `start_anyio` and `start_posix` start it.
 
-It promises, whatever the child does:
+Whatever the child does, this module promises:
 
 - nothing outlives a cancelled or timed out call: SIGTERM to the child's whole process group, a
   grace period, SIGKILL to the group, and the child is reaped;
 - nothing waits for ever: a child that even SIGKILL does not end (uninterruptible sleep) is given
   up after `_KILL_WAIT` seconds, and the outcome says so;
-- no child is lost: a cancellation in the middle of the start is acted upon after it.
+- no child is lost: a cancellation during the start takes effect after it.
 """
 
 from __future__ import annotations
@@ -37,9 +37,9 @@ _log = logging.getLogger(__name__)
 # Seconds between two looks at the members of a process group: short at first, then longer.
 _FIRST_TICK: Final = 0.01
 _LAST_TICK: Final = 0.1
-# SIGKILL takes effect in far less, unless the child sleeps uninterruptibly in the kernel.
+# Seconds. SIGKILL takes effect in far less, unless the child is in uninterruptible sleep.
 _KILL_WAIT: Final = 0.5
-# How often task.cancel() may disturb the wait for that.
+# How often SIGKILL is sent, and waited for anew, if task.cancel() interrupts the wait.
 _KILLS: Final = 5
 _TOO_MUCH_OPEN: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOMEM})
 
@@ -48,12 +48,12 @@ class Outcome(msgspec.Struct, frozen=True):
     """How a process ended.
 
     Attributes:
-        returncode: its exit code, or the signal's number negated.
-        stdout, stderr: what it printed until it exited.
-        timed_out: it was ended because its time was up.
-        flooded: it was ended because it printed too much.
-        survived: not even SIGKILL ended it in time; `returncode` is meaningless then.
-        lost: its exit status is unknown; `returncode` is meaningless then.
+        returncode: the exit code, or the negated signal number.
+        stdout, stderr: what the process printed until it exited.
+        timed_out: the process was ended because its time was up.
+        flooded: the process was ended because it printed too much.
+        survived: not even SIGKILL ended the process in time; `returncode` is meaningless then.
+        lost: the exit status is unknown; `returncode` is meaningless then.
     """
 
     returncode: int
@@ -66,16 +66,16 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @property
     def succeeded(self) -> bool:
-        """Whether it exited with 0, by itself."""
+        """Whether the process exited by itself, with 0."""
         return not (self.returncode or self.timed_out or self.flooded or self.survived or self.lost)
 
 
 class UntrackedError(OSError):
-    """A process was started, and ended again because it could not be looked after."""
+    """A process was started, could not be watched, and so was ended."""
 
 
 class _StartSlot:
-    """A start's place in a turn of the event loop."""
+    """The permission to start one process in a turn of the event loop."""
 
     def __init__(self, starts: anyio.Semaphore) -> None:
         self._starts = starts
@@ -86,7 +86,7 @@ class _StartSlot:
         self._is_ours = True
 
     def end(self) -> None:
-        """Let the next start begin, if that has not happened yet."""
+        """Let the next start begin, unless an earlier call did."""
         if self._is_ours:
             self._is_ours = False
             self._starts.release()
@@ -103,32 +103,32 @@ async def run_process(
     limiter: anyio.CapacityLimiter | None = None,
     spawn: Spawn | None = None,
 ) -> Outcome:
-    """Run an executable, without arguments and without a shell, to its end.
+    """Run an executable, without arguments and without a shell, until it exits.
 
     Args:
         path: the executable.
-        stdin_data: what it finds on stdin.
-        environ: its environment; None for this process's own.
-        timeout: seconds after which it is ended.
+        stdin_data: the bytes that the process reads on stdin.
+        environ: the process's environment; `None` means this process's own.
+        timeout: seconds after which the process is ended; `None` means no limit.
         grace: seconds between SIGTERM and SIGKILL.
-        max_output: bytes it may print on stdout, and on stderr, before it is ended.
-        limiter: how many may run at once, by default the event loop's usual one; the child's time
-            begins when it may.
-        spawn: the way to start it; by default the event loop's usual one.
+        max_output: bytes that the process may print on each of stdout and stderr.
+        limiter: limits the processes that run at once, by default the event loop's usual one;
+            the timeout does not include the wait for it.
+        spawn: the way to start the process; by default the event loop's usual one.
 
     Raises:
-        OSError, ValueError: it could not be started.
-        UntrackedError: it was, and could not be looked after.
+        OSError, ValueError: the process could not be started.
+        UntrackedError: the process was started, but could not be watched.
     """
     throttles = pacing.of_loop()
-    # Both are checkpoints: asyncio.timeout(0) and the like want to act before anything starts.
+    # Both branches are checkpoints: asyncio.timeout(0) has to cancel before anything starts.
     if limiter is None:
         await anyio.lowlevel.checkpoint()
         await pacing.acquire(throttles.plugins)
     else:
         await limiter.acquire()
     try:
-        # Before the pipes are made: that counts in a turn, too.
+        # Before the pipes are opened: that takes a part of the turn, too.
         slot = _StartSlot(throttles.starts)
         await slot.begin()
         try:
@@ -158,12 +158,12 @@ async def _run(
         if not children:
             children.append(Child(process))
             pipes.close_child_ends()
-            # At once: after another reaper its number may belong to another process.
+            # At once: if something else reaps the child, another process may get its number.
             children[0].pidfd = pipes.watch(process.pid)
 
     try:
         try:
-            # In a session of its own: a process group, and without a terminal.
+            # The child is in a session of its own: it has a process group, and no terminal.
             await start(path, environ, pipes, started=started, begun=slot.end)
         except BaseException:
             for child in children:
@@ -179,7 +179,7 @@ async def _run(
 
 
 def _lost(pipes: Pipes) -> Outcome:
-    """Return the outcome of a child that another reaper took before anything looked at it."""
+    """Return the outcome of a child that something else reaped before it could be watched."""
     flooded = False
     try:
         pipes.drain()
@@ -189,7 +189,7 @@ def _lost(pipes: Pipes) -> Outcome:
 
 
 async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: float) -> Outcome:
-    """Wait until the child has exited, or end it."""
+    """Wait until the child has exited, or end it, and return the outcome."""
     timed_out = flooded = survived = False
     try:
         if timeout is None:
@@ -198,7 +198,7 @@ async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: f
             with anyio.move_on_after(timeout):
                 await _look_after(process, pipes)
             timed_out = not _has_exited(process)
-            if not timed_out:  # perhaps just in time
+            if not timed_out:  # the child may have exited just in time
                 await process.wait()
         if not timed_out:
             pipes.drain()
@@ -224,27 +224,27 @@ async def _outcome(process: Child, pipes: Pipes, timeout: float | None, grace: f
 
 
 def _way(spawn: Spawn | None) -> Start:
-    """Return a way to start a child; without pidfds there is one only."""
+    """Return the way to start a child; "posix" needs pidfds."""
     if (spawn or _usual_spawn()) == "posix" and start_posix.is_available():
         return start_posix.start
     return start_anyio.start
 
 
 def _usual_spawn() -> Spawn:
-    # uvloop copies this process's memory map for each start, one start at a time, and runs a shell
-    # for what the kernel refuses.
+    # uvloop copies this process's memory map for each start, starts one process at a time, and runs
+    # a shell on what the kernel cannot execute.
     return "posix" if on_uvloop() else "anyio"
 
 
 async def _look_after(process: Child, pipes: Pipes) -> None:
-    """Wait for the child to exit, fill and empty its pipes meanwhile."""
-    # If something else has reaped the child at once, the pidfd may be another process's.
+    """Write and read the child's pipes until the child has exited."""
+    # If something else has already reaped the child, the pidfd may be another process's.
     if not _has_exited(process):
         while not await pipes.wait():
-            # Where its exit cannot be waited for, it is looked for.
+            # Without epoll or pidfd, only polling shows the exit.
             if not pipes.notices_exit and _has_exited(process):
                 break
-    # The event loop, or its watcher's thread, may be about to reap it.
+    # The event loop, or its watcher's thread, may be about to reap the child.
     await process.wait()
 
 
@@ -253,16 +253,16 @@ def _has_exited(process: Child) -> bool:
 
 
 async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
-    """End the child and its whole process group; return whether it is gone.
+    """End the child and its whole process group; return whether the child has exited.
 
     Takes at most `grace` seconds and `_KILL_WAIT`. On asyncio a further task.cancel() gets
-    through the shield; it costs the group its grace, not us our knowledge that it is gone.
+    through the shield; it cuts the grace short, but the group is still waited for.
     """
-    if pipes.is_abandoned:  # a forked child comes to its end, and the plugin is its parent's
+    if pipes.is_abandoned:  # in a forked process: the plugin is the parent's child
         return True
 
     async def gone() -> None:
-        # Its last output does not matter, but it must not block on writing it.
+        # The last output does not matter, but the child must not block on writing it.
         while process.returncode is None:
             with suppress(OutputExceededError):
                 if await pipes.wait():
@@ -278,7 +278,7 @@ async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
     kills = ((signal.SIGKILL, _KILL_WAIT),) * _KILLS
     for number, patience in ((signal.SIGTERM, grace), *kills):
         _signal_group(process.pid, number)
-        # A stopped process sees SIGTERM only when it goes on.
+        # A stopped process handles SIGTERM only when it continues.
         _signal_group(process.pid, signal.SIGCONT)
         try:
             with anyio.move_on_after(patience, shield=True) as waiting:
@@ -296,32 +296,32 @@ async def _terminate(process: Child, pipes: Pipes, grace: float) -> bool:
 
 async def _group_lives(group: int) -> bool:
     """Return whether a process group has members that are not zombies."""
-    # A group exists as long as a member does, so its number cannot be another group's by now.
+    # A group keeps its number while it has a member, so the number is not another group's yet.
     if not _signal_group(group, 0):
         return False
-    # Orphans are reaped by init, and many a container's init is slow at it or never does it.
+    # init reaps orphans, but in many containers it does so late or never.
     try:
         return await in_thread(
             _has_living_member,
             group,
-            limiter=anyio.CapacityLimiter(1),  # the application may have used up the default one
+            limiter=anyio.CapacityLimiter(1),  # the application may fill the default one
         )
     except OSError:
-        return _has_living_member(group)  # it is not long, and ours have to go
+        return _has_living_member(group)  # no thread can start; the look is short
 
 
 def _has_living_member(group: int) -> bool:
     try:
         pids = [name for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
-        return True  # no /proc: take the kernel's word for the group
+        return True  # no /proc: killpg() has found a member
     for pid in pids:
         try:
             with open(f"/proc/{pid}/stat", "rb") as file:
                 stat = file.read()
         except OSError as error:
             if error.errno in _TOO_MUCH_OPEN:
-                return True  # it cannot be looked at
+                return True  # this process may be a living member
             continue
         # "pid (comm) state ppid pgrp …"; comm may hold anything, parentheses too.
         state, _, pgrp = stat[stat.rindex(b")") + 2 :].split(maxsplit=3)[:3]
@@ -337,6 +337,6 @@ def _signal_group(group: int, number: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        # Somebody is there who took another user's rights.
+        # The group has a member, which runs as another user.
         return True
     return True

@@ -1,6 +1,6 @@
-"""uvloop can start a process in one thread at a time only; a second one is an error there.
+"""Start processes on uvloop, where only one thread at a time can start one.
 
-Such an error costs three file descriptors, too, which uvloop has opened and forgets.
+A second thread gets an error, and uvloop leaks the three file descriptors that it has opened.
 """
 
 import os
@@ -20,7 +20,7 @@ _lock = threading.Lock()
 
 
 def _renew_lock() -> None:
-    # The thread that holds it in the parent does not exist in the child, and never releases it.
+    # The thread that holds it in the parent does not exist in the forked process.
     global _lock
     _lock = threading.Lock()
 
@@ -29,10 +29,9 @@ os.register_at_fork(after_in_child=_renew_lock)
 
 
 async def one_at_a_time(starting: Coroutine[Any, Any, _T]) -> _T:
-    """Await what starts a process; on uvloop no two threads do that at the same moment.
+    """Await a coroutine that starts a process; on uvloop, in one thread at a time.
 
-    A thread waits for as long as another one takes to start a process, for which it mostly needs
-    Python's own lock.
+    A thread blocks while another one starts a process. That one mostly holds the GIL anyway.
     """
     if on_uvloop():
         return await _step_by_step(starting)
@@ -42,7 +41,7 @@ async def one_at_a_time(starting: Coroutine[Any, Any, _T]) -> _T:
 @coroutine
 def _step_by_step(starting: Coroutine[Any, Any, _T]) -> Generator[Any, Any, _T]:
     steps = starting.__await__()
-    # It is within one of them that uvloop starts the process.
+    # uvloop starts the process within one of these steps.
     step: Callable[[], Any] = partial(next, steps)
     while True:
         try:

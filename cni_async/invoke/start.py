@@ -13,14 +13,14 @@ class Started(Protocol):
 
     @property
     def pid(self) -> int:
-        """Its process ID."""
+        """The process ID."""
         ...
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or its signal's number negated, once the event loop reports it.
+        """The exit code, or the negated signal number, once the event loop reports it.
 
-        Where trio or asyncio has started the process, reading this may reap it.
+        If trio or asyncio has started the process, reading this may reap it.
         """
         ...
 
@@ -33,11 +33,11 @@ class Started(Protocol):
         ...
 
     def is_trustworthy(self, returncode: int) -> bool:
-        """Tell whether the event loop knows the exit code, and did not make it up."""
+        """Return whether the event loop knows the exit code, and did not make it up."""
         ...
 
     def close(self) -> None:
-        """Let go of what the event loop has of the process."""
+        """Release the event loop's handle of the process."""
         ...
 
 
@@ -53,19 +53,19 @@ class Start(Protocol):
         started: Callable[[Started], None],
         begun: Callable[[], None],
     ) -> None:
-        """Start it.
+        """Start the executable.
 
         Args:
             path: the executable.
-            environ: its environment; None for this process's own.
-            pipes: the child's ends become its stdin, stdout and stderr.
-            started: is called as soon as the process exists, even if the start then fails or is
-                cancelled; it may be called twice. It is not called if the process was reaped
-                before anything about it could be known.
-            begun: lets the next start begin; is called a turn of the event loop after the process
+            environ: the process's environment; `None` means this process's own.
+            pipes: the child's ends become the process's stdin, stdout and stderr.
+            started: called as soon as the process exists, even if the start then fails or is
+                cancelled; may be called twice. Not called if something else reaped the process
+                before its ID was known.
+            begun: lets the next start begin; called one turn of the event loop after the process
                 was started.
 
         Raises:
-            OSError, ValueError: it could not be started, or not be looked after.
+            OSError, ValueError: the process could not be started, or not be watched.
         """
         ...

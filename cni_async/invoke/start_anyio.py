@@ -1,6 +1,6 @@
 """Start a process with anyio, so that not even the end of an asyncio event loop loses it.
 
-The peculiarities of each event loop's way to start a process are here, and in `spawning`.
+This module and `spawning` know how each event loop starts a process.
 """
 
 import asyncio
@@ -41,13 +41,13 @@ async def start(
         if in_asyncio_task():
             await shielded(starting, begun=begun)
         else:
-            # trio first waits for one of the application's worker threads, for however long these
-            # are busy, and nothing has begun until then. From there on it heeds no cancellation.
+            # trio first waits until one of the application's worker threads is free; nothing has
+            # begun until then. From then on it ignores a cancellation.
             await starting
             begun()
     except ProcessLookupError:
-        # No program fails to start like that. asyncio wants a pidfd of the child at once, and it
-        # is too late for that if something else has reaped it.
+        # execve does not fail like that. asyncio opens a pidfd of the child at once, which fails
+        # if something else has reaped the child.
         pass
 
 
@@ -67,7 +67,7 @@ async def _start(
             # trio starts processes in threads, and asyncio before Python 3.12 waits in one.
             if "start new thread" in str(error):
                 raise no_thread() from error
-            if "Racing with another loop" in str(error):  # of the application's own
+            if "Racing with another loop" in str(error):  # one of the application's
                 busy = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
                 busy.add_note(RACING)
                 raise busy from error
@@ -90,10 +90,10 @@ async def _open_process(
 
 
 def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None:
-    """Raise what `subprocess` and the kernel raise, where uvloop runs something else instead."""
+    """Raise the error of `subprocess` or the kernel where uvloop would run something else."""
     if not on_uvloop():
         return
-    # It cuts texts off at a NUL.
+    # uvloop cuts strings off at a NUL.
     if "\0" in path:
         raise ValueError("embedded null byte")
     for key, value in environ.items():
@@ -101,8 +101,8 @@ def _refuse_what_uvloop_would_not(path: str, environ: Mapping[str, str]) -> None
             raise ValueError("environment variable contains NUL")
         if "=" in key:
             raise ValueError("illegal environment variable name")
-    # It hands to /bin/sh what the kernel cannot execute; half a plugin, or an empty one, may then
-    # "succeed".
+    # uvloop runs /bin/sh on a file that the kernel cannot execute; a truncated or empty plugin may
+    # then "succeed".
     if os.path.isfile(path) and os.access(path, os.R_OK | os.X_OK):
         with open(path, "rb") as file:
             if not file.read(4).startswith((b"#!", b"\x7fELF")):
@@ -116,17 +116,17 @@ class _FromLoop:
         self.pid: int = pid
 
     def may_report(self, *, gone: bool) -> bool:
-        # libuv reaps in this thread, and notifies uvloop at once; a child that it finds reaped it
-        # passes over.
+        # libuv reaps in this thread, and notifies uvloop at once. It skips a child that something
+        # else has reaped.
         return not (gone and on_uvloop())
 
     def is_trustworthy(self, returncode: int) -> bool:
-        # subprocess, which trio uses, makes 0 of a lost one, and reaps only when we ask it.
+        # subprocess, which trio uses, reports a lost status as 0, and reaps only when asked.
         return in_asyncio_task() and (returncode != _LOST_TO_ASYNCIO or on_uvloop())
 
 
 class _Opened(_FromLoop):
-    """anyio's process."""
+    """A process that anyio has opened."""
 
     def __init__(self, process: anyio.abc.Process) -> None:
         super().__init__(process.pid)
@@ -154,10 +154,10 @@ class _Transport(Protocol):
 
 
 class HalfStarted(_FromLoop):
-    """A process that is there although its start failed.
+    """A process that exists although its start failed.
 
-    asyncio has the process first and then wants a pidfd of it, or until Python 3.12 a thread. If
-    it cannot have that it raises an error and forgets the process, which nothing reaps then.
+    asyncio starts the process, and then opens a pidfd or, before Python 3.12, starts a thread. If
+    that fails, asyncio raises an error and forgets the process, which nothing reaps then.
 
     Attributes:
         pid: its process ID.
@@ -166,51 +166,51 @@ class HalfStarted(_FromLoop):
     def __init__(
         self, pid: int, poll: Callable[[], int | None], close: Callable[[], object] | None = None
     ) -> None:
-        """Take charge of it."""
+        """Take charge of the process."""
         super().__init__(pid)
         self._poll = poll
         self._close = close
 
     @property
     def returncode(self) -> int | None:
-        """Its exit code, or its signal's number negated; reading it may reap the process."""
+        """The exit code, or the negated signal number; reading it may reap the process."""
         return self._poll()
 
     def close(self) -> None:
-        """Let go of it; asyncio kills it if it is not reaped yet."""
+        """Close the event loop's handle; asyncio kills a process that is not reaped yet."""
         if self._close is not None:
             self._close()
 
 
 def half_started(error: BaseException) -> HalfStarted | None:
-    """Return the process that the failure of a start has left; None if there is none.
+    """Return the process that a failed start has left; `None` if there is none.
 
-    The error does not say which process it is. The functions that the error came through have the
-    process in a local variable: asyncio's transport, or with older releases of anyio
-    `asyncio.subprocess.Process`. On uvloop nothing can fail once the process is there, and trio
-    goes on without a pidfd.
+    The error does not name the process. But the functions in its traceback have the process in a
+    local variable: asyncio's transport, or with older releases of anyio
+    `asyncio.subprocess.Process`. On uvloop nothing can fail once the process exists, and trio goes
+    on without a pidfd.
     """
     for frame, _ in walk_tb(error.__traceback__):
         for value in frame.f_locals.values():
             if isinstance(value, type):
-                continue  # the class of a transport is among them, too
+                continue  # the class of a transport is a local variable, too
             if isinstance(value, asyncio.subprocess.Process):
                 return HalfStarted(value.pid, partial(getattr, value, "returncode"))
             if isinstance(value, _Transport) and (pid := value.get_pid()) is not None:
-                # asyncio's does not reap by itself what it could not look after; uvloop's does.
+                # asyncio's does not by itself reap a process that it cannot watch; uvloop's does.
                 popen: Any = value.get_extra_info("subprocess")
                 return HalfStarted(pid, getattr(popen, "poll", value.get_returncode), value.close)
     return None
 
 
 class _Start:
-    """Awaits the start of a process on asyncio, which is over in the turn in which it happens.
+    """Awaits the start of a process on asyncio, and completes it in the same turn.
 
-    asyncio starts the process at once, and makes a task that reports, a turn later, that it is
-    started. If the event loop ends in that turn, `asyncio.run()` cancels this task before it has
-    done anything, and the start would wait for it for ever. And in a turn a process may have ended
-    and been reaped, so that its status is lost to everybody else. So this task's work is done
-    instead of putting it off; with file descriptors for pipes it does not wait for anything.
+    asyncio starts the process at once, and makes a task that reports the start a turn later. If the
+    event loop ends in that turn, `asyncio.run()` cancels this task before it runs, and the start
+    would wait for it for ever. In that turn the process may also exit and be reaped, and its status
+    is lost. So `_do_at_once` runs the task's first step immediately; as the pipes are file
+    descriptors, that step waits for nothing.
     """
 
     def __init__(self, start: Coroutine[Any, Any, anyio.abc.Process]) -> None:
@@ -243,7 +243,7 @@ def _do_at_once(
     coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any],
     **options: Any,
 ) -> "asyncio.Task[Any]":
-    """Make a task of a coroutine after its first step, which is mostly its only one."""
+    """Run a coroutine's first step, mostly the only one, and return a task for the rest."""
     try:
         awaited = coroutine.send(None)
     except StopIteration:
@@ -264,7 +264,7 @@ async def _rest(
 
 
 class _Rest:
-    """Awaits a coroutine that has come to wait for something already."""
+    """Awaits a coroutine that already waits for something."""
 
     def __init__(
         self, coroutine: Coroutine[Any, Any, Any] | Generator[Any, None, Any], awaited: Any

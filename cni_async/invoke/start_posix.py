@@ -1,4 +1,4 @@
-"""Start a process with `os.posix_spawn`, on every event loop alike; `child` reaps it.
+"""Start a process with `os.posix_spawn`, alike on every event loop; `child` reaps it.
 
 The kernel suspends the calling thread until the child executes the plugin (vfork). Nothing copies
 this process's memory, and a cancellation cannot arrive during the start.
@@ -17,8 +17,8 @@ import anyio.lowlevel
 from .pipes import Pipes
 from .start import Started
 
-# Since Python 3.13, with a C library that has it. Without it the child has, as with Go, what is not
-# close-on-exec: all that Python opens is.
+# Python has this since 3.13, if the C library does. Without it the child inherits, as with Go, what
+# is not close-on-exec; everything that Python opens is.
 _CLOSEFROM: Final[int | None] = getattr(os, "POSIX_SPAWN_CLOSEFROM", None)
 # Python ignores SIGPIPE and SIGXFSZ, and the application may ignore more.
 _SIGNALS: Final = tuple(map(int, signal.valid_signals()))
@@ -28,19 +28,19 @@ _NOT_THERE: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
 
 @cache
 def is_available() -> bool:
-    """Tell whether this system has pidfds, and this Python can start a session with posix_spawn."""
+    """Return whether the system has pidfds, and Python's posix_spawn can start a session."""
     try:
         os.close(os.pidfd_open(os.getpid()))
     except (AttributeError, OSError) as error:
-        # With too few descriptors it is not known, and nearly every Linux has pidfds.
+        # Without a free descriptor this is unknown, and nearly every Linux has pidfds.
         if isinstance(error, AttributeError) or error.errno not in _TOO_MUCH_OPEN:
             return False
     try:
         os.posix_spawn("/", ["/"], {}, setsid=True)
-    except NotImplementedError:  # built with the headers of an old C library
+    except NotImplementedError:  # Python was built with the headers of an old C library
         return False
     except OSError:
-        pass  # a directory is not executed
+        pass  # the kernel does not execute a directory
     return True
 
 
@@ -54,8 +54,8 @@ async def start(
 ) -> None:
     """Start an executable; see `Start`."""
     _spawn(path, dict(os.environ) if environ is None else environ, pipes, started)
-    # A start holds up the event loop, so the next ones wait for a later turn. If the caller is
-    # cancelled here, it knows the process and ends it.
+    # A start blocks the event loop, so the next one waits for a later turn. A caller that is
+    # cancelled here knows the process and ends it.
     try:
         await anyio.lowlevel.checkpoint()
     finally:
@@ -63,7 +63,7 @@ async def start(
 
 
 class _Unwatched:
-    """A process that the event loop knows nothing of."""
+    """A process that the event loop does not know."""
 
     returncode = None
 
@@ -99,12 +99,12 @@ def _spawn(
         for executable in _executables(path, environ):
             try:
                 try:
-                    # One call of C: nothing can raise KeyboardInterrupt between the moment in which
-                    # there is a process and that in which its number is kept.
+                    # One call of C: no KeyboardInterrupt can come between the start of the process
+                    # and the storing of its number.
                     pids.extend(map(spawn, (executable,), ((path or executable,),), (environ,)))
                 except OSError as error:
                     if pids:
-                        raise  # by the handler of a signal: there is a process
+                        raise  # a signal handler raised it: the process exists
                     if failure is None or failure.errno in _NOT_THERE:
                         failure = error
                     continue
@@ -112,7 +112,7 @@ def _spawn(
                 return
             except BaseException:
                 if pids:
-                    # The call above may not have happened, or only in part.
+                    # The call of `started` above may not have happened, or only in part.
                     started(_Unwatched(pids[0]))
                 raise
     finally:
@@ -122,12 +122,12 @@ def _spawn(
 
 
 def _file_actions(pipes: Pipes, spare: list[int]) -> list[tuple[Any, ...]]:
-    """Say what becomes stdin, stdout and stderr; further descriptors for that go into `spare`."""
+    """Return actions that set stdin, stdout and stderr; add descriptors to close to `spare`."""
     actions: list[tuple[Any, ...]] = []
     for number, end in enumerate((pipes.stdin, pipes.stdout, pipes.stderr)):
         source = end
-        # This process has closed its own stdin, stdout or stderr. An end on a smaller number is
-        # overwritten by now, and what is on the same one may be close-on-exec (glibc before 2.29).
+        # This process has closed its own stdin, stdout or stderr. An earlier action overwrites an
+        # end with a smaller number; one with the same may stay close-on-exec (glibc before 2.29).
         if end <= number:
             source = fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 3)
             spare.append(source)
@@ -138,7 +138,7 @@ def _file_actions(pipes: Pipes, spare: list[int]) -> list[tuple[Any, ...]]:
 
 
 def _executables(path: str, environ: Mapping[str, str]) -> list[str]:
-    """Return what to try to execute: a bare name is looked for in PATH, as subprocess does."""
+    """Return the files to try: for a bare name those in PATH, as subprocess does."""
     if os.path.dirname(path):
         return [path]
     return [os.path.join(folder, path) for folder in os.get_exec_path(environ)]

@@ -1,7 +1,7 @@
-"""Where what plugins print on stderr goes, which must not hold up a call: it may block for ever.
+"""Hand plugins' stderr to a writer that may block, without blocking the call.
 
-The pipe or terminal behind this process's stderr may be full for ever. So a thread writes, one for
-each writer, and a call waits for it only for a moment.
+The pipe or terminal behind this process's stderr may be full for ever. So each writer has a thread
+that writes, and a call waits for it only briefly.
 """
 
 import contextvars
@@ -23,9 +23,9 @@ import anyio.lowlevel
 # The modules that run plugins log under one name.
 _log = logging.getLogger("cni_async.invoke.exec")
 
-# Seconds for which a call waits until a writer has taken what its plugin printed.
+# Seconds that a call waits for a writer to take its plugin's stderr.
 _PATIENCE: Final = 1.0
-# How it is looked whether that is so: some turns of the event loop, then from time to time.
+# A call looks once in each of these turns of the event loop, then at intervals of seconds.
 _TURNS: Final = 20
 _FIRST_TICK: Final = 0.001
 _LAST_TICK: Final = 0.02
@@ -35,12 +35,12 @@ class Writer(Protocol):
     """Where plugins' stderr goes, for example a binary file."""
 
     def write(self, data: bytes, /) -> object:
-        """Take some of it."""
+        """Take one plugin's stderr."""
         ...
 
 
 class ProcessStderr:
-    """This process's stderr, whatever `sys.stderr` is when a plugin has written something."""
+    """Writes to this process's stderr, which is what `sys.stderr` is at the time."""
 
     def write(self, data: bytes, /) -> None:
         """Write to `sys.stderr`; a daemon may have none."""
@@ -49,23 +49,23 @@ class ProcessStderr:
             _write_through(stream, data)
         elif stream is not None:
             stream.write(data.decode("utf-8", "replace"))
-            stream.flush()  # the last line need not be a whole one
+            stream.flush()  # the last line may be incomplete
 
 
-_one_at_a_time = threading.Lock()  # plugins' stderr is not mixed
+_one_at_a_time = threading.Lock()  # so that the stderr of two plugins does not mix
 
 
 def _write_through(stream: io.TextIOWrapper, data: bytes) -> None:
     stream.flush()
-    # Past the buffer: what cannot be written would stay there, and Python, which tries it again
-    # when it ends, would end with status 120.
+    # Bypass the buffer: what cannot be written would stay there. Python would try to write it
+    # again at its exit, and exit with status 120.
     buffer = stream.buffer
     raw: Any = getattr(buffer, "raw", buffer)  # Python may run unbuffered
     rest = memoryview(data)
     with _one_at_a_time:
         while rest:
             written = raw.write(rest)
-            if written is None:  # it does not block, and is full
+            if written is None:  # it is non-blocking, and full
                 writable = select.poll()
                 writable.register(raw, select.POLLOUT)
                 writable.poll()
@@ -85,20 +85,20 @@ class _Piece:
 
 
 class Forwarder:
-    """Hands what plugins print to a writer, in the order in which they exit.
+    """Hands plugins' stderr to a writer, in the order in which the plugins exit.
 
-    A writer that takes nothing for `_PATIENCE` gets nothing more until it does: what comes
-    meanwhile is dropped. So there is one thread for a writer, and not one for each call.
+    If a writer takes nothing for `_PATIENCE`, further output is dropped until it does. So a writer
+    needs one thread, and not one for each call.
     """
 
     def __init__(self, writer: Writer) -> None:
-        """Say where it goes."""
+        """Set the writer."""
         self._writer = writer
         self.forget()
         _FORWARDERS.add(self)
 
     def forget(self) -> None:
-        """Begin anew, as in a forked child, where the thread is not."""
+        """Begin anew: a forked process does not have the thread."""
         self._lock = threading.Lock()
         self._waiting = deque[_Piece]()
         self._is_working = False
@@ -106,12 +106,12 @@ class Forwarder:
         self._dropped = 0
 
     async def forward(self, data: bytes) -> None:
-        """Have the writer take what a plugin printed, and wait for it, for `_PATIENCE` at most.
+        """Hand a plugin's stderr to the writer, and wait at most `_PATIENCE` until it is taken.
 
-        If the caller is cancelled, the writer may take it all the same.
+        If the caller is cancelled, the writer may still take it.
 
         Raises:
-            Exception: what the writer raises, except for an OSError and a ValueError.
+            Exception: the writer raised it, and it is not an OSError or a ValueError.
         """
         piece = _Piece(data)
         if not self._add(piece):
@@ -141,11 +141,11 @@ class Forwarder:
                 return False
             self._waiting.append(piece)
             if not self._is_working:
-                # One of its own that does not keep Python from ending, as anyio's would.
+                # A daemon thread does not keep Python from exiting, as one of anyio's would.
                 thread = threading.Thread(target=self._work, name="cni_async stderr", daemon=True)
                 try:
                     thread.start()
-                except RuntimeError:  # there are too many
+                except RuntimeError:  # there are too many threads
                     self._waiting.pop()
                     return False
                 self._is_working = True
@@ -162,14 +162,14 @@ class Forwarder:
             try:
                 piece.context.run(self._writer.write, piece.data)
             except (OSError, ValueError):
-                pass  # nothing is lost for the plugin
-            except BaseException as error:  # raised where the call waits, not in this thread
+                pass  # the plugin has succeeded or failed regardless
+            except BaseException as error:  # `forward` raises it, not this thread
                 piece.error = error
             with self._lock:
                 self._busy_since = None
                 dropped, self._dropped = self._dropped, 0
                 piece.is_done = True
-                if piece.is_given_up:  # and taken all the same
+                if piece.is_given_up:  # the writer has taken it after all
                     dropped -= len(piece.data)
             if dropped:
                 _log.warning("stderr of plugins is read again; %d bytes were dropped", dropped)
@@ -181,7 +181,7 @@ class Forwarder:
             piece.is_given_up = True
             is_first = not self._dropped
             self._dropped += len(piece.data)
-            # A piece that is being written is not in the queue any more; it may come through later.
+            # A piece that is being written has left the queue; the writer may still take it.
             with suppress(ValueError):
                 self._waiting.remove(piece)
         if is_first and not _log_blocks():
@@ -190,15 +190,15 @@ class Forwarder:
 
 _FORWARDERS: Final = WeakSet[Forwarder]()
 _PROCESS_STDERR: Final = Forwarder(ProcessStderr())
-# By the writer's id, as it need not be hashable. A forwarder keeps its writer, and so the id; what
-# keeps the forwarder is each `RawExec` that has it, and its thread.
+# By the writer's id, as a writer need not be hashable. A forwarder keeps its writer alive, and so
+# the id valid. Each `RawExec` that uses a forwarder keeps it alive, and so does its thread.
 _OF_WRITER: Final = WeakValueDictionary[int, Forwarder]()
-# A look-up that adds what is missing is several steps, and comes from several threads.
+# Several threads may look up a forwarder and add a missing one, which takes several steps.
 _finding = threading.Lock()
 
 
 def forwarder(writer: Writer) -> Forwarder:
-    """Return what hands plugins' stderr to a writer: one for each object, and for our stderr."""
+    """Return the forwarder of a writer: one for each object, one for this process's stderr."""
     if type(writer) is ProcessStderr:
         return _PROCESS_STDERR
     with _finding:
@@ -209,7 +209,7 @@ def forwarder(writer: Writer) -> Forwarder:
 
 
 def _log_blocks() -> bool:
-    """Tell whether a line in the log would have to wait: it often goes to the same stderr."""
+    """Return whether logging would block: the log often goes to the same stderr."""
     logger: logging.Logger | None = _log
     found = False
     while logger is not None:
@@ -223,7 +223,7 @@ def _log_blocks() -> bool:
 
 
 def _is_full(stream: Any) -> bool:
-    """Tell whether writing to a stream would block; one without a descriptor does not."""
+    """Return whether writing to a stream would block; without a descriptor it would not."""
     writable = select.poll()
     try:
         writable.register(stream.fileno(), select.POLLOUT)
@@ -233,7 +233,7 @@ def _is_full(stream: Any) -> bool:
 
 
 def _forget_in_child() -> None:
-    # A thread that holds one of the locks in the parent does not exist in the child.
+    # A thread that holds one of the locks in the parent does not exist in the forked process.
     global _one_at_a_time, _finding
     _one_at_a_time = threading.Lock()
     _finding = threading.Lock()

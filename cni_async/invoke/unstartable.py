@@ -1,8 +1,7 @@
-"""Why the kernel refused to execute a file, where its word for it sounds like something else.
+"""Why the kernel refused to execute a file, where its errno is misleading.
 
-"No such file or directory" is also what it says of a script whose interpreter is missing and of a
-program whose dynamic loader is. Nothing here runs in a thread: the kernel has just looked at the
-same file.
+The kernel also reports "No such file or directory" if a script's interpreter or a program's dynamic
+loader is missing. Nothing here runs in a thread: the kernel has just looked at the same file.
 """
 
 import errno
@@ -14,7 +13,7 @@ from typing import Final
 from cni_async.go.quote import quote
 
 _HEAD: Final = 4096
-# Of a script's first line the kernel reads no more (BINPRM_BUF_SIZE).
+# The kernel reads no more bytes of a script's first line (BINPRM_BUF_SIZE).
 _FIRST_LINE: Final = 256
 _ELF: Final = b"\x7fELF"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
@@ -32,11 +31,11 @@ _MACHINES: Final = {
 
 
 def explain(path: str, number: int) -> str:
-    """Say what is wrong with a file that could not be executed; empty where that is not known.
+    """Return what is wrong with a file that could not be executed; "" if that is unknown.
 
     Args:
         path: the file.
-        number: the errno.
+        number: the errno of the attempt.
     """
     try:
         status = os.stat(path)
@@ -57,7 +56,7 @@ def explain(path: str, number: int) -> str:
                     )
             return _not_executable(head) if number == errno.ENOEXEC else ""
     except (OSError, ValueError, IndexError, struct.error):
-        return ""  # it is gone, or half a program
+        return ""  # the file is gone, or truncated
 
 
 def _forbidden(path: str | bytes, status: os.stat_result) -> str:
@@ -90,7 +89,7 @@ def _interpreter(head: bytes, number: int) -> str:
 
 
 def _loader(head: bytes, fd: int) -> bytes:
-    """Return the dynamic loader that an ELF program names; empty if it names none."""
+    """Return the dynamic loader that an ELF program names; b"" if it names none."""
     if not head.startswith(_ELF):
         return b""
     order = "<" if head[5] == 1 else ">"
