@@ -1,4 +1,4 @@
-"""Do things at once whose order does not matter, or to the end whatever happens meanwhile."""
+"""Await calls concurrently, or to their end despite a cancellation."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
@@ -15,15 +15,15 @@ _T = TypeVar("_T")
 async def run_all(
     calls: Sequence[Callable[[], Awaitable[_T]]], *, limit: int
 ) -> list[_T | CNIError]:
-    """Await calls, some at a time, and return for each its value or its `CNIError`.
+    """Await calls, some at a time, and return each one's value or `CNIError`, in order.
 
     Args:
-        calls: what to await, begun in this order.
-        limit: how many at a time.
+        calls: the calls, which begin in this order.
+        limit: how many calls run at a time.
 
     Raises:
-        Exception: the first that is not a `CNIError`, alone and not in a group; the others are
-            cancelled.
+        Exception: a call raised an error that is not a `CNIError`. The first one is raised, not
+            in a group, and the other calls are cancelled.
     """
     outcomes: dict[int, _T | CNIError] = {}
     failures: list[Exception] = []
@@ -51,15 +51,15 @@ async def run_all(
 async def run_to_completion(
     call: Callable[[], Awaitable[None]], *, within: float | None = None
 ) -> None:
-    """Await a call that a cancellation must not cut short; it is acted upon afterwards.
+    """Await a call to its end, and only then raise a cancellation of the caller.
 
     Args:
-        call: what to await, in the caller's task.
-        within: seconds after which it is cut short all the same, if any.
+        call: runs in the caller's task.
+        within: seconds after which the call is cut short; `None` means no limit.
 
     Raises:
-        TimeoutError: it was.
-        Exception: what the call raises; the cause of the cancellation if there is one, too.
+        TimeoutError: the call took longer than `within`.
+        Exception: the call raised it. It is the cause of the cancellation's error if there is one.
     """
 
     async def bounded() -> None:

@@ -1,9 +1,9 @@
-"""How a file system is asked: at once, or in a thread; and for how long.
+"""Use a disk in the event loop's own thread or in a worker thread, with a deadline.
 
-A thread's visit costs more than a local disk takes to read or write a record, and under load the
-two wait for each other: of an ADD with 16 in flight it was a tenth. But an event loop that waits
-for a disk keeps everything else waiting, timeouts included. So the event loop's own thread asks
-only a disk that has just been fast.
+A worker thread costs more than a local disk takes to read or write a record, and under load the
+two threads wait for each other: that was a tenth of an ADD with 16 in flight. But an event loop
+that waits for a disk blocks everything else, timeouts included. So the event loop's own thread
+uses only a disk that has just been fast.
 """
 
 from __future__ import annotations
@@ -24,30 +24,30 @@ from .threads import Threads, Visit
 
 _T = TypeVar("_T")
 
-# Seconds that no operation on one record takes. A thread may have to wait for other threads, too.
+# Seconds; an operation on one record that takes more is slow. A thread may wait for other threads.
 _SLOW: Final = 0.005
 _SLOW_IN_THREAD: Final = 0.05
-# One that took more is remembered for a hundred times as long, which bounds the share of its time
-# that an event loop waits: it may have been the processor, which others had. One that took less is
-# remembered for a second.
+# After a slow operation a disk counts as slow for a hundred times as long, which bounds the share
+# of its time that an event loop waits. But not for longer than this: the processor may have been
+# busy. After a fast operation a disk counts as fast for a second.
 _REMEMBERED: Final = 100
 _REMEMBERED_AT_MOST: Final = 10.0
 _FAST_FOR: Final = 1.0
 
 
 class _LoopTurn(threading.local):
-    """The calls that this thread's event loop has made itself since other tasks had their turn."""
+    """The calls that this thread's event loop has made itself since other tasks last ran."""
 
     calls: int = 0
     seconds: float = 0.0
 
     @property
     def is_over(self) -> bool:
-        """Whether it is time to let others have their turn."""
+        """Whether other tasks have to run before the next call."""
         return self.calls >= pacing.DISK_CALLS or self.seconds >= pacing.DISK_SECONDS
 
     async def checkpoint(self) -> None:
-        """Be cancelled if the caller is; now and then let others have their turn."""
+        """Raise a cancellation of the caller; if the turn is over, let other tasks run."""
         if not self.is_over:
             await anyio.lowlevel.checkpoint_if_cancelled()
             return
@@ -59,20 +59,20 @@ _turn: Final = _LoopTurn()
 
 
 class Later(Enum):
-    """The answer of `Disk.at_once` where the disk has to be asked in a thread."""
+    """The answer of `Disk.at_once` to a call that needs a worker thread."""
 
     LATER = "later"
 
 
 class BusyError(Exception):
-    """The call would wait for a thread, for which an event loop must not wait."""
+    """The call may block, and so must not run in the event loop's own thread."""
 
 
 class Disk:
-    """The speed of the disk under one path, shared by all that use it."""
+    """The disk under one path, and how fast it has been; shared by all that use the path."""
 
     def __init__(self) -> None:
-        """Know nothing."""
+        """Begin without knowledge of the disk's speed."""
         self._threads = Threads(at_once=pacing.DISK_THREADS, most_stuck=pacing.STUCK_THREADS)
         self._fast_until = 0.0
         self._slow_until = 0.0
@@ -80,18 +80,18 @@ class Disk:
     async def ask(
         self, function: Callable[[Visit], _T], *, within: float, waits: bool = False
     ) -> _T:
-        """Call a function that asks the disk.
+        """Call a function that uses the disk, and return its result.
 
-        A cancellation comes before the function is called, or gives it up in its thread.
+        A cancellation takes effect before the call, or gives it up in its worker thread.
 
         Args:
-            function: is called in a thread if the disk is not known to be fast. It may raise
-                `BusyError` where it is not in one.
-            within: seconds after which the caller goes on without an answer.
-            waits: it takes long even on a fast disk.
+            function: called in a worker thread unless the disk is known to be fast. In the event
+                loop's own thread it may raise `BusyError`, which repeats it in a worker thread.
+            within: seconds to wait for a worker thread's answer.
+            waits: the function takes long even on a fast disk.
 
         Raises:
-            TimeoutError: the disk does not answer.
+            TimeoutError: there was no answer in time.
             OSError: no thread can be started, or too many are stuck.
         """
         if not waits and self._is_fast():
@@ -110,11 +110,11 @@ class Disk:
             raise TimeoutError(errno.ETIMEDOUT, f"no answer in {within:g} s") from None
 
     def at_once(self, function: Callable[[Visit], _T]) -> _T | Literal[Later.LATER]:
-        """Call a function in this thread, if the disk is known to be fast and it is our turn."""
+        """Call a function in this thread if the disk is known to be fast and the turn not over."""
         return Later.LATER if _turn.is_over else self._at_once(function)
 
     def _at_once(self, function: Callable[[Visit], _T]) -> _T | Literal[Later.LATER]:
-        if self._is_fast():  # others may have found it slow meanwhile
+        if self._is_fast():  # another task may have found it slow meanwhile
             try:
                 return self._timed(function, Visit(None), _SLOW)
             except BusyError:
@@ -144,5 +144,5 @@ _DISKS: Final = WeakValueDictionary[str, Disk]()
 
 
 def disk_of(path: str) -> Disk:
-    """Return what is known of the disk under a path; never asks it."""
+    """Return the `Disk` of a path, without access to the path."""
     return _DISKS.setdefault(path, Disk())

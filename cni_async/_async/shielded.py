@@ -1,4 +1,4 @@
-"""Await what no cancellation may cut short, not even the end of an event loop."""
+"""Await a coroutine that no cancellation may cut short, not even the end of an event loop."""
 
 import asyncio
 import math
@@ -15,19 +15,19 @@ _T = TypeVar("_T")
 async def shielded(
     coroutine: Coroutine[Any, Any, _T], *, begun: Callable[[], None] | None = None
 ) -> _T:
-    """Await a coroutine to its end; a cancellation of the caller is raised after that.
+    """Await a coroutine to its end, and only then raise a cancellation of the caller.
 
     On asyncio a second Ctrl-C cuts it short; the first one is a cancellation. Cancel scopes inside
-    the coroutine work as everywhere: give it a deadline there.
+    the coroutine work as usual, so its deadline belongs there.
 
     Args:
-        coroutine: what to await. It runs in the caller's task.
-        begun: is called in the turn of the event loop after the one in which the coroutine first
-            waits for something; on trio, and for one that never waits, once it has ended.
+        coroutine: runs in the caller's task.
+        begun: called one turn of the event loop after the coroutine first waits for something; on
+            trio, and for a coroutine that never waits, after the coroutine has ended.
 
     Raises:
-        BaseException: what the coroutine raises; where the caller was cancelled, that is the
-            cause of the cancellation's error.
+        BaseException: the coroutine raised it. If the caller was cancelled, it is the cause of the
+            cancellation's error.
     """
     result: list[_T] = []
     with anyio.CancelScope(shield=True):
@@ -45,11 +45,11 @@ async def shielded(
 class _Shielded(Generic[_T]):
     """Awaits a coroutine on asyncio, where task.cancel() cuts through anyio's shield.
 
-    A task waits for one future after the other, and task.cancel() cancels the future. So the task
-    waits for a stand-in of each here. A cancellation by the application is kept until the
-    coroutine has ended; one by a cancel scope inside the coroutine is handed on.
+    A task waits for one future after another, and task.cancel() cancels the future. So here the
+    task waits for a stand-in of each. A cancellation by the application is kept until the coroutine
+    has ended; one by a cancel scope inside the coroutine is passed on.
 
-    A task of its own for the coroutine would not do: asyncio.run() cancels all tasks when it ends.
+    A separate task for the coroutine would not help: asyncio.run() cancels all tasks at its end.
     """
 
     def __init__(self, coroutine: Coroutine[Any, Any, _T], begun: Callable[[], None]) -> None:
@@ -86,20 +86,20 @@ class _Shielded(Generic[_T]):
                 loop.call_soon(self._begun)
                 self._begun = None
             if awaited is not None:
-                # Tells a task that a future was awaited properly, and means this object here.
+                # A task checks and clears this flag of a future; here this object does.
                 awaited._asyncio_future_blocking = False
             thrown = yield from self._wait(loop, awaited)
 
     def _wait(
         self, loop: asyncio.AbstractEventLoop, awaited: "asyncio.Future[Any] | None"
     ) -> Generator[Any, Any, asyncio.CancelledError | None]:
-        """Wait until a future is done, or for one turn; return what to throw at the coroutine."""
+        """Wait until a future is done, or for one turn; return an error for the coroutine."""
         if awaited is None:
             return (yield from self._kept.collect(_next_turn()))
         while not awaited.done():
             kept = self._kept.count
             error = yield from self._kept.collect(_end_of(loop, awaited))
-            # As a task does: the coroutine learns it from the future where it can.
+            # As a task does: cancel the future; if that fails, throw into the coroutine.
             if error is not None and not awaited.cancel(error.args[0]):
                 return error
             if self._kept.count > kept:
@@ -108,21 +108,21 @@ class _Shielded(Generic[_T]):
 
 
 def _cancel_if_interrupted(awaited: "asyncio.Future[Any]") -> None:
-    """Cut the coroutine short after all if the user has pressed Ctrl-C again, and wants to leave.
+    """Cut the coroutine short after all if the user has pressed Ctrl-C a second time.
 
-    At the first one asyncio cancels its main task. The second one is a KeyboardInterrupt, which
-    ends the event loop, and tasks are cancelled while it is on its way out.
+    At the first one asyncio cancels its main task. The second one raises KeyboardInterrupt, which
+    ends the event loop, and asyncio cancels all tasks while that exception propagates.
     """
-    # A callback of the event loop handles no other exception.
+    # While a callback of the event loop runs, no other exception is being handled.
     if isinstance(sys.exc_info()[1], KeyboardInterrupt):
         awaited.cancel()
 
 
 class _Cancellations:
-    """The cancellations of a task by the application while a coroutine must not be cut short.
+    """The application's cancellations of a task, kept while a coroutine must not be cut short.
 
     Attributes:
-        count: how many there were.
+        count: how many of them `raise_from` has to request again.
     """
 
     def __init__(self) -> None:
@@ -151,15 +151,15 @@ class _Cancellations:
             else:
                 requests = 0
             for _ in range(requests):
-                # A scope inside the coroutine counts requests, too, and would not catch the
-                # exception of its own timeout. `raise_from` makes the request again.
+                # A scope inside the coroutine counts requests, too, and with one more would not
+                # catch the exception of its own timeout. `raise_from` makes the request again.
                 self._task.uncancel()
                 self.count += 1
             return error if by_scope else None
         return None
 
     def raise_from(self, cause: BaseException | None) -> Generator[Any, Any, None]:
-        """Raise the last of the kept cancellations, if there is one.
+        """Raise the last kept cancellation, if there is one.
 
         Args:
             cause: the cause of the error that is raised.
@@ -178,12 +178,12 @@ class _Cancellations:
 
 
 def _is_of_a_scope(error: asyncio.CancelledError) -> bool:
-    """Tell whether a cancel scope inside the coroutine has cancelled the task."""
-    # `shielded` is shielded, and this looks no farther than a shield.
+    """Return whether a cancel scope inside the coroutine has cancelled the task."""
+    # This looks no farther than a shield, and so not beyond that of `shielded`.
     if anyio.current_effective_deadline() > -math.inf:
         return False
-    # The application may have cancelled the task in the turn in which the scope's time was up.
-    # All releases of anyio mark their requests so, and repeat them until they get through.
+    # The application may have cancelled the task in the turn in which the scope's time was up. All
+    # releases of anyio mark their requests like this, and repeat them until they take effect.
     return bool(error.args) and "cancel scope" in str(error.args[0])
 
 
@@ -210,7 +210,7 @@ def _nothing() -> None:
 
 
 def in_asyncio_task() -> bool:
-    """Tell whether this is an asyncio task; trio may be a guest in asyncio's event loop."""
+    """Return whether this is an asyncio task; trio may be a guest in asyncio's event loop."""
     try:
         return asyncio.current_task() is not None
     except RuntimeError:
@@ -218,7 +218,7 @@ def in_asyncio_task() -> bool:
 
 
 def on_uvloop() -> bool:
-    """Tell whether the running event loop is uvloop's."""
+    """Return whether the running event loop is uvloop's."""
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:  # trio

@@ -1,4 +1,4 @@
-"""Worker threads, which an event loop may be short of, and which a dead disk keeps for ever."""
+"""Worker threads, which may run out, and which a dead disk keeps for ever."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ async def in_thread(
 ) -> _T:
     """Call a function in a worker thread.
 
-    If the caller is cancelled, it is left to itself there, or not called if it had not begun.
+    If the caller is cancelled, the function runs on in its thread, or is not called at all.
 
     Args:
-        function: what to call.
-        args: its arguments.
-        limiter: of threads; by default it waits for no other call. anyio's own limiter is the
-            application's, whose functions may have taken all of it.
+        function: called in the thread.
+        args: the function's arguments.
+        limiter: limits the threads; by default the call waits for no other call. The application's
+            functions may fill anyio's default limiter.
 
     Raises:
-        OSError: no thread could be started; Python calls that a RuntimeError.
+        OSError: no thread could be started, which is a RuntimeError in Python.
     """
     has_begun = is_over = False
 
     def call() -> _T:
         nonlocal has_begun
         has_begun = True
-        # A thread can be so late that the caller has long gone on to something else.
+        # The thread may begin only after the caller was cancelled and has gone on.
         if is_over:
             raise InterruptedError
         return function(*args)
@@ -55,19 +55,19 @@ async def in_thread(
 
 
 def no_thread() -> OSError:
-    """Return the error of a caller that needs a thread and cannot have one."""
+    """Return the error for a thread that cannot be started."""
     return OSError(errno.EAGAIN, "cannot start a thread: resource temporarily unavailable")
 
 
 class PerLoop(Generic[_T]):
-    """Something that each event loop has one of, for as long as this object lives."""
+    """A value for each event loop, which lives as long as this object."""
 
     def __init__(self, make: Callable[[], _T]) -> None:
-        """Say how it is made."""
+        """Set the function that makes a value."""
         self._make = make
 
     def get(self) -> _T:
-        """Return that of the running event loop."""
+        """Return the running event loop's value."""
         try:
             all_of_loop = _OF_LOOP.get()
         except LookupError:
@@ -85,15 +85,15 @@ class Visit:
     """One call of a function in a worker thread, as the function itself sees it.
 
     Attributes:
-        threads: the threads that it is one of; None if it runs in the event loop's own.
+        threads: the threads that it is one of; `None` in the event loop's own thread.
         since: when it began, by `time.monotonic`.
-        given_up: its caller has gone on without it.
-        unwanted: what it has done is to be undone; set by a later call for the same thing.
-        wake: is called when it is given up; set while it waits for something.
+        given_up: the caller has gone on without it.
+        unwanted: a later call for the same thing sets this, and the function undoes its work.
+        wake: called when the caller gives it up; set while the function waits for something.
     """
 
     def __init__(self, threads: Threads | None) -> None:
-        """Say where."""
+        """Set the threads that run the call."""
         self.threads = threads
         self.since: float = time.monotonic()
         self.given_up: bool = False
@@ -101,52 +101,52 @@ class Visit:
         self.wake: Callable[[], None] | None = None
 
     def go_on(self) -> None:
-        """Stop here if no caller waits for it any more; to be called before what cannot be undone.
+        """Raise if the caller has given up; call this before a step that cannot be undone.
 
         Raises:
-            InterruptedError: so it is.
+            InterruptedError: the caller has given up.
         """
         if self.given_up:
             raise InterruptedError(errno.EINTR, "given up")
 
     def give_up(self) -> None:
-        """Have it stop as soon as it can."""
+        """Make the function stop as soon as it can."""
         self.given_up = True
         if self.wake is not None:
             self.wake()
 
 
-# Those that are in a thread. One that is given up stays until the kernel lets go of it.
+# The visits in worker threads. A given-up one stays until its function returns.
 _RUNNING: Final = set[Visit]()
 
-# A forked child has none of its parent's threads.
+# A forked process has none of its parent's threads.
 os.register_at_fork(after_in_child=_RUNNING.clear)
 
 
 class Threads:
     """The worker threads of one purpose.
 
-    They are not part of anyio's default limiter, which the application may have used up. When a
-    call is given up, anyio's event loops differ: asyncio forgets the thread, so that a disk that
-    hangs would collect threads without end; trio counts the thread until it ends, so that no other
-    call would get one. Here threads that are stuck are counted apart.
+    They do not use anyio's default limiter, which the application may fill. anyio's limiters treat
+    a given-up call in two ways. On asyncio they forget its thread, so that a hanging disk would
+    collect threads without end. On trio they count its thread until it ends, so that no other call
+    would get one. Here stuck threads are counted separately.
     """
 
     def __init__(self, *, at_once: int, most_stuck: int) -> None:
-        """Say how many.
+        """Set the limits.
 
         Args:
-            at_once: calls that are waited for, in each event loop; others wait for their turn.
-            most_stuck: calls that were given up and have not come back, in the whole process.
+            at_once: calls at a time in each event loop; further calls wait.
+            most_stuck: given-up calls that have not returned, in the whole process.
         """
         self._limiter = PerLoop(lambda: anyio.CapacityLimiter(at_once))
         self._most_stuck = most_stuck
 
     async def visit(self, function: Callable[[Visit], _T]) -> _T:
-        """Call a function in a worker thread; given up if the caller is cancelled.
+        """Call a function in a worker thread; give it up if the caller is cancelled.
 
         Raises:
-            OSError: no thread could be started, or too many are stuck: EBUSY.
+            OSError: no thread could be started, or too many are stuck (EBUSY).
         """
         self._check()
         async with self._limiter.get():
@@ -166,7 +166,7 @@ class Threads:
                 visit.give_up()
 
     def longest(self) -> float:
-        """Return for how many seconds the oldest of the calls has been in its thread."""
+        """Return for how many seconds the oldest call has been in its thread."""
         if not _RUNNING:
             return 0.0
         began = [visit.since for visit in tuple(_RUNNING) if visit.threads is self]
