@@ -1,4 +1,4 @@
-"""Arguments of public calls: brought into one form, or refused with a TypeError that says why."""
+"""Convert the arguments of public calls, or refuse them with a TypeError that says why."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -11,7 +11,7 @@ _T = TypeVar("_T")
 
 
 def refuse(value: object, name: str, wanted: str) -> NoReturn:
-    """Say what was wanted instead of a value.
+    """Raise a TypeError that says what was wanted instead of a value.
 
     Raises:
         TypeError: always.
@@ -23,7 +23,7 @@ def require(value: object, kind: type | UnionType, name: str) -> None:
     """Refuse a value that is not an instance of a class, or of one of several.
 
     Raises:
-        TypeError: the value is of another type.
+        TypeError: the value has another type.
     """
     if not isinstance(value, kind):
         kinds = kind.__args__ if isinstance(kind, UnionType) else (kind,)
@@ -32,10 +32,10 @@ def require(value: object, kind: type | UnionType, name: str) -> None:
 
 
 def require_bytes(value: object, name: str) -> None:
-    """Refuse a value that is not bytes, text above all.
+    """Refuse a value that is not bytes, which is mostly text.
 
     Raises:
-        TypeError: the value is of another type.
+        TypeError: the value has another type.
     """
     if not isinstance(value, bytes):
         refuse(value, name, "bytes")
@@ -45,7 +45,7 @@ def require_text(value: object, name: str) -> None:
     """Refuse a value that is not a string.
 
     Raises:
-        TypeError: the value is of another type.
+        TypeError: the value has another type.
     """
     if not isinstance(value, str):
         refuse(value, name, "a string")
@@ -55,7 +55,7 @@ def path(value: object, name: str) -> str:
     """Return a path as a string.
 
     Raises:
-        TypeError: it is neither a string nor a path.
+        TypeError: the value is neither a string nor a path.
     """
     if type(value) is str:
         return value
@@ -67,10 +67,10 @@ def path(value: object, name: str) -> str:
 
 
 def optional_path(value: object, name: str) -> str | None:
-    """Return a path as a string; None for none.
+    """Return a path as a string, or `None` for `None`.
 
     Raises:
-        TypeError: it is neither a string nor a path.
+        TypeError: the value is neither a string nor a path.
     """
     return None if value is None else path(value, name)
 
@@ -79,9 +79,9 @@ def paths(value: object, name: str) -> tuple[str, ...]:
     """Return several paths as strings.
 
     Raises:
-        TypeError: it is one path, or not all of it are strings or paths.
+        TypeError: the value is one path, or an element is neither a string nor a path.
     """
-    if _are_plain(value):  # as they mostly are, for they have been through here before
+    if _are_plain(value):  # mostly an earlier call has returned them
         return value
     is_one = _is_one(value, str, bytes, os.PathLike)
     if is_one or not isinstance(value, Iterable):
@@ -92,10 +92,10 @@ def paths(value: object, name: str) -> tuple[str, ...]:
 
 
 def instances(value: object, kind: type[_T], name: str) -> tuple[_T, ...]:
-    """Return several instances of a class.
+    """Return several instances of a class as a tuple.
 
     Raises:
-        TypeError: it is something else, or one of them is.
+        TypeError: the value is not a sequence, or an element is not an instance of the class.
     """
     if _is_one(value, str, bytes, Mapping) or not isinstance(value, Iterable):
         refuse(value, name, f"a sequence of {kind.__name__}")
@@ -108,10 +108,10 @@ def instances(value: object, kind: type[_T], name: str) -> tuple[_T, ...]:
 
 
 def pairs(value: object, name: str) -> Pairs:
-    """Return pairs of strings as tuples, a mapping's in its order.
+    """Return pairs of strings as tuples; those of a mapping are in its order.
 
     Raises:
-        TypeError: it is neither a mapping of strings nor pairs of strings.
+        TypeError: the value is neither a mapping of strings nor pairs of strings.
     """
     if value == ():
         return ()

@@ -1,7 +1,7 @@
 """The well-known capability arguments, typed (CNI CONVENTIONS, "Well-known Capabilities").
 
-A runtime passes them in `RuntimeConf.capability_args`; a plugin gets, as ``runtimeConfig``, those
-that its configuration has a capability for::
+A runtime passes them in `RuntimeConf.capability_args`; a plugin gets those that its configuration
+has a capability for, as ``runtimeConfig``::
 
     ports = [PortMapping(host_port=8080, container_port=80, protocol="tcp")]
     rt = RuntimeConf("c1", netns, "eth0", capability_args=capability_args(port_mappings=ports))
@@ -22,13 +22,13 @@ class PortMapping(
     omit_defaults=True,
     rename={"host_port": "hostPort", "container_port": "containerPort", "host_ip": "hostIP"},
 ):
-    """A port of the host that leads to one of the container (``portMappings``).
+    """A port of the host that is forwarded to the container (``portMappings``).
 
     Attributes:
-        host_port: on the host.
-        container_port: in the container.
+        host_port: the port on the host.
+        container_port: the port in the container.
         protocol: "tcp", "udp" or "sctp".
-        host_ip: the host's address to listen on; empty for all.
+        host_ip: the host's address to listen on; empty means all.
     """
 
     host_port: int
@@ -50,9 +50,9 @@ class Bandwidth(
     """Limits of an interface's traffic (``bandwidth``); a rate and its burst go together.
 
     Attributes:
-        ingress_rate: bits per second towards the container; 0 for no limit.
+        ingress_rate: bits per second towards the container; 0 means no limit.
         ingress_burst: bits.
-        egress_rate: bits per second from the container; 0 for no limit.
+        egress_rate: bits per second from the container; 0 means no limit.
         egress_burst: bits.
     """
 
@@ -68,13 +68,13 @@ class IPRange(
     omit_defaults=True,
     rename={"range_start": "rangeStart", "range_end": "rangeEnd"},
 ):
-    """Addresses to choose from (in ``ipRanges``).
+    """A range of addresses to allocate from (in ``ipRanges``).
 
     Attributes:
-        subnet: with its prefix.
+        subnet: the subnet, with its prefix length.
         range_start: the first address, if not the subnet's first.
         range_end: the last address, if not the subnet's last.
-        gateway: if not the subnet's first address.
+        gateway: the gateway's address, if not the subnet's first.
     """
 
     subnet: str
@@ -84,12 +84,12 @@ class IPRange(
 
 
 class DNSConfig(msgspec.Struct, frozen=True, omit_defaults=True):
-    """Settings of the container's resolver (``dns``); its keys are not those of a result's DNS.
+    """Settings of the container's resolver (``dns``); a result's DNS has other keys.
 
     Attributes:
         servers: addresses of name servers.
-        searches: domains to look short names up in.
-        options: for the resolver.
+        searches: domains in which the resolver looks up short names.
+        options: the resolver's options.
     """
 
     servers: Sequence[str] = ()
@@ -110,22 +110,22 @@ def capability_args(
     aliases: Sequence[str] | None = None,
     cgroup_path: str | None = None,
 ) -> dict[str, Any]:
-    """Collect well-known capability arguments under their names, for `RuntimeConf`.
+    """Return well-known capability arguments by name, for `RuntimeConf`.
 
     Args:
-        port_mappings: ports of the host for the container.
+        port_mappings: ports of the host that are forwarded to the container.
         bandwidth: limits of the interface's traffic.
         ip_ranges: for each address to allocate, the ranges to take it from.
         dns: the resolver's settings.
-        ips: addresses to allocate; some plugins want them with a prefix.
+        ips: addresses to allocate; some plugins require a prefix length.
         mac: the interface's hardware address.
         infiniband_guid: the interface's InfiniBand GUID.
-        device_id: of the device to use, e.g. a PCI address.
+        device_id: the ID of the device to use, e.g. a PCI address.
         aliases: names for the container's addresses.
-        cgroup_path: of the container's pod.
+        cgroup_path: the cgroup of the container's pod.
 
     Returns:
-        those that are not None.
+        the arguments that are not `None`.
     """
     values = {
         "portMappings": port_mappings,

@@ -1,4 +1,4 @@
-"""For those who test a runtime: plugins and a cache that are not there.
+"""Fake plugins and a fake cache, for tests of a runtime.
 
 >>> from cni_async import CNIConfig
 >>> from cni_async.testing import FakeCache, FakeExec
@@ -28,13 +28,13 @@ _METHODS: Final = frozenset({"prepare", "store", "load", "remove", "attachments"
 
 
 class FakeCall(msgspec.Struct, frozen=True):
-    """One call of a plugin that `FakeExec` stood in for.
+    """One call of a plugin that `FakeExec` answered.
 
     Attributes:
-        plugin: its type.
+        plugin: the plugin's type.
         command: ADD, CHECK, DEL, GC, STATUS or VERSION.
-        config: what it would have read on stdin.
-        environ: its environment.
+        config: the configuration that the plugin would have read on stdin.
+        environ: the environment that the plugin would have had.
     """
 
     plugin: str
@@ -48,14 +48,14 @@ Answer = Reply | Callable[[FakeCall], Reply | Awaitable[Reply | None] | None]
 
 
 class FakeExec:
-    """An `Exec` that runs nothing and remembers everything.
+    """An `Exec` that runs no plugin, and records every call.
 
     A call without an answer of its own succeeds: ADD with the prevResult or an empty result,
-    VERSION with all versions, the others with nothing.
+    VERSION with all versions, the others without output.
 
     Attributes:
         calls: every call, in order.
-        unasked: the plugins and commands whose answers no call has asked for yet.
+        unasked: the plugins and commands whose answers no call has used yet.
     """
 
     def __init__(
@@ -64,18 +64,17 @@ class FakeExec:
         *,
         missing: Collection[str] = (),
     ) -> None:
-        """Say what plugins answer.
+        """Set the plugins' answers.
 
         Args:
-            answers: by plugin type and command: what it prints, as bytes or as an object; an
-                exception to raise; or a function, a coroutine function too, that gives one of
-                these, or None to succeed.
+            answers: by plugin type and command. Each is the plugin's stdout, as bytes or as an
+                object; an exception to raise; or a function or coroutine function that returns one
+                of these, or `None` to succeed.
             missing: plugin types that are not found.
 
         Raises:
-            ValueError: an answer is for an impossible plugin type or command, so that nothing
-                could ever ask for it.
-            TypeError: `answers` is not a mapping from pairs, or `missing` one string.
+            ValueError: an answer is for an impossible plugin type or command: no call can use it.
+            TypeError: `answers` is not a mapping from pairs, or `missing` is one string.
         """
         self.calls: list[FakeCall] = []
         self._answers = dict(answers or {})
@@ -89,7 +88,7 @@ class FakeExec:
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
     ) -> bytes:
-        """Answer for a plugin."""
+        """Record the call and return the plugin's answer."""
         await anyio.lowlevel.checkpoint()
         environ = dict(os.environ if environ is None else environ)
         command = environ.get("CNI_COMMAND", "")
@@ -103,7 +102,7 @@ class FakeExec:
         if inspect.isawaitable(reply):
             reply = await reply
         if isinstance(reply, CNIError):
-            raise copy(reply)  # callers write their context into it
+            raise copy(reply)  # callers set its attributes
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, bytes):
@@ -111,7 +110,7 @@ class FakeExec:
         return _default(call) if reply is None else msgspec.json.encode(reply)
 
     async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
-        """Find a plugin in the first directory, unless it is one of the missing."""
+        """Return the path of a plugin in the first directory, unless the plugin is missing."""
         await anyio.lowlevel.checkpoint()
         if plugin in self._missing or not paths:
             raise PluginNotFoundError(
@@ -122,7 +121,7 @@ class FakeExec:
         return os.path.join(paths[0], plugin)
 
     def decode(self, data: bytes) -> PluginInfo:
-        """Read an answer to VERSION, as `DefaultExec` does."""
+        """Return the versions in an answer to VERSION, as `DefaultExec` does."""
         return version.decode_plugin_info(data)
 
 
@@ -151,18 +150,18 @@ class FakeCache(MemoryCache):
     """A `MemoryCache` that fails on demand.
 
     Attributes:
-        fail_on: names of the methods that raise a `CacheError`; change it at any time.
+        fail_on: names of the methods that raise a `CacheError`; may be changed at any time.
     """
 
     def __init__(self, *, fail_on: Collection[str] = ()) -> None:
-        """Start empty.
+        """Start with an empty cache.
 
         Args:
             fail_on: names of the methods that raise, e.g. ``{"store"}``.
 
         Raises:
-            ValueError: no such method exists. Names that are added later are looked at when the
-                cache is used.
+            ValueError: a name is not that of a method. Names that are added later are checked when
+                the cache is used.
             TypeError: `fail_on` is one string.
         """
         super().__init__()
@@ -182,12 +181,12 @@ class FakeCache(MemoryCache):
             raise CacheError(f"{method}: input/output error")
 
     async def prepare(self, key: AttachmentKey) -> None:
-        """See that `store` will find nothing in its way."""
+        """Check that `store` can write the record."""
         self._fail("prepare")
         await super().prepare(key)
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
-        """Keep a record."""
+        """Write a record."""
         self._fail("store")
         await super().store(key, record)
 
@@ -197,11 +196,11 @@ class FakeCache(MemoryCache):
         return await super().load(key)
 
     async def remove(self, key: AttachmentKey) -> None:
-        """Forget an attachment."""
+        """Remove an attachment's record."""
         self._fail("remove")
         await super().remove(key)
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
-        """List attachments."""
+        """Return the attachments of a container, or all of them."""
         self._fail("attachments")
         return await super().attachments(container_id)

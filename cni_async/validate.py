@@ -1,6 +1,6 @@
 """The identifiers that plugins put into file names and device names (pkg/utils).
 
-The CNI specification, section "Overview", says what a container ID and a network name may hold.
+The CNI specification, section "Overview", defines what container IDs and network names may hold.
 """
 
 import re
@@ -8,9 +8,9 @@ from typing import Final
 
 from .errors import ErrorCode, InvalidIdentifierError
 
-# fullmatch, not "$": that would also match before a final newline.
+# For fullmatch: "$" would also match before a final newline.
 _NAME: Final = re.compile(r"[a-zA-Z0-9][a-zA-Z0-9_.\-]*")
-# IFNAMSIZ is 16 with the final NUL.
+# The kernel's IFNAMSIZ is 16, with the final NUL.
 _MAX_INTERFACE_NAME: Final = 15
 _UNDECODED: Final = re.compile("[\udc80-\udcff]")
 # Go's unicode.IsSpace; str.isspace() would add U+001C to U+001F.
@@ -24,7 +24,7 @@ def validate_container_id(container_id: str) -> None:
     """Check a container ID (utils.ValidateContainerID).
 
     Raises:
-        InvalidIdentifierError: it is empty (code 3) or has other characters (code 4).
+        InvalidIdentifierError: the ID is empty (code 3) or has a forbidden character (code 4).
     """
     if not container_id:
         raise InvalidIdentifierError("missing containerID", code=ErrorCode.UNKNOWN_CONTAINER)
@@ -40,7 +40,7 @@ def validate_network_name(name: str) -> None:
     """Check a network name (utils.ValidateNetworkName).
 
     Raises:
-        InvalidIdentifierError: it is empty or has other characters (code 7).
+        InvalidIdentifierError: the name is empty or has a forbidden character (code 7).
     """
     if not name:
         # The colon is libcni's.
@@ -57,7 +57,7 @@ def validate_interface_name(ifname: str) -> None:
     """Check an interface name: at most 15 bytes, no slash, colon or space (ValidateInterfaceName).
 
     Raises:
-        InvalidIdentifierError: it breaks one of the kernel's rules (code 4).
+        InvalidIdentifierError: the name breaks one of the kernel's rules (code 4).
     """
     details = ""
     if not ifname:
@@ -77,5 +77,5 @@ def validate_interface_name(ifname: str) -> None:
 
 
 def _size(text: str) -> int:
-    """Count the bytes of a text, one for each that Python could not decode (PEP 383)."""
+    """Return the size of a text in bytes, with one for each undecodable byte (PEP 383)."""
     return len(_UNDECODED.sub("?", text).encode("utf-8", "surrogatepass"))
