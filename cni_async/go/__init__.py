@@ -1,1 +1,1 @@
-"""How Go sees the world: its JSON and its quotation marks."""
+"""JSON and quoted text as Go reads and writes them."""

@@ -1,7 +1,7 @@
-"""JSON objects into msgspec structs, as Go's encoding/json fills a struct.
+"""Read JSON objects into msgspec structs, as Go's encoding/json fills a struct.
 
-The structs themselves say how they are read: each field's name in JSON, its type, and whether it
-is required. Keys match in any letter case, the last of several equal keys wins, and unknown keys
+A struct defines how it is read: by each field's name in JSON, its type, and whether it is
+required. Keys match in any letter case, the last of several equal keys wins, and unknown keys
 are ignored. Null empties a list or map, sets None where the type allows None, and otherwise leaves
 a field as it is. A struct or map whose key is repeated is merged.
 """
@@ -25,12 +25,12 @@ _INT64: Final = range(-(2**63), 2**63)
 class FieldError(Exception):
     """A value does not fit its field, or a required key is missing.
 
-    The message is up to the caller of `Decoder.read`, since libcni's texts differ.
+    The caller of `Decoder.read` writes the message, since libcni's texts differ.
 
     Attributes:
         key: the path to the value, such as ``ips[0].address``; empty for the document itself.
         value: the JSON value.
-        wanted: the JSON type of the field; empty if the type is right or the key missing.
+        wanted: the JSON type of the field; empty if the type is right or the key is missing.
         reason: why a hook refused the value.
     """
 
@@ -50,11 +50,11 @@ class FieldError(Exception):
 
     @property
     def mismatch(self) -> str:
-        """The usual words for a value of a wrong type."""
+        """The usual message for a value of a wrong type."""
         return f"is of type {self.found}, not {self.wanted}"
 
     def put_below(self, key: str) -> None:
-        """Put the key of the value that holds this one in front of the path."""
+        """Prefix the path with the key of the value that holds this one."""
         joint = "." if self.key and not self.key.startswith("[") else ""
         self.key = f"{key}{joint}{self.key}"
 
@@ -62,15 +62,15 @@ class FieldError(Exception):
 class Decoder(Generic[T]):
     """Reads JSON objects into structs of one type.
 
-    A required string that is missing is empty; any other required field that is missing is an
-    error. A field whose name in JSON is empty is never read. A struct that is a pointer in Go (in
-    a list, or where None is allowed) is not merged, and null in a list of them is an error.
+    A missing required string is empty; any other missing required field is an error. A field whose
+    name in JSON is empty is never read. A struct that is a pointer in Go (in a list, or where None
+    is allowed) is not merged, and null in a list of them is an error.
 
     Args:
-        struct: the type.
-        hooks: readers by class: for classes that JSON does not have, and for structs to be read in
-            another way. A hook receives null too, except where None is allowed.
-        sorts_keys: whether the keys of a dict count in sorted order, not in the dict's own.
+        struct: the type of the structs.
+        hooks: readers by class, for classes that JSON does not have, and for structs that are read
+            in another way. A hook also receives null, except where None is allowed.
+        sorts_keys: whether the keys of a dict are read in sorted order, not in the dict's own.
     """
 
     def __init__(
@@ -101,11 +101,11 @@ class Decoder(Generic[T]):
         self._lengths = frozenset(map(len, self._exact))
 
     def read(self, value: Any, former: T | None = None) -> T:
-        """Make the struct of an object.
+        """Return the struct of an object.
 
         Args:
-            value: a dict, or `go_json.Pairs` where keys may be repeated; or None.
-            former: a struct that keys missing here are taken from.
+            value: a dict; `go_json.Pairs`, whose keys may be repeated; or `None`.
+            former: a struct that provides the fields that `value` does not have.
 
         Raises:
             FieldError: a value does not fit its field, or a required key is missing.
@@ -115,7 +115,7 @@ class Decoder(Generic[T]):
         return self._read_object(value, former)
 
     def has_variants(self, value: go_json.Object) -> bool:
-        """Return whether a key is a field's in other letter case."""
+        """Return whether a key matches a field only in another letter case."""
         exact, folded, lengths = self._exact, self._folded, self._lengths
         for key in value:
             if len(key) in lengths and key not in exact and go_json.fold(key) in folded:
@@ -192,17 +192,17 @@ class Decoder(Generic[T]):
         if value is None:
             return {}
         if not go_json.is_object(value):
-            # Through JSON once more: that takes the point from integral floats, as `loads` does.
+            # Written and read again, integral floats become integers, as with `loads`.
             pairs = go_json.Pairs(self._members(value))
             value = go_json.loads(go_json.dumps(go_json.plain(pairs)))
         return {**former, **value} if former else value
 
 
 def read_string(value: Any, former: str | None = None) -> str:
-    """Read a string.
+    """Return a string; null means the former one.
 
     Raises:
-        FieldError: the value is of another type.
+        FieldError: the value has another type.
     """
     if isinstance(value, str):
         return value

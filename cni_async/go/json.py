@@ -1,9 +1,8 @@
 """JSON as Go's encoding/json reads and writes it, on msgspec.
 
-Plugins and libcni are Go programs, so their reading decides what a document means. msgspec does
-the work; only a document that it refuses takes the slow road through the standard library, which
-then either accepts what Go accepts (bytes that are not UTF-8, lone surrogates) or is looked through
-for what is wrong in Go's words.
+Plugins and libcni are Go programs, so Go's reading decides what a document means. msgspec does the
+work. The slower standard library reads only a document that msgspec refuses: it accepts what Go
+accepts (bytes that are not UTF-8, lone surrogates), or `json_errors` finds the error in Go's words.
 """
 
 import json
@@ -21,17 +20,17 @@ Object = dict[str, Any]
 
 _EXACT_FLOATS: Final = 2**53
 _MAX_INTEGER: Final = int(1.7976931348623157e308)
-# Escapes of half a character, whose other half is not beside them.
+# Escapes of lone surrogates.
 _HALF: Final = re.compile(
     r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     r"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2})\\u[dD][c-fC-F][0-9a-fA-F]{2}"
 )
-# Of the private use area, so that few documents have any of them.
+# Characters of the private use area, which few documents have.
 _MARKS: Final = "".join(map(chr, range(0xE000, 0xE020)))
 
 
 class JSONError(ValueError):
-    """A document is not JSON, or not the JSON that was expected; the text is the reason alone."""
+    """A document is not JSON, or not the expected JSON; the text is only the reason."""
 
 
 class Pairs(list[tuple[str, Any]]):
@@ -41,8 +40,8 @@ class Pairs(list[tuple[str, Any]]):
 def loads(data: bytes) -> Any:
     """Read a document as Go reads one into ``interface{}``, but with exact integers.
 
-    Numbers without a fractional part become ``int`` (Go's re-encoding drops ``.0`` too, and
-    plugins with int fields depend on it). The last of several equal keys wins.
+    Numbers without a fractional part become ``int``: Go's re-encoding drops ``.0`` too, and
+    plugins with int fields depend on it. The last of several equal keys wins.
     """
     return _load(_GENERIC, data, None, normalise=True)
 
@@ -58,9 +57,9 @@ def loads_pairs(data: bytes) -> Any:
 
 
 def loads_document(data: bytes) -> Any:
-    """Read a document like `loads_pairs`, but with dicts where no key of it is repeated."""
-    # Written again it is then what it was, white space aside: a quarter of the time that the
-    # standard library takes to hand out pairs.
+    """Read a document like `loads_pairs`, but with dicts if it repeats no key."""
+    # Such a document, written again, is the same but for white space. This check takes a quarter of
+    # the time that the standard library takes to read pairs.
     try:
         value = _TYPED.decode(data)
         _refuse_too_deep(data)
@@ -75,7 +74,7 @@ def dumps(value: Any) -> bytes:
     """Write compact JSON with sorted keys, as Go writes a map.
 
     Raises:
-        JSONError: the value cannot be JSON: a NaN, a lone surrogate, an object of ours.
+        JSONError: the value nests too deep, or holds a lone surrogate or an unknown object.
     """
     try:
         data = _ENCODE(value)
@@ -89,17 +88,17 @@ def dumps(value: Any) -> bytes:
 
 
 def indent(data: bytes, spaces: int) -> bytes:
-    """Lay a document out over lines."""
+    """Return a document with line breaks, indented by a number of spaces."""
     return msgspec.json.format(data, indent=spaces)
 
 
 def is_object(value: object) -> TypeGuard[Object]:
-    """Tell whether a decoded value is a plain dict, not `Pairs`."""
+    """Return whether a decoded value is a plain dict, not `Pairs`."""
     return isinstance(value, dict)
 
 
 def is_array(value: object) -> TypeGuard[list[Any]]:
-    """Tell whether a decoded value is a JSON array."""
+    """Return whether a decoded value is a JSON array."""
     return isinstance(value, list) and not isinstance(value, Pairs)
 
 
@@ -107,12 +106,12 @@ def reject_non_finite(value: Any) -> None:
     """Refuse NaN and infinities, which msgspec would write as null.
 
     Raises:
-        JSONError: there is one somewhere in the value, or it nests too deep.
+        JSONError: the value holds one of them, or nests too deep.
     """
     try:
         _reject_non_finite(value)
     except RecursionError:
-        # A value of the caller's own may hold itself.
+        # A caller's value may hold itself.
         raise JSONError(f"json: unsupported value: {MAX_DEPTH}") from None
 
 
@@ -129,7 +128,7 @@ def _reject_non_finite(value: Any) -> None:
 
 
 def kind(value: object) -> str:
-    """Name the JSON type of a decoded value, for error texts."""
+    """Return the name of a decoded value's JSON type, for error texts."""
     match value:
         case None:
             return "null"
@@ -146,7 +145,7 @@ def kind(value: object) -> str:
 
 
 def fold(key: str) -> str:
-    """Reduce a key to what Go's case-insensitive match of struct fields compares."""
+    """Return the form of a key that Go compares with struct fields, whatever its letter case."""
     # U+017F is the one letter that Go folds to an ASCII one and str.lower() leaves alone.
     return key.lower().replace("\u017f", "s")
 
@@ -155,8 +154,8 @@ def fields(document: Object | Pairs, names: Mapping[str, str]) -> Iterator[tuple
     """Yield (canonical name, value) for the keys that Go would match to a struct's fields.
 
     Args:
-        document: an object; the order of its keys is the document's.
-        names: from the folded key (see `fold`) to the canonical name.
+        document: an object, whose keys are yielded in their order.
+        names: maps folded keys (see `fold`) to canonical names.
     """
     pairs: Iterable[tuple[str, Any]]
     pairs = document if isinstance(document, Pairs) else document.items()
@@ -167,7 +166,7 @@ def fields(document: Object | Pairs, names: Mapping[str, str]) -> Iterator[tuple
 
 
 def plain(value: Any) -> Any:
-    """Turn `Pairs` into dicts, the last of several equal keys winning, at every level."""
+    """Return a value with dicts for `Pairs` at every level; the last of equal keys wins."""
     # Without recursion: documents may nest deeper than Python's functions can.
     root = [value]
     holders: list[Any] = [root]
@@ -207,7 +206,7 @@ def _number(text: str) -> int | float:
 
 
 def _integer(text: str) -> int:
-    # 309 digits hold every integer that does not overflow a float64; int() itself balks past 4300.
+    # 309 digits hold every integer that does not overflow a float64; int() refuses more than 4300.
     if len(text) <= 310 and abs(value := int(text)) <= _MAX_INTEGER:
         return value
     raise JSONError(f"json: cannot unmarshal number {text[:40]} into Go value of type float64")
@@ -262,7 +261,7 @@ def _load_slowly(
 
 
 def _refuse_too_deep(data: bytes) -> None:
-    """Refuse what Go does not read. Since Python 3.14 no recursion of C code ends before that."""
+    """Refuse deeper nesting than Go reads; since Python 3.14 the recursion of C code allows it."""
     if nests_too_deep(data):
         raise JSONError(first_error(data) or MAX_DEPTH)
 
@@ -270,24 +269,24 @@ def _refuse_too_deep(data: bytes) -> None:
 def _without_halves(text: str) -> str:
     """Replace escapes of lone surrogates, which Go reads as U+FFFD, in a document's text.
 
-    They are found here, and not in what is read, because that may nest deeper than Python's
+    They are replaced in the text, and not in the decoded value, which may nest deeper than Python's
     functions can.
     """
-    # Then every backslash that is left begins an escape.
+    # After this, every backslash begins an escape.
     return _HALF.sub("\ufffd", text.replace("\\\\", "\\u005c"))
 
 
 def _decode(data: bytes) -> str:
     """Decode as Go does: one U+FFFD for each byte of invalid UTF-8; "replace" has one for several.
 
-    In a few steps that each are quick however many such bytes there are.
+    This takes a few steps, each of them fast however many such bytes there are.
     """
     try:
         return data.decode()
     except UnicodeDecodeError:
         pass
     escaped = data.decode("utf-8", "surrogateescape")
-    # Encoding turns each undecodable byte into "?", so a "?" of the document is a mark meanwhile: a
+    # Encoding turns each undecodable byte into "?", so a mark replaces the document's own "?": a
     # character that the document lacks, or two characters if it has all of the marks.
     mark = next((each for each in _MARKS if each not in escaped), "")
     if not mark:

@@ -1,7 +1,7 @@
 """The error of Go's encoding/json for a document that is not JSON.
 
-The standard library has other words for it, other ones in each version of Python, and names
-characters where Go names bytes. The states here are those of Go's scanner.
+The standard library's texts differ from Go's, and between versions of Python, and name characters
+where Go names bytes. The states here are those of Go's scanner.
 """
 
 import re
@@ -14,11 +14,11 @@ from .quote import quote
 
 MAX_DEPTH: Final = "exceeded max depth"
 _END_OF_INPUT: Final = "unexpected end of JSON input"
-# Levels; Go's limit.
+# Go's limit of levels.
 _MOST_LEVELS: Final = 10_000
 # Before Python 3.14 the recursion of C code ends far earlier.
 _AS_DEEP_AS_THE_STACK: Final = sys.version_info >= (3, 14)
-# A document of megabytes must not hold an event loop: so much takes a few tenths of a second.
+# A document of megabytes must not block an event loop: this much takes a few tenths of a second.
 _MOST_BYTES: Final = 2 * 1024 * 1024
 _MOST_STEPS: Final = 100_000
 
@@ -51,14 +51,14 @@ _State: TypeAlias = "Callable[[], _State] | None"
 
 
 def first_error(data: bytes) -> str | None:
-    """Find the first mistake in a document, in Go's words.
+    """Return the first syntax error of a document, in Go's words.
 
     Args:
         data: the document.
 
     Returns:
-        what is wrong; None if nothing is, or if it comes after megabytes or so many brackets that
-        looking for it would take too long.
+        the text of the error; `None` if there is no error, or if it comes after so many bytes or
+        brackets that the search would take too long.
     """
     scanner = _Scanner(data)
     state: _State = scanner.value
@@ -73,19 +73,19 @@ def first_error(data: bytes) -> str | None:
 
 
 def nests_too_deep(data: bytes) -> bool:
-    """Tell whether a document that is JSON has more levels than Go reads.
+    """Return whether a JSON document has more levels than Go reads.
 
-    For a document that is not JSON the answer may be either.
+    Always false before Python 3.14, whose decoders refuse such a document. Undefined for non-JSON.
     """
     if not _AS_DEEP_AS_THE_STACK or data.count(b"[") + data.count(b"{") <= _MOST_LEVELS:
-        return False  # as nearly always, and at once
+        return False  # nearly always, and at once
     unescaped = data.replace(b"\\\\", b"").replace(b'\\"', b"")
     steps = _ANY_STRING.sub(b"", unescaped).translate(_STEPS, _NO_BRACKETS)
     return max(accumulate(memoryview(steps).cast("b")), default=0) > _MOST_LEVELS
 
 
 class _SyntaxError(Exception):
-    """A mistake; the text is Go's."""
+    """A syntax error; the text is Go's."""
 
 
 class _Scanner:
@@ -223,11 +223,11 @@ class _Scanner:
         return self._data[self.at]
 
     def _byte(self) -> int:
-        """Return the byte that is next; at the end a space, as Go has it there."""
+        """Return the next byte; at the end a space, as Go does."""
         return self._data[self.at] if self.at < len(self._data) else ord(" ")
 
     def _unexpected(self, where: str) -> _SyntaxError:
-        # Go makes a character of a single byte.
+        # Go converts the single byte to a character.
         char = chr(self._byte())
         quoted = {"'": r"'\''", '"': "'\"'"}.get(char) or f"'{quote(char)[1:-1]}'"
         return _SyntaxError(f"invalid character {quoted} {where}")

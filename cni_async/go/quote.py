@@ -1,4 +1,4 @@
-"""Go's spelling of quoted strings and lists, which libcni's error texts are made of."""
+"""Go's notation of quoted strings and lists, which libcni's error texts use."""
 
 import re
 from collections.abc import Iterable
@@ -19,14 +19,14 @@ _ESCAPES = {
 }
 
 
-# libcni quotes the whole text. This much is enough to recognise it in a log.
+# Characters or bytes. libcni quotes the whole text; this much is enough to recognise it in a log.
 LONGEST: Final = 64 * 1024
 
 
 def quote(text: str | bytes) -> str:
     """Quote text as Go's ``%q`` does, so that error texts can be compared with libcni's.
 
-    Of long text only the beginning is quoted, and how long it is.
+    Of a long text only the beginning is quoted, and the length is added.
     """
     if len(text) > LONGEST:
         what = "bytes" if isinstance(text, bytes) else "characters"
@@ -38,7 +38,7 @@ def quote(text: str | bytes) -> str:
 
 
 def shorten(text: str) -> str:
-    """Shorten an error's text to its first `LONGEST` characters, and say how many there were."""
+    """Shorten an error's text to its first `LONGEST` characters, and add its length."""
     if len(text) <= LONGEST:
         return text
     return f"{text[:LONGEST]}... ({len(text)} characters)"
@@ -47,7 +47,7 @@ def shorten(text: str) -> str:
 def _quote_char(char: str) -> str:
     if char in _ESCAPES:
         return _ESCAPES[char]
-    # Go calls no space printable but U+0020; neither does Python.
+    # The only space that Go regards as printable is U+0020, as in Python.
     if char.isprintable():
         return char
     code = ord(char)
@@ -62,7 +62,7 @@ def as_written(text: str) -> str:
     """Replace the bytes that Python could not decode (PEP 383), as Go does in JSON.
 
     Args:
-        text: from the environment or a path; plugins get its bytes as they were.
+        text: from the environment or a path; plugins get its bytes unchanged in these.
 
     Returns:
         the text with a U+FFFD for each such byte.
@@ -71,16 +71,16 @@ def as_written(text: str) -> str:
 
 
 def lower(text: str) -> str:
-    """Write text in lower case as Go's ``strings.ToLower`` does: letter by letter."""
+    """Return text in lower case as Go's ``strings.ToLower`` does: letter by letter."""
     # U+0130 is the one letter that becomes two, of which Go keeps the first.
     return "".join(char.lower()[0] for char in text)
 
 
 def plain_list(items: Iterable[object]) -> str:
-    """Spell a list as Go's ``%v`` does: ``[a b c]``."""
+    """Return a list as Go's ``%v`` prints it: ``[a b c]``."""
     return "[" + " ".join(map(str, items)) + "]"
 
 
 def quoted_list(items: Iterable[str]) -> str:
-    """Spell a list as Go's ``%q`` does: ``["a" "b"]``."""
+    """Return a list as Go's ``%q`` prints it: ``["a" "b"]``."""
     return plain_list(map(quote, items))
