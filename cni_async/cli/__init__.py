@@ -7,7 +7,7 @@ __all__ = ["main"]
 
 
 def main() -> None:
-    """Run the command; without the extra ``cli``, say how to get it."""
+    """Run the command; without the extra ``cli``, print how to install it."""
     missing = [name for name in ("click", "rich") if find_spec(name) is None]
     if missing:
         names = " and ".join(missing)

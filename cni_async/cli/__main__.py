@@ -1,4 +1,4 @@
-"""``python -m cni_async.cli``: the command, where no script is installed for it."""
+"""``python -m cni_async.cli``: the command, where its script is not installed."""
 
 from . import main
 

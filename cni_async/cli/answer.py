@@ -21,9 +21,9 @@ class Answer(msgspec.Struct, frozen=True):
     """The output of a command.
 
     Attributes:
-        json: for programs; may be nothing.
-        shown: for people.
-        done: lines for stderr where this cannot be printed.
+        json: the output for programs; may be empty.
+        shown: the output for people.
+        done: lines for stderr if the output cannot be printed.
     """
 
     json: str

@@ -1,4 +1,4 @@
-"""The commands: what each does, and what it answers."""
+"""The commands: what each does, and which answer it prints."""
 
 import difflib
 import inspect
@@ -33,7 +33,7 @@ from .run import PluginStderr, run, warn
 from .text import visible
 
 Work: TypeAlias = Callable[[Given, CNIConfig], Awaitable[Answer]]
-# The command looks up what an interrupted add has left; a disk may take its time to answer.
+# Seconds for looking up what a failed add has left; a disk may be slow to answer.
 _LOOK: Final = 10.0
 _MOST_LISTED: Final = 20
 Left: TypeAlias = Callable[[Given, CNIConfig, Exception | None], Awaitable[str]]
@@ -42,10 +42,10 @@ Left: TypeAlias = Callable[[Given, CNIConfig, Exception | None], Awaitable[str]]
 @click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="cni-async", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Put network namespaces on networks with CNI plugins, as Go's cnitool does.
+    """Attach network namespaces to networks with CNI plugins, as Go's cnitool does.
 
     Arguments, environment and container IDs are those of cnitool: what one adds, the other
-    deletes. On a terminal results are laid out for reading; elsewhere they are JSON.
+    deletes. On a terminal results are formatted for people; elsewhere they are JSON.
     """
 
 
@@ -55,9 +55,9 @@ def _command(
     """Make a coroutine function a command; its docstring is the help.
 
     Args:
-        name: of the command.
-        parameters: what it takes.
-        left: returns, after a failure, words on what is left of its work.
+        name: the command's name.
+        parameters: the command's arguments and options.
+        left: called after a failure; returns a text on what is left of the command's work.
     """
 
     def register(work: Work) -> Work:
@@ -88,9 +88,9 @@ def _command(
 
 
 async def _left_by_add(given: Given, cni: CNIConfig, error: Exception | None) -> str:
-    """Say what there is of an attachment whose ADD failed, and how to delete it.
+    """Return a text on what a failed ADD has left of its attachment, and how to delete that.
 
-    The library has taken it back, unless that failed: then its record stays, without a result.
+    The library has taken the ADD back, unless that failed: then its record stays, without a result.
     """
     failed = error is None or (isinstance(error, CNIError) and error.rollback_error is not None)
     if not failed and not isinstance(error, PluginError):
@@ -124,8 +124,8 @@ def _delete(given: Given, state: str, purpose: str = "To delete it") -> str:
 async def _add(given: Given, cni: CNIConfig) -> Answer:
     """Attach the namespace NETNS to the network NET.
 
-    Prints the result of the plugins. A failure or an interruption takes back the steps before it;
-    where that fails, too, the command that does it is printed.
+    Prints the result of the plugins. After a failure or an interruption it takes back the steps
+    before; if that fails, too, it prints the command that does it.
     """
     net = await given.network()
     result = await cni.add_network_list(net, given.container())
@@ -150,7 +150,7 @@ async def _check(given: Given, cni: CNIConfig) -> Answer:
 async def _del(given: Given, cni: CNIConfig) -> Answer:
     """Detach the namespace NETNS from the network NET.
 
-    Succeeds too where there is nothing to do; the namespace may be gone.
+    Succeeds even if there is nothing to do; the namespace may be gone.
     """
     net = await given.network()
     recorded = await _is_recorded(given, cni, net)
@@ -161,7 +161,7 @@ async def _del(given: Given, cni: CNIConfig) -> Answer:
 
 
 async def _is_recorded(given: Given, cni: CNIConfig, net: NetworkConfigList) -> bool:
-    """Tell whether the cache has a record of the attachment, be it damaged."""
+    """Return whether the cache has a record of the attachment, even a damaged one."""
     try:
         await given.find_cache()
     except OSError as error:
@@ -191,11 +191,11 @@ def _no_record(given: Given, net: NetworkConfigList) -> str:
     options.JSON,
 )
 async def _gc(given: Given, cni: CNIConfig) -> Answer:
-    """Delete the attachments of the network NET but those to keep.
+    """Delete the attachments of the network NET, except those to keep.
 
-    Say which with --keep, or say --all. Plugins, too, free what belongs to no attachment that is
-    kept. Where one of --keep is not in the cache, nothing is deleted; an attachment that only
-    plugins know of is kept with --keep-unknown. NETNS makes no difference.
+    Name these with --keep, or use --all. Plugins, too, free what belongs to no kept attachment. If
+    an attachment of --keep is not in the cache, nothing is deleted; --keep-unknown keeps an
+    attachment that only plugins know. NETNS has no effect.
     """
     keep = given.keep + given.keep_unknown
     if bool(keep) == given.keep_none:
@@ -214,10 +214,10 @@ async def _gc(given: Given, cni: CNIConfig) -> Answer:
 
 
 def _refuse_unknown(given: Given, attachments: Sequence[NetworkAttachment]) -> None:
-    """Refuse to collect where an attachment to keep is none of the network's: it is misspelt.
+    """Refuse to collect if an attachment to keep is not one of the network's: it is misspelt.
 
     Raises:
-        click.UsageError: one is.
+        click.UsageError: an attachment to keep is unknown.
     """
     known = list(map(_key, attachments))
     unknown = [each for each in map(_key, given.keep) if each not in known]
@@ -251,12 +251,12 @@ def _key(one: GCAttachment | NetworkAttachment) -> str:
 async def _status(given: Given, cni: CNIConfig) -> Answer:
     """Ask the plugins of the network NET whether they are ready.
 
-    NETNS makes no difference.
+    NETNS has no effect.
     """
     net = await given.network()
     await cni.get_status_network_list(net)
     asked = False
-    with suppress(VersionError):  # as in the library, that is an old version
+    with suppress(VersionError):  # it counts as an old version, as in the library
         asked = greater_than_or_equal_to(net.cni_version, "1.1.0")
     if not asked:
         return _message(f"{net.name}: not asked, CNI {_version(net)} has no STATUS")
@@ -283,7 +283,7 @@ async def _validate(given: Given, cni: CNIConfig) -> Answer:
 
 @_command("version", options.PLUGIN_TYPE, *options.PLUGINS, options.JSON)
 async def _plugin_version(given: Given, cni: CNIConfig) -> Answer:
-    """Ask the plugin TYPE which CNI versions it speaks."""
+    """Ask the plugin TYPE which CNI versions it supports."""
     info = await cni.get_version_info(given.plugin_type)
     versions = list(info.supported_versions)
     answer = {"cniVersion": info.cni_version, "supportedVersions": versions}
@@ -294,7 +294,7 @@ async def _plugin_version(given: Given, cni: CNIConfig) -> Answer:
 async def _attachments(given: Given, cni: CNIConfig) -> Answer:
     """List the attachments of a container, or all of them.
 
-    An unfinished one is that of an add that has not come to its end, or was killed.
+    An attachment is unfinished while its add runs, or if its add was killed.
     """
     await given.find_cache()
     attachments = await cni.get_cached_attachments(given.container_id or "")
@@ -302,11 +302,11 @@ async def _attachments(given: Given, cni: CNIConfig) -> Answer:
 
 
 def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
-    """Return what a record says, under the names that it has in the record."""
+    """Return a record's fields, by their names in the record."""
     try:
         config = loads(attachment.config or b"null")
     except JSONError:
-        config = None  # nothing can be done with it, and the rest still helps
+        config = None  # it cannot be read, but the other fields still help
     return {
         "containerId": attachment.container_id,
         "networkName": attachment.network,
@@ -320,7 +320,7 @@ def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
 
 
 def _message(text: str) -> Answer:
-    """Answer people with a sentence and programs, as cnitool does, with the exit code."""
+    """Return a sentence for people; programs get only the exit code, as from cnitool."""
     return Answer("", text)
 
 

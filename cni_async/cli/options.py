@@ -62,15 +62,15 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         """Load the network's configuration.
 
         Raises:
-            ConfigError: it is not there, or malformed.
+            ConfigError: the configuration is missing or malformed.
         """
         return await load_conf_list(self.netconf_path, self.net)
 
     def container(self) -> RuntimeConf:
-        """Return the runtime's side of the attachment.
+        """Return the attachment's runtime configuration.
 
         Raises:
-            OSError: a relative path has no working directory to start from.
+            OSError: the namespace's path is relative, and the working directory is gone.
         """
         netns = absolute(self.netns)
         return RuntimeConf(
@@ -82,19 +82,19 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     async def find_cache(self) -> None:
-        """See that the cache is there, if its directory was given: it may be misspelt.
+        """Check that a given cache directory exists: it may be misspelt.
 
         Raises:
-            OSError: it is not.
+            OSError: the directory does not exist.
         """
         if self.cache_dir:
             await anyio.Path(self.cache_dir).stat()
 
     def cni(self, stderr: Writer) -> CNIConfig:
-        """Return the library, set up as wanted.
+        """Return a `CNIConfig` with these options.
 
         Args:
-            stderr: gets what plugins write to theirs.
+            stderr: receives the plugins' stderr.
         """
         exec = DefaultExec(stderr=stderr, timeout=self.timeout, grace=self.grace, spawn=self.spawn)
         return CNIConfig(
@@ -107,13 +107,13 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def undo_line(self) -> str:
-        """Return the line for a shell that deletes the attachment, wherever it is run.
+        """Return the shell command that deletes the attachment from any directory.
 
         Raises:
-            OSError: a relative path has no working directory to start from.
+            OSError: a path is relative, and the working directory is gone.
         """
         words = ["cni-async", "del", self.net, absolute(self.netns)]
-        # Also where it is the default: the environment may say something else there.
+        # Default values, too: that shell's environment may have other ones.
         words += ["--ifname", self.ifname, "--netconf-path", absolute(self.netconf_path)]
         words += ["--cni-path", os.pathsep.join(absolute(each) for each in self.cni_path if each)]
         if self.container_id is not None:
@@ -146,7 +146,7 @@ def _cap_args(text: str) -> dict[str, Any]:
         document: Any = loads(os.fsencode(text)) if text else None
     except JSONError as error:
         raise click.BadParameter(f"invalid CAP_ARGS: {error}") from None
-    if document is None:  # to Go, null is a map without entries
+    if document is None:  # in Go, null is an empty map
         return {}
     if not isinstance(document, dict):
         raise click.BadParameter(f"invalid CAP_ARGS: of type {kind(document)}, not object")
@@ -156,7 +156,7 @@ def _cap_args(text: str) -> dict[str, Any]:
 def _attachment(text: str) -> GCAttachment:
     container, _, ifname = text.partition("/")
     try:
-        # A misspelt one would spare nothing, and what was meant would be deleted.
+        # A misspelt attachment would keep nothing, and the intended one would be deleted.
         validate_container_id(container)
         validate_interface_name(ifname)
     except InvalidIdentifierError as error:
@@ -183,7 +183,7 @@ def _positive_seconds(text: str) -> float:
 
 NET: Final = click.Argument(["net"])
 NETNS: Final = click.Argument(["netns"])
-# cnitool wants it with every command, so scripts have it there.
+# cnitool requires it with every command, so scripts pass it.
 UNUSED_NETNS: Final = click.Argument(["netns"], required=False, default="")
 PLUGIN_TYPE: Final = click.Argument(["plugin_type"], metavar="TYPE")
 CONTAINER: Final = click.Argument(["container_id"], required=False, default="")
@@ -293,7 +293,7 @@ CNI_ARGS: Final = click.Option(
 )
 IFNAME: Final = click.Option(
     ["--ifname"],
-    # Not by `envvar`: click takes an empty variable for none, cnitool for an empty name.
+    # Not by `envvar`: click ignores an empty variable, cnitool takes it as an empty name.
     default=lambda: os.environ.get("CNI_IFNAME", "eth0"),
     show_default=False,
     metavar="NAME",

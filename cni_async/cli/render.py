@@ -1,4 +1,4 @@
-"""Results and attachments for people."""
+"""Show results and attachments to people."""
 
 from ipaddress import IPv4Address, IPv6Address
 from typing import Final
@@ -18,14 +18,14 @@ _LABEL: Final = "dim"
 
 
 def show(what: Added | list[NetworkAttachment]) -> None:
-    """Print it on the terminal."""
-    # Names of interfaces and the like are not to be taken for markup, emoji or numbers.
+    """Print a result or attachments on the terminal."""
+    # rich must not treat names of interfaces and the like as markup, emoji or numbers.
     console = Console(markup=False, emoji=False, highlight=False)
     console.print(_result(what) if isinstance(what, Added) else _attachments(what))
 
 
 def _result(added: Added) -> Tree:
-    """Draw interfaces with their addresses, routes and the resolver's settings."""
+    """Return a tree of interfaces with their addresses, routes and the resolver's settings."""
     result = v100.get_result(added.result)
     tree = Tree(_line((added.network, "bold"), (f"CNI {added.result.version}", _LABEL)))
     branches = [tree.add(_interface(interface)) for interface in result.interfaces]
@@ -90,7 +90,7 @@ def _attachments(attachments: list[NetworkAttachment]) -> RenderableType:
     headers = ["network", "container", "interface", "namespace"]
     unfinished = not all(one.completed for one in attachments)
     for header in [*headers, "state"] if unfinished else headers:
-        # Whole, on more lines if need be: they are there to be copied.
+        # Users copy these values, so a long one takes more lines and is not cut.
         table.add_column(header, overflow="fold")
     for one in attachments:
         row = [visible(word) for word in (one.network, one.container_id, one.ifname, one.netns)]
@@ -107,5 +107,5 @@ def _labelled(
 
 
 def _line(*words: tuple[str, str]) -> Text:
-    """Put words with their styles on a line, leaving out empty ones."""
+    """Return a line of words in their styles, without the empty ones."""
     return Text(" ").join(Text(visible(word), style) for word, style in words if word)

@@ -1,4 +1,4 @@
-"""Run a command: its event loop, the signals that end it, and what becomes of its outcome."""
+"""Run a command on an event loop, end it at a signal, and print its outcome."""
 
 import errno
 import logging
@@ -24,13 +24,13 @@ Left: TypeAlias = Callable[[Exception | None], Awaitable[str]]
 
 
 class PluginStderr:
-    """Collects what plugins write to stderr, so that our own line can go before it."""
+    """Collects plugins' stderr, so that the command's own line can be printed before it."""
 
     def __init__(self) -> None:
         self.data: bytearray = bytearray()
 
     def write(self, data: bytes) -> None:
-        """Take what one plugin wrote."""
+        """Take one plugin's stderr."""
         self.data += data
 
 
@@ -51,15 +51,15 @@ def run(
     left: Left | None = None,
     waiting: str = "",
 ) -> None:
-    """Do a command's work and print its answer; if that fails, say why and exit.
+    """Do a command's work and print its answer; if that fails, print the reason and exit.
 
     Args:
-        work: gives the answer.
-        stderr: what plugins write meanwhile.
+        work: returns the answer.
+        stderr: collects the plugins' stderr meanwhile.
         backend: the event loop to run on.
-        json: print JSON in any case.
-        left: is asked after a failure what there is left of the work.
-        waiting: what to say to a second signal.
+        json: print JSON on a terminal, too.
+        left: called after a failure; returns a text on what is left of the work.
+        waiting: the line to print at a second signal.
     """
     progress = _Progress()
     try:
@@ -71,7 +71,7 @@ def run(
     except StoppedError as stopped:
         reason = f"interrupted ({stopped.number.name})"
         _exit(reason, stderr, 128 + stopped.number, progress)
-    except KeyboardInterrupt:  # in the moments before and after the work
+    except KeyboardInterrupt:  # just before or just after the work
         _exit("interrupted (SIGINT)", stderr, 128 + signal.SIGINT, progress)
     except ValidationError as error:
         _exit("\n".join(map(str, error.errors)), stderr, 1, progress)
@@ -83,7 +83,7 @@ def run(
         reason = error.strerror or str(error)
         reason = f"{error.filename}: {reason}" if error.filename else reason
         if error.errno == errno.EPIPE:
-            reason = ""  # the reader of the answer has had enough of it
+            reason = ""  # the reader of the answer has closed the pipe
         _exit(reason, stderr, 1, progress)
 
 
@@ -96,8 +96,8 @@ class _Progress:
     """How far the work has come.
 
     Attributes:
-        outcome: the answer, or the reason that there is none.
-        stopped: the signals that came meanwhile.
+        outcome: the answer, or the error of the work; `None` if a signal stopped it.
+        stopped: the signals that have come.
         left: what is left of work that failed.
     """
 
@@ -116,11 +116,11 @@ def _outcome(progress: _Progress) -> Answer:
 
 
 def _exit(reason: str, stderr: PluginStderr, code: int, progress: _Progress) -> NoReturn:
-    """Print the reason as cnitool does, then what plugins wrote, indented, then what is left."""
+    """Print the reason as cnitool does, then plugins' stderr, indented, then what is left; exit."""
     if reason:
         _say(reason)
     answered = isinstance(progress.outcome, Answer)
-    # Where the answer could not be printed, this was printed before it.
+    # If the answer could not be printed, the plugins' stderr was printed before it.
     for line in [] if answered else stderr.data.decode("utf-8", "replace").splitlines():
         _say(f"  {line}")
     left = progress.outcome.done if isinstance(progress.outcome, Answer) else progress.left
@@ -134,15 +134,15 @@ def _exit(reason: str, stderr: PluginStderr, code: int, progress: _Progress) -> 
 async def _unless_stopped(
     work: Callable[[], Awaitable[Answer]], left: Left | None, waiting: str, progress: _Progress
 ) -> None:
-    """Do the work; a signal cancels it, so that the plugin it runs is ended before us."""
+    """Do the work; a signal cancels it, so that its plugin ends before this process."""
     scope = anyio.CancelScope()
-    # nohup and shells without job control have us ignore these two; that is to stay so.
+    # nohup and shells without job control start commands that ignore these two; leave that so.
     ours = [n for n in (signal.SIGINT, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
 
     async def watch(*, task_status: anyio.abc.TaskStatus[None]) -> None:
         with anyio.open_signal_receiver(signal.SIGTERM, *ours) as signals:
             task_status.started()
-            # To the end: one more signal must not cut the ending of a plugin short.
+            # Until the end: a further signal must not cut the ending of a plugin short.
             async for number in signals:
                 progress.stopped.append(number)
                 if scope.cancel_called and _has_room():
@@ -162,16 +162,16 @@ async def _unless_stopped(
 
 
 def _has_room() -> bool:
-    """Tell whether stderr takes a line at once: the event loop must not wait for a reader."""
+    """Return whether stderr takes a line at once: the event loop must not wait for a reader."""
     try:
         return bool(select.select([], [2], [], 0)[1])
     except OSError:
-        return False  # it is closed
+        return False  # stderr is closed
 
 
 @contextmanager
 def _log_to_stderr() -> Generator[None]:
-    """Print warnings of the library during a block."""
+    """Print the library's warnings during a block."""
     logger = logging.getLogger("cni_async")
     handler = _LogHandler(logging.WARNING)
     logger.addHandler(handler)
@@ -183,7 +183,7 @@ def _log_to_stderr() -> Generator[None]:
 
 class _LogHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
-        """Print it."""
+        """Print a record."""
         _say(self.format(record))
 
 
@@ -193,9 +193,9 @@ def _say(text: str) -> None:
 
 
 def _write(text: str | bytes) -> None:
-    """Print text on stderr, with nothing in it that a terminal would act upon.
+    """Print text on stderr, with escapes for what a terminal would obey.
 
-    Where stderr takes nothing the text is lost: the exit code has to do.
+    If stderr cannot be written, the text is lost, and only the exit code remains.
     """
     stderr = cast("TextIO | None", sys.stderr)  # None if the descriptor is closed
     try:
@@ -203,7 +203,7 @@ def _write(text: str | bytes) -> None:
             if isinstance(text, bytes):
                 text = text.decode("utf-8", "surrogateescape")
             text = visible(text, keep="\n\t")
-        click.echo(text, nl=False, err=True, color=True)  # color: nothing is taken out
+        click.echo(text, nl=False, err=True, color=True)  # color: click removes nothing
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
@@ -221,7 +221,7 @@ def _print(answer: Answer, *, json: bool) -> None:
         # JSON is UTF-8, whatever the locale is.
         click.echo(text.encode(), nl=False)
     except OSError:
-        # Python would try once more on its way out, and complain in its own words.
+        # Python would try to write it again at its exit, and print an error of its own.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise
 
@@ -230,7 +230,7 @@ def _show(shown: Shown) -> None:
     if isinstance(shown, str):
         click.echo(visible(shown, keep="\n"))
         return
-    # A third of the time that the command takes to start, which scripts need not spend.
+    # This import takes a third of the command's start time, and scripts do not need it.
     from .render import show
 
     show(shown)

@@ -1,13 +1,13 @@
-"""Texts from records, plugins and files, made fit for a terminal or a shell."""
+"""Make texts from records, plugins and files safe for a terminal or a shell."""
 
 import shlex
 
 
 def visible(text: str, *, keep: str = "") -> str:
-    """Write what a terminal would act upon, or hide, as an escape sequence of Go's and Python's.
+    """Return a text with escapes, as in Go and Python, for what a terminal would obey or hide.
 
     Args:
-        text: may hold anything, also bytes that are not text (surrogateescape).
+        text: any text, even with undecodable bytes (surrogateescape).
         keep: characters to leave as they are, such as line breaks.
     """
     if text.isprintable():
@@ -16,13 +16,13 @@ def visible(text: str, *, keep: str = "") -> str:
 
 
 def visible_json(text: str) -> str:
-    """Do the same for a JSON document, which stays one and says the same."""
-    # Line breaks are between its values; within strings they are escaped already.
+    """Return a JSON document with JSON escapes for such characters; its meaning stays the same."""
+    # Line breaks stand only between values; within strings they are already escaped.
     return "".join(char if char.isprintable() or char == "\n" else _json(char) for char in text)
 
 
 def shell_word(word: str) -> str:
-    """Quote a word for bash, zsh and ksh such that a terminal shows all of it."""
+    """Return a word quoted for bash, zsh and ksh, so that a terminal shows all of it."""
     if word.isprintable():
         return shlex.quote(word)
     return "$'" + "".join(map(_in_dollar_quotes, word)) + "'"
