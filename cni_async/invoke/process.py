@@ -1,6 +1,6 @@
 """Run one process until it exits, or end it; `start_anyio` and `start_posix` start it.
 
-Whatever the child does, this module promises:
+This module promises, whatever the child does:
 
 - nothing outlives a cancelled or timed out call: SIGTERM to the child's whole process group, a
   grace period, SIGKILL to the group, and the child is reaped;
