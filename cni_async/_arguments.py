@@ -81,7 +81,7 @@ def paths(value: object, name: str) -> tuple[str, ...]:
     Raises:
         TypeError: the value is one path, or an element is neither a string nor a path.
     """
-    if _are_plain(value):  # mostly an earlier call has returned them
+    if _are_plain(value):  # mostly, as an earlier call has returned them
         return value
     is_one = _is_one(value, str, bytes, os.PathLike)
     if is_one or not isinstance(value, Iterable):

@@ -1,8 +1,8 @@
 """JSON as Go's encoding/json reads and writes it, on msgspec.
 
 Plugins and libcni are Go programs, so Go's reading decides what a document means. msgspec does the
-work. The slower standard library reads only a document that msgspec refuses: it accepts what Go
-accepts (bytes that are not UTF-8, lone surrogates), or `json_errors` finds the error in Go's words.
+work. The slower standard library reads repeated keys, and what msgspec refuses: bytes that are not
+UTF-8 and lone surrogates, which Go accepts. `json_errors` finds errors in Go's words.
 """
 
 import json

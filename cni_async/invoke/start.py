@@ -61,7 +61,7 @@ class Start(Protocol):
             pipes: the child's ends become the process's stdin, stdout and stderr.
             started: called as soon as the process exists, even if the start then fails or is
                 cancelled; may be called twice. Not called if something else reaped the process
-                before its ID was known.
+                before it could be watched.
             begun: lets the next start begin; called one turn of the event loop after the process
                 was started.
 
