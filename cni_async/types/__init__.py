@@ -1,4 +1,4 @@
-"""The types of the CNI specification: results, configurations and what they are made of."""
+"""The types of the CNI specification: results, configurations and their parts."""
 
 from . import args, v020, v040, v100
 from .common import DNS, Result, Route

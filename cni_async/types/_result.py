@@ -1,4 +1,4 @@
-"""The part of a result that does not depend on its family, and the table of conversions."""
+"""The base class of results, and the conversions between versions."""
 
 from collections.abc import Callable, Iterable
 from copy import copy
@@ -24,7 +24,7 @@ class BaseResult(
     forbid_unknown_fields=True,
     rename={"cni_version": "cniVersion"},
 ):
-    """The methods of the results of all families."""
+    """The base class of the results of each family."""
 
     newest_version: ClassVar[str]
     sorts_keys: ClassVar[bool] = False
@@ -33,61 +33,61 @@ class BaseResult(
 
     @property
     def version(self) -> str:
-        """The CNI version it is written in."""
+        """The CNI version of the result."""
         return self.cni_version
 
     def get_as_version(self, version: str, /) -> Result:
-        """Convert it to another CNI version (Result.GetAsVersion).
+        """Convert the result to another CNI version (Result.GetAsVersion).
 
         Args:
-            version: empty means 0.1.0. Its own version gives the result itself, any other a copy.
+            version: empty means 0.1.0. The result's own version returns the result, not a copy.
 
         Raises:
-            ResultError: no such conversion exists, or 0.1.0 and 0.2.0 lack an address to hold.
+            ResultError: the conversion does not exist, or it needs an address and there is none.
         """
         return convert(self, version)
 
     def view(self) -> "v100.Result":
-        """Return the result as 1.1.0 (types100.GetResult), to read addresses and routes from.
+        """Return the result as 1.1.0 (types100.GetResult), for its addresses and routes.
 
         >>> result = create_result_from_bytes(b'{"ip4": {"ip": "10.1.0.5/16"}}')
         >>> [str(each.address) for each in result.view().ips]
         ['10.1.0.5/16']
 
         Returns:
-            the result itself if its version is 1.1.0, else a copy.
+            the result itself if it has version 1.1.0, else a copy.
 
         Raises:
-            ResultError: no conversion from its version exists.
+            ResultError: the result cannot be converted.
         """
         return cast("v100.Result", convert(self, _NEWEST))
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write it as JSON (Result.PrintTo).
+        """Return the result as JSON (Result.PrintTo).
 
         Args:
-            indent: spaces per level (libcni prints 4); None for one line.
+            indent: spaces per level (libcni prints 4); `None` means one line.
 
         Raises:
-            ResultError: it holds what JSON or plugins could not read: a zone, half a character.
+            ResultError: a value is not JSON, or an address has a zone, which plugins cannot parse.
         """
         data = _encode(self, _wire.SORTED if self.sorts_keys else _wire.AS_DECLARED)
         return (data if indent is None else go_json.indent(data, indent)).decode()
 
     def _as_written(self) -> object:
-        """Return what is written in its place."""
+        """Return the object to encode as the result."""
         return self
 
 
 def sorted_json(result: Result) -> bytes:
-    """Write a result with the keys of all its objects sorted, whatever its family does.
+    """Return a result of any family as JSON, with the keys of all objects sorted.
 
     Raises:
-        ResultError: it holds what JSON or plugins could not read.
+        ResultError: the result cannot be encoded; see `BaseResult.to_json`.
     """
     if isinstance(result, BaseResult):
         return _encode(result, _wire.SORTED)
-    return go_json.dumps(go_json.loads(result.to_json().encode()))  # not one of ours
+    return go_json.dumps(go_json.loads(result.to_json().encode()))  # the caller's own class
 
 
 def _encode(result: BaseResult, encoder: msgspec.json.Encoder) -> bytes:
@@ -112,8 +112,8 @@ def converter(
 
     Args:
         source: the type of a result in each of `from_versions`.
-        from_versions: what it converts.
-        to_versions: what it converts to; the function receives which one.
+        from_versions: the versions that the function converts from.
+        to_versions: the versions that it converts to; it receives the wanted one.
     """
     targets = tuple(to_versions)
 
@@ -129,11 +129,11 @@ def convert(result: Result, version: str) -> Result:
     """Convert a result to a CNI version (convert.Convert).
 
     Args:
-        result: one that does not say its version has the newest one of its family from now on.
-        version: empty means 0.1.0.
+        result: the result; an empty version is set to the newest one of its family.
+        version: the version; empty means 0.1.0.
 
     Raises:
-        ResultError: no such conversion exists, or this result cannot be converted.
+        ResultError: the conversion does not exist, or this result cannot be converted.
     """
     if isinstance(result, BaseResult) and not result.cni_version:
         result.cni_version = result.newest_version
@@ -151,7 +151,7 @@ def get_as(result: Result, target: type[R]) -> R:
     """Convert any result to a family's newest version (GetResult of each family).
 
     Raises:
-        ResultError: no such conversion exists.
+        ResultError: the result cannot be converted.
     """
     converted = result.get_as_version(target.newest_version)
     if not isinstance(converted, target):
@@ -160,10 +160,10 @@ def get_as(result: Result, target: type[R]) -> R:
 
 
 def copy_dns(dns: DNS) -> DNS:
-    """Copy DNS settings, lists included."""
+    """Copy DNS settings and their lists."""
     return DNS(list(dns.nameservers), dns.domain, list(dns.search), list(dns.options))
 
 
 def copy_routes(routes: Iterable[Route]) -> list[Route]:
-    """Copy routes; the addresses in them never change."""
+    """Copy routes; their addresses are immutable."""
     return [copy(route) for route in routes]

@@ -1,4 +1,4 @@
-"""Results to and from JSON, with addresses, which msgspec does not know."""
+"""Convert results from and to JSON, with the address types that msgspec lacks."""
 
 from collections.abc import Callable
 from functools import cache
@@ -16,14 +16,14 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 
 def read(document: Any, struct: type[T]) -> T:
-    """Make a struct of a decoded document, as Go reads it.
+    """Convert a decoded document into a struct, by Go's rules.
 
     Args:
-        document: with dicts or `Pairs` for objects.
-        struct: what to make, nested structs included.
+        document: decoded JSON, with dicts or `Pairs` for objects.
+        struct: the type to return.
 
     Raises:
-        ResultError: naming the key at fault.
+        ResultError: a key is missing or its value does not fit; the error names the key.
     """
     try:
         return read_fast(document, struct) or _decoder(struct).read(document)
@@ -32,15 +32,15 @@ def read(document: Any, struct: type[T]) -> T:
 
 
 def read_fast(document: Any, struct: type[T]) -> T | None:
-    """Make a struct of a decoded document that has nothing odd in it.
+    """Convert a decoded document into a struct if msgspec can do that.
 
     Args:
-        document: with dicts for objects.
-        struct: what to make, nested structs included.
+        document: decoded JSON, with dicts for objects.
+        struct: the type to return.
 
     Returns:
-        None where Go would read something else or a mistake has to be named: a key in another
-        letter case, an unknown one, a null, a wrong type.
+        the struct; `None` if the document needs `read`: a key is unknown or in another letter
+        case, or a value is null or of the wrong type.
     """
     try:
         return msgspec.convert(document, struct, dec_hook=_read_address)
@@ -63,7 +63,7 @@ def _decoder(struct: type[T]) -> Decoder[T]:
 def _reader(parse: Callable[[str], Any]) -> Callable[[Any, object], Any]:
     def read_address(value: Any, _former: object) -> Any:
         try:
-            return parse(read_string(value))  # null is the empty string
+            return parse(read_string(value))  # null counts as the empty string
         except ResultError as error:
             raise FieldError(value, reason=str(error)) from None
 
@@ -96,6 +96,6 @@ _WRITERS: Final[dict[type, Callable[[Any], str]]] = {
 }
 
 
-# Go writes the keys of a struct as they are declared, and those of a map sorted.
+# Go writes the keys of a struct in the order of its declaration, and those of a map sorted.
 AS_DECLARED: Final = msgspec.json.Encoder(enc_hook=_write_address)
 SORTED: Final = msgspec.json.Encoder(enc_hook=_write_address, order="sorted")

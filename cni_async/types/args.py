@@ -1,7 +1,7 @@
-"""Reading CNI_ARGS, as plugins do (types.LoadArgs).
+"""Read CNI_ARGS, for plugins (types.LoadArgs).
 
-CNI_ARGS are the key-value pairs that a runtime hands to all plugins of a network in the
-environment: ``IgnoreUnknown=1;K8S_POD_NAME=web``.
+CNI_ARGS is the environment variable in which a runtime passes key-value pairs to all plugins of a
+network: ``IgnoreUnknown=1;K8S_POD_NAME=web``.
 """
 
 from collections.abc import Callable
@@ -25,21 +25,21 @@ class CommonArgs(msgspec.Struct):
     """A base for containers of CNI_ARGS (types.CommonArgs).
 
     Attributes:
-        IgnoreUnknown: keys without a field of that name are not an error.
+        IgnoreUnknown: whether to ignore keys that have no field.
     """
 
     IgnoreUnknown: bool = False
 
 
 def load_args(text: str, container: object) -> None:
-    """Put the values of CNI_ARGS into the attributes of the same names (types.LoadArgs).
+    """Set the attributes that CNI_ARGS names (types.LoadArgs).
 
     Args:
-        text: ``KEY=VALUE`` pairs with semicolons between them. The last of equal keys wins.
+        text: ``KEY=VALUE`` pairs, separated by semicolons. The last of equal keys wins.
         container: an instance of a class with annotated attributes, such as a dataclass or a
-            msgspec Struct. The annotations say how values are read: str, bool, IPv4Address,
-            IPv6Address or a union of those addresses; with None, an empty value means None.
-            Its IgnoreUnknown, if it has one, may be set by the text.
+            msgspec Struct. An annotation is str, bool, IPv4Address, IPv6Address or a union of
+            these addresses; in a union with None, an empty value means None. The text may set
+            the container's IgnoreUnknown.
 
     Raises:
         ArgsError: the text is malformed or does not fit; the container is unchanged then.

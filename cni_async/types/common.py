@@ -1,4 +1,4 @@
-"""The parts that all families of results share: addresses, routes, DNS, the Result protocol."""
+"""Addresses, routes, DNS and the Result protocol, which all families of results share."""
 
 import re
 from abc import ABC
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     IPAddress: TypeAlias = IPv4Address | IPv6Address
     CIDR: TypeAlias = IPv4Interface | IPv6Interface
 else:
-    # msgspec wants one class for them, not two, to read a struct with addresses by itself.
+    # msgspec accepts one custom class for a field, but not a union of two.
 
-    class IPAddress(ABC):  # noqa: B024 - it is for isinstance()
+    class IPAddress(ABC):  # noqa: B024 - for isinstance()
         """An IPv4Address or an IPv6Address."""
 
     class CIDR(ABC):  # noqa: B024
@@ -32,9 +32,9 @@ else:
 # Go's int on every machine that plugins run on.
 Int64: TypeAlias = Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)]
 
-# int() would take signs, spaces, underscores and other digits too.
+# int() would also take signs, spaces, underscores and other digits.
 _PREFIX: Final = re.compile(r"0*([0-9]{1,3})")
-# ::ffff:0:0/96 holds the IPv4 addresses.
+# IPv4-mapped addresses are in ::ffff:0:0/96.
 _MAPPED_BITS: Final = 96
 
 
@@ -44,38 +44,38 @@ class Result(Protocol):
 
     @property
     def version(self) -> str:
-        """The CNI version it is written in."""
+        """The CNI version of the result."""
         ...
 
     def get_as_version(self, version: str, /) -> "Result":
-        """Convert it to another CNI version (Result.GetAsVersion).
+        """Convert the result to another CNI version (Result.GetAsVersion).
 
         Raises:
-            ResultError: no such conversion exists.
+            ResultError: the result cannot be converted.
         """
         ...
 
     def view(self) -> "v100.Result":
-        """Return the result in the newest version, to read addresses, routes and DNS from.
+        """Return the result in the newest version, for its addresses, routes and DNS.
 
         Raises:
-            ResultError: no conversion from its version exists.
+            ResultError: the result cannot be converted.
         """
         ...
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write it as JSON (Result.PrintTo)."""
+        """Return the result as JSON (Result.PrintTo), on one line unless `indent` is set."""
         ...
 
 
 @lru_cache(maxsize=4096)
 def parse_cidr(text: str) -> CIDR:
-    """Read an address with its prefix, keeping the host bits (types.ParseCIDR).
+    """Parse an address with its prefix, and keep the host bits (types.ParseCIDR).
 
-    An IPv4 address in IPv6 clothes becomes the IPv4 address.
+    An IPv4-mapped IPv6 address becomes the IPv4 address.
 
     Raises:
-        ResultError: it is something else, netmasks and zones included.
+        ResultError: the text is not an address with a prefix length, or has a zone.
     """
     host, _, digits = text.partition("/")
     prefix = _PREFIX.fullmatch(digits)
@@ -89,10 +89,10 @@ def parse_cidr(text: str) -> CIDR:
 
 @lru_cache(maxsize=4096)
 def parse_ip(text: str) -> IPAddress | None:
-    """Read an address; the empty string stands for none (net.IP).
+    """Parse an address; return `None` for the empty string (net.IP).
 
     Raises:
-        ResultError: it is something else, prefixes and zones included.
+        ResultError: the text is not an address, or has a prefix or a zone.
     """
     if not text:
         return None
@@ -105,7 +105,7 @@ def parse_ip(text: str) -> IPAddress | None:
 
 
 def unmap(address: IPAddress) -> IPAddress:
-    """Give the IPv4 address that an IPv6 one stands for, or the address itself."""
+    """Return the IPv4 address of an IPv4-mapped IPv6 address; any other address itself."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
@@ -113,12 +113,12 @@ def unmap(address: IPAddress) -> IPAddress:
 
 @lru_cache(maxsize=4096)
 def format_cidr(cidr: CIDR) -> str:
-    """Write an address with its prefix as Go does (net.IPNet.String).
+    """Return an address with its prefix as Go writes it (net.IPNet.String).
 
     Raises:
-        ResultError: it has a zone, which no plugin could read.
+        ResultError: the address has a zone, which plugins cannot parse.
     """
-    # 3.13 writes mapped addresses in a form that others do not; results hold none.
+    # Go writes an IPv4-mapped address as IPv4. Python's form depends on its version.
     if isinstance(cidr, IPv6Interface):
         if cidr.scope_id is not None:
             raise ResultError(f"invalid CIDR address: {cidr}")
@@ -129,10 +129,10 @@ def format_cidr(cidr: CIDR) -> str:
 
 @lru_cache(maxsize=4096)
 def format_ip(address: IPAddress) -> str:
-    """Write an address as Go does (net.IP.String).
+    """Return an address as Go writes it (net.IP.String).
 
     Raises:
-        ResultError: it has a zone, which no plugin could read.
+        ResultError: the address has a zone, which plugins cannot parse.
     """
     if isinstance(address, IPv6Address) and address.scope_id is not None:
         raise ResultError(f"invalid IP address: {address}")
@@ -140,7 +140,7 @@ def format_ip(address: IPAddress) -> str:
 
 
 def is_ipv4(cidr: CIDR) -> bool:
-    """Tell the family of an address, one in IPv6 clothes counting as IPv4."""
+    """Return whether an address is IPv4 or an IPv4-mapped IPv6 address."""
     return isinstance(unmap(cidr.ip), IPv4Address)
 
 
@@ -156,20 +156,20 @@ def _interface(address: IPAddress, prefix: int) -> CIDR:
         return IPv6Interface((plain, prefix))
     if isinstance(address, IPv6Address):
         if not _MAPPED_BITS <= prefix <= _MAPPED_BITS + plain.max_prefixlen:
-            # Go would print a prefix of 0 and widen the network to everything.
+            # Go would print the prefix as 0: the network would be all of IPv4.
             raise ResultError(f"invalid CIDR address: {address}/{prefix}")
         prefix -= _MAPPED_BITS
     return IPv4Interface((plain, prefix))
 
 
 class DNS(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """Settings of a DNS resolver (types.DNS; CNI specification, section "Success").
+    """DNS settings (types.DNS; CNI specification, section "Success").
 
     Attributes:
-        nameservers: addresses, in the order of preference.
-        domain: the local domain for short names.
-        search: domains to look short names up in.
-        options: for the resolver.
+        nameservers: addresses of the name servers, in order of preference.
+        domain: the local domain, for short names.
+        search: domains in which the resolver looks up short names.
+        options: options of the resolver.
     """
 
     nameservers: list[str] = []
@@ -178,21 +178,21 @@ class DNS(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     options: list[str] = []
 
     def is_empty(self) -> bool:
-        """Tell whether nothing is set (DNS.IsEmpty)."""
+        """Return whether nothing is set (DNS.IsEmpty)."""
         return not (self.nameservers or self.domain or self.search or self.options)
 
 
 class Route(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """A route that a plugin made or wants made (types.Route).
+    """A route that a plugin made, or that it requests (types.Route).
 
     Attributes:
         dst: the destination.
-        gw: the next hop; None for the gateway of the interface's address, or none.
-        mtu: along this route; 0 for unset.
-        advmss: the maximal segment size to advertise; 0 for unset.
-        priority: lower is preferred; 0 for unset.
-        table: the routing table; None for the main one.
-        scope: None for the kernel's choice.
+        gw: the next hop; `None` means the gateway of the interface's address, if it has one.
+        mtu: bytes; 0 means unset.
+        advmss: the maximum segment size to advertise, in bytes; 0 means unset.
+        priority: the metric; the lowest is preferred, and 0 means unset.
+        table: number of the routing table; `None` means the main one.
+        scope: number of the scope; `None` means that the kernel chooses.
     """
 
     dst: CIDR

@@ -1,4 +1,4 @@
-"""Results from bytes: what a plugin printed, what the cache holds, what a prevResult says."""
+"""Read results: from bytes, from a plugin's stdout, from a record and from a prevResult."""
 
 from collections.abc import Callable
 from typing import Any, Final
@@ -30,11 +30,11 @@ _FAMILIES: Final[dict[str, tuple[tuple[str, ...], type[BaseResult]]]] = {
 
 
 def create_result(version: str, data: bytes) -> Result:
-    """Read a result of a version's family (create.Create).
+    """Read a result of the family of a version (create.Create).
 
     Args:
-        version: chooses the family, to which the version in the document has to belong.
-        data: the document. Only 0.1.0 may leave its version out.
+        version: the CNI version. The document's own version must be of the same family.
+        data: the JSON document. Without a version it is 0.1.0.
 
     Raises:
         ResultError: the version is unknown, or the document is malformed or of another family.
@@ -48,28 +48,28 @@ def create_result(version: str, data: bytes) -> Result:
 
 
 def create_result_from_bytes(data: bytes) -> Result:
-    """Read a result of whatever version it says it is (create.CreateFromBytes).
+    """Read a result in the version that it states (create.CreateFromBytes).
 
     Args:
-        data: the document; one without a version is 0.1.0.
+        data: the JSON document. Without a version it is 0.1.0.
 
     Raises:
-        ResultError: the document is malformed or its version unknown.
+        ResultError: the document is malformed, or its version is unknown.
     """
     return _from_own_version(data, go_json.loads_document)
 
 
 def create_result_from_map(data: bytes) -> Result:
-    """Read a result that libcni keeps as a map before it reads it (create.CreateFromBytes).
+    """Read a result from a record (create.CreateFromBytes).
 
-    So 1.0 is 1 in it, of equal keys the last one is all there is, and of spellings of one key
-    the last in the alphabet wins, not in the document.
+    libcni reads the result into a map first. So 1.0 becomes 1, the last of equal keys
+    wins, and of the spellings of a key the last in the alphabet, not in the document.
 
     Args:
-        data: the document; one without a version is 0.1.0.
+        data: the JSON document. Without a version it is 0.1.0.
 
     Raises:
-        ResultError: the document is malformed or its version unknown.
+        ResultError: the document is malformed, or its version is unknown.
     """
     return _from_own_version(
         data, lambda data: go_json.loads_typed(go_json.dumps(go_json.loads(data)))
@@ -77,24 +77,24 @@ def create_result_from_map(data: bytes) -> Result:
 
 
 def result_from_plugin(config_version: str, stdout: bytes) -> Result:
-    """Read what a plugin printed on ADD (invoke.ExecPluginWithResult).
+    """Read the result of ADD from a plugin's stdout (invoke.ExecPluginWithResult).
 
     Args:
-        config_version: of the plugin's configuration; what a result that says no version has.
-        stdout: what it printed; null is an empty result.
+        config_version: version of the plugin's configuration, and of a result that states none.
+        stdout: the plugin's output; null counts as an empty result.
 
     Raises:
-        ResultError: the document is malformed or its version unknown.
+        ResultError: the document is malformed, or its version is unknown.
     """
     try:
         document = go_json.loads_document(stdout)
         if document is not None and go_json.kind(document) != "object":
             raise go_json.JSONError(f"the result is of type {go_json.kind(document)}, not object")
-        # libcni looks for this spelling only; it takes no other for a version.
+        # libcni accepts the version in this spelling only.
         version = dict(document or {}).get("cniVersion")
         if not isinstance(version, str) or not version:
             version = config_version or "0.1.0"
-            # libcni writes and reads it once more here, so that 0.0 becomes 0.
+            # libcni encodes and decodes the result again here, which turns 0.0 into 0.
             raw: dict[str, Any] = go_json.loads(stdout) or dict[str, Any]()
             document = go_json.loads_typed(go_json.dumps({**raw, "cniVersion": version}))
     except go_json.JSONError as error:
@@ -103,10 +103,10 @@ def result_from_plugin(config_version: str, stdout: bytes) -> Result:
 
 
 def parse_prev_result(conf: NetConf) -> None:
-    """Turn a configuration's raw prevResult into a result (version.ParsePrevResult).
+    """Parse the raw prevResult of a configuration (version.ParsePrevResult).
 
     Args:
-        conf: gets `prev_result` set and `raw_prev_result` cleared, the latter also on failure.
+        conf: the function sets its `prev_result`, and clears `raw_prev_result` even if it fails.
 
     Raises:
         ResultError: the prevResult is malformed, or of another family than the configuration.
@@ -114,11 +114,11 @@ def parse_prev_result(conf: NetConf) -> None:
     if conf.raw_prev_result is None:
         return
     raw, conf.raw_prev_result = conf.raw_prev_result, None
-    # Before 1.0.0 a result need not say its version; it has to be the configuration's.
+    # A result from before 1.0.0 may lack its version. It has that of the configuration then.
     stated = [raw[key] for key in sorted(raw) if _is_version(key) and raw[key] is not None]
     if not any(stated[-1:]) and all(isinstance(version, str) for version in stated):
         raw = {key: value for key, value in raw.items() if not _is_version(key)}
-    # In libcni's spelling, which comes before the usual one: that wins if it is there.
+    # `CNIVersion` sorts before `cniVersion`, which wins if it is present, as in libcni.
     raw = {"CNIVersion": conf.cni_version, **raw}
     try:
         document = go_json.loads_typed(go_json.dumps(raw))
@@ -151,7 +151,7 @@ def _require_known(version: str) -> None:
 
 
 def _decode_fast(document: Any) -> BaseResult | None:
-    """Read a document that spells its keys, its version's too, as everybody does."""
+    """Read a document that uses the usual keys; return `None` for any other."""
     version = document.get("cniVersion") if go_json.is_object(document) else None
     if not version or not isinstance(version, str) or version not in _FAMILIES:
         return None

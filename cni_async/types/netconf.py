@@ -12,24 +12,24 @@ from .common import DNS, Result
 
 
 class IPAM(msgspec.Struct):
-    """The part of the IPAM section that libcni knows (types.IPAM).
+    """The part of the IPAM section that libcni reads (types.IPAM).
 
     Attributes:
-        type: the plugin to delegate address management to.
+        type: the executable of the IPAM plugin.
     """
 
     type: str = ""
 
 
 class GCAttachment(msgspec.Struct, frozen=True):
-    """An attachment that is still in use, as GC lists it for plugins (types.GCAttachment).
+    """An attachment that GC keeps (types.GCAttachment).
 
     Attributes:
         container_id: CNI_CONTAINERID of its ADD.
         ifname: CNI_IFNAME of its ADD.
 
     Raises:
-        TypeError: one of them is not a string.
+        TypeError: an attribute is not a string.
     """
 
     container_id: str = msgspec.field(name="containerID")
@@ -45,22 +45,22 @@ class NetConf(
     rename={
         "cni_version": "cniVersion",
         "raw_prev_result": "prevResult",
-        "prev_result": "",  # read from no document: what is there is refused, for want of a hook
+        "prev_result": "",  # not read from documents: without a hook msgspec refuses it
         "valid_attachments": "cni.dev/valid-attachments",
     },
 ):
-    """A plugin's configuration, as far as libcni looks into it (types.NetConf).
+    """The part of a plugin's configuration that libcni reads (types.NetConf).
 
     Attributes:
-        cni_version: the version the plugin is to speak.
-        name: of the network.
+        cni_version: the CNI version of the plugin's request and result.
+        name: name of the network.
         type: the plugin's executable.
-        capabilities: what the plugin can do with the runtime's capability arguments.
-        ipam: of the IPAM section.
-        dns: the resolver's settings.
-        raw_prev_result: the result of the plugin before it, decoded from JSON.
-        prev_result: the same as a result, see `parse_prev_result`; never written.
-        valid_attachments: for GC.
+        capabilities: whether the plugin accepts a capability arg, by the arg's name.
+        ipam: the IPAM section.
+        dns: the DNS settings.
+        raw_prev_result: the result of the previous plugin, as decoded JSON.
+        prev_result: the same result parsed by `parse_prev_result`; `to_json` leaves it out.
+        valid_attachments: the attachments that GC keeps.
     """
 
     cni_version: str = ""
@@ -74,13 +74,13 @@ class NetConf(
     valid_attachments: tuple[GCAttachment, ...] | None = None
 
     def to_json(self, indent: int | None = None) -> str:
-        """Write it as libcni v1.2.3 does: ipam and dns are there even where they are empty.
+        """Return it as JSON; like libcni v1.2.3, with ipam and dns even if they are empty.
 
         Args:
-            indent: spaces per level; None for one line.
+            indent: spaces per level; `None` means one line.
 
         Raises:
-            ConfigError: `raw_prev_result` holds what JSON cannot.
+            ConfigError: a value cannot be encoded as JSON.
         """
         wire: dict[str, Any] = {
             "cniVersion": self.cni_version,
@@ -95,7 +95,7 @@ class NetConf(
         wire = {key: value for key, value in wire.items() if value or key in {"ipam", "dns"}}
         try:
             if self.raw_prev_result:
-                # Go sorts the keys of a map, and of maps only.
+                # Go sorts the keys of maps only.
                 wire["prevResult"] = msgspec.Raw(go_json.dumps(self.raw_prev_result))
             data = msgspec.json.encode(wire)
         except ValueError as error:

@@ -8,17 +8,17 @@ from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
 from .common import CIDR, DNS, IPAddress, Result as AnyResult, Route
 
 IMPLEMENTED_SPEC_VERSION: Final = "0.2.0"
-# Results of this family need not say what they are; then they are 0.1.0.
+# A result without a version is 0.1.0.
 SUPPORTED_VERSIONS: Final = ("", "0.1.0", "0.2.0")
 
 
 class IPConfig(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
-    """An address and what belongs to it (types020.IPConfig).
+    """An address with its gateway and routes (types020.IPConfig).
 
     Attributes:
-        ip: the address of the container.
-        gateway: of its network, if there is one.
-        routes: to add with it.
+        ip: the container's address with its prefix.
+        gateway: the gateway of its network; `None` if it has none.
+        routes: the routes that belong to the address.
     """
 
     ip: CIDR
@@ -30,10 +30,10 @@ class Result(BaseResult):
     """A result of CNI 0.1.0 or 0.2.0 (types020.Result).
 
     Attributes:
-        cni_version: the version it is written in.
+        cni_version: the CNI version of the result.
         ip4: the IPv4 address.
         ip6: the IPv6 address.
-        dns: the resolver's settings.
+        dns: the DNS settings.
     """
 
     newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
@@ -47,7 +47,7 @@ def get_result(result: AnyResult) -> Result:
     """Convert any result to 0.2.0 (types020.GetResult).
 
     Raises:
-        ResultError: it has no address, or no conversion from its version exists.
+        ResultError: it has no address, or its version cannot be converted.
     """
     return get_as(result, Result)
 

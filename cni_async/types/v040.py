@@ -1,4 +1,4 @@
-"""Results of CNI 0.3.0, 0.3.1 and 0.4.0: interfaces, and addresses with a version (types/040)."""
+"""Results of CNI 0.3.0, 0.3.1 and 0.4.0, whose addresses have a version (types/040)."""
 
 from copy import copy
 from typing import Any, ClassVar, Final
@@ -29,12 +29,12 @@ class Interface(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """A network interface (types040.Interface).
 
     Attributes:
-        name: in its network namespace.
+        name: the name in its network namespace.
         mac: the hardware address.
         sandbox: the network namespace; empty for the host's.
     """
 
-    name: str = msgspec.field(default_factory=str)  # which makes that it is always written
+    name: str = msgspec.field(default_factory=str)  # a factory: `omit_defaults` would omit ""
     mac: str = ""
     sandbox: str = ""
 
@@ -44,9 +44,9 @@ class IPConfig(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
 
     Attributes:
         version: "4" or "6".
-        address: with its prefix.
-        gateway: of its network, if there is one.
-        interface: the index of its interface in the result.
+        address: the address with its prefix.
+        gateway: the gateway of its network; `None` if it has none.
+        interface: index of its interface in the result; `None` if it states none.
     """
 
     version: str
@@ -59,11 +59,11 @@ class Result(BaseResult):
     """A result of CNI 0.3.0, 0.3.1 or 0.4.0 (types040.Result).
 
     Attributes:
-        cni_version: the version it is written in.
-        interfaces: all that belong to the attachment.
+        cni_version: the CNI version of the result.
+        interfaces: all interfaces of the attachment.
         ips: the addresses of the interfaces.
-        routes: that were made.
-        dns: the resolver's settings.
+        routes: the routes that were made.
+        dns: the DNS settings.
     """
 
     newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
@@ -80,7 +80,7 @@ class Result(BaseResult):
 
 
 def _in_gos_order(config: IPConfig) -> dict[str, object]:
-    """Return what is written of an address: what has to be there does not come first in Go."""
+    """Return the fields in Go's order; in a struct the required fields have to come first."""
     fields: dict[str, object] = {"version": config.version}
     if config.interface is not None:
         fields["interface"] = config.interface
@@ -94,7 +94,7 @@ def get_result(result: AnyResult) -> Result:
     """Convert any result to 0.4.0 (types040.GetResult).
 
     Raises:
-        ResultError: no conversion from its version exists.
+        ResultError: the result cannot be converted.
     """
     return get_as(result, Result)
 
@@ -113,7 +113,7 @@ def _among_04x(result: Result, version: str) -> Result:
 @converter(v020.Result, ("0.1.0", "0.2.0"), SUPPORTED_VERSIONS)
 def _from_02x(result: v020.Result, version: str) -> Result:
     converted = Result(cni_version=version, dns=copy_dns(result.dns))
-    # The key says the version, whatever the address is.
+    # The key decides the version, even if the address has the other one.
     for ip_version, config in (("4", result.ip4), ("6", result.ip6)):
         if config is not None:
             converted.ips.append(IPConfig(ip_version, config.ip, config.gateway))
@@ -123,10 +123,10 @@ def _from_02x(result: v020.Result, version: str) -> Result:
 
 @converter(Result, SUPPORTED_VERSIONS, ("0.1.0", "0.2.0"))
 def to_02x(result: Result, version: str) -> v020.Result:
-    """Keep the first address of each kind and the routes to its kind.
+    """Convert to 0.1.0 or 0.2.0: keep the first address of each version, and its routes.
 
     Raises:
-        ResultError: it has no address.
+        ResultError: the result has no address.
     """
     configs: dict[str, v020.IPConfig] = {}
     for config in result.ips:

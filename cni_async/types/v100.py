@@ -22,15 +22,15 @@ class Interface(
     """A network interface (types100.Interface).
 
     Attributes:
-        name: in its network namespace.
+        name: the name in its network namespace.
         mac: the hardware address.
-        mtu: 0 for unknown.
+        mtu: bytes; 0 means unknown.
         sandbox: the network namespace; empty for the host's.
-        socket_path: of the socket that belongs to it, for interfaces in user space.
-        pci_id: of the device behind it.
+        socket_path: path of the socket of an interface in user space.
+        pci_id: PCI ID of the device of the interface.
     """
 
-    name: str = msgspec.field(default_factory=str)  # which makes that it is always written
+    name: str = msgspec.field(default_factory=str)  # a factory: `omit_defaults` would omit ""
     mac: str = ""
     mtu: Int64 = 0
     sandbox: str = ""
@@ -42,9 +42,9 @@ class IPConfig(msgspec.Struct, omit_defaults=True, forbid_unknown_fields=True):
     """An address (types100.IPConfig).
 
     Attributes:
-        address: with its prefix.
-        gateway: of its network, if there is one.
-        interface: the index of its interface in the result.
+        address: the address with its prefix.
+        gateway: the gateway of its network; `None` if it has none.
+        interface: index of its interface in the result; `None` if it states none.
     """
 
     address: CIDR
@@ -56,11 +56,11 @@ class Result(BaseResult):
     """A result of CNI 1.0.0 or 1.1.0 (types100.Result).
 
     Attributes:
-        cni_version: the version it is written in.
-        interfaces: all that belong to the attachment.
+        cni_version: the CNI version of the result.
+        interfaces: all interfaces of the attachment.
         ips: the addresses of the interfaces.
-        routes: that were made.
-        dns: the resolver's settings.
+        routes: the routes that were made.
+        dns: the DNS settings.
     """
 
     newest_version: ClassVar[str] = IMPLEMENTED_SPEC_VERSION
@@ -83,7 +83,7 @@ def get_result(result: AnyResult) -> Result:
     """Convert any result to 1.1.0 (types100.GetResult).
 
     Raises:
-        ResultError: no conversion from its version exists.
+        ResultError: the result cannot be converted.
     """
     return get_as(result, Result)
 
