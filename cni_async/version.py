@@ -1,4 +1,4 @@
-"""CNI versions: parse and compare them, and what versions a plugin supports (pkg/version)."""
+"""Parse and compare CNI versions, and check which ones a plugin supports (pkg/version)."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def parse_version(version: str) -> tuple[int, int, int]:
         version: one to three integers with dots between them; empty means 0.1.0.
 
     Raises:
-        VersionError: it is something else. Pre-release tags are refused, as libcni does.
+        VersionError: it is anything else. Like libcni, this refuses pre-release tags.
     """
     if not version:
         return (0, 1, 0)
@@ -58,19 +58,19 @@ def _parse_part(part: str, name: str) -> int:
 
 
 def greater_than(version: str, other: str) -> bool:
-    """Tell whether a version is greater than another (version.GreaterThan).
+    """Return whether a version is greater than another (version.GreaterThan).
 
     Raises:
-        VersionError: one of them cannot be parsed.
+        VersionError: a version cannot be parsed.
     """
     return parse_version(version) > parse_version(other)
 
 
 def greater_than_or_equal_to(version: str, other: str) -> bool:
-    """Tell whether a version is at least another (version.GreaterThanOrEqualTo).
+    """Return whether a version is at least another (version.GreaterThanOrEqualTo).
 
     Raises:
-        VersionError: one of them cannot be parsed.
+        VersionError: a version cannot be parsed.
     """
     return parse_version(version) >= parse_version(other)
 
@@ -79,24 +79,24 @@ class PluginInfo(msgspec.Struct, frozen=True, rename="camel"):
     """A plugin's answer to VERSION (version.PluginInfo).
 
     Attributes:
-        supported_versions: the CNI versions it supports, in its order; opaque strings.
-        cni_version: the version of its answer.
+        supported_versions: the CNI versions that it supports, in its order; they are not parsed.
+        cni_version: the CNI version of the answer.
     """
 
     supported_versions: tuple[str, ...]
     cni_version: str = _CURRENT
 
     def encode(self) -> bytes:
-        """Write it as a plugin prints it: one line of JSON (PluginInfo.Encode)."""
+        """Return the answer as a plugin prints it: one line of JSON (PluginInfo.Encode)."""
         fields = {"cniVersion": self.cni_version, "supportedVersions": self.supported_versions}
         return msgspec.json.encode(fields) + b"\n"
 
 
 def plugin_supports(*versions: str) -> PluginInfo:
-    """Describe a plugin that supports these versions (version.PluginSupports).
+    """Return the answer of a plugin that supports these versions (version.PluginSupports).
 
     Raises:
-        ValueError: there are none.
+        ValueError: no version is passed.
     """
     if not versions:
         raise ValueError("you must support at least one version")
@@ -108,10 +108,10 @@ ALL: Final = plugin_supports("0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0
 
 
 def versions_starting_from(version: str) -> PluginInfo:
-    """List the known versions from this one on (version.VersionsStartingFrom).
+    """Return the known versions from this one on (version.VersionsStartingFrom).
 
     Raises:
-        ValueError: the version is not a known one.
+        ValueError: the version is unknown.
     """
     known = ALL.supported_versions
     if version not in known:
@@ -123,11 +123,11 @@ def reconcile(config_version: str, plugin: PluginInfo | Sequence[str]) -> None:
     """Check that a plugin supports a configuration's version (version.Reconciler).
 
     Args:
-        config_version: compared letter by letter, so that "1.0" is not "1.0.0".
-        plugin: what it answers to VERSION, or the versions it supports.
+        config_version: the version, which is compared as a string: "1.0" is not "1.0.0".
+        plugin: the plugin's answer to VERSION, or the versions that it supports.
 
     Raises:
-        IncompatibleVersionError: it does not.
+        IncompatibleVersionError: the plugin does not support the version.
     """
     supported = plugin.supported_versions if isinstance(plugin, PluginInfo) else plugin
     if config_version not in supported:
@@ -141,7 +141,7 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
     """Read a plugin's answer to VERSION (version.PluginDecoder).
 
     Raises:
-        VersionError: the answer has no versions in it or is malformed.
+        VersionError: the answer is malformed or has no versions.
     """
     _arguments.require_bytes(data, "data")
     try:
@@ -159,7 +159,7 @@ def decode_plugin_info(data: bytes) -> PluginInfo:
         raise VersionError("decoding version info: missing field cniVersion")
     if info.supported_versions:
         return info
-    # Plugins of spec 0.2.0 answered without the list.
+    # Plugins of CNI 0.2.0 answer without the list.
     if info.cni_version == "0.2.0":
         return LEGACY
     raise VersionError("decoding version info: missing field supportedVersions")
@@ -176,7 +176,7 @@ def decode_config_version(data: bytes) -> str:
     """Read the cniVersion of a configuration or result (version.ConfigDecoder).
 
     Returns:
-        the version as it is written there; "0.1.0" if it is missing or empty.
+        the version as it is written; "0.1.0" if it is missing or empty.
 
     Raises:
         VersionError: the document is malformed.
@@ -189,10 +189,10 @@ def decode_config_version(data: bytes) -> str:
 
 
 def version_of(document: Any) -> str:
-    """Do `decode_config_version` for a document that is decoded already.
+    """Return the cniVersion of a decoded document; see `decode_config_version`.
 
     Raises:
-        VersionError: it is not an object, or its cniVersion is not a string.
+        VersionError: the document is not an object, or its cniVersion is not a string.
     """
     try:
         return _VERSIONED.read(document).cni_version or "0.1.0"

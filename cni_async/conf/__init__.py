@@ -1,4 +1,4 @@
-"""Network configurations: read, find, change (section 1 of the CNI specification)."""
+"""Read, find and change network configurations (section 1 of the CNI specification)."""
 
 from cni_async.model.network import NetworkConfig, NetworkConfigList, PluginConfig
 

@@ -1,4 +1,4 @@
-"""JSON objects into `NetConf`, as encoding/json fills libcni's struct."""
+"""Decode JSON objects into `NetConf`, as Go's encoding/json fills libcni's struct."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PREFIX: Final = "error parsing configuration: "
 
 _ARTICLES: Final = {"array": "an", "object": "an"}
 _IPAM: Final = Decoder(IPAM)
-# libcni's list does not hold pointers, so that null is an empty attachment.
+# libcni's list holds no pointers, so null is an empty attachment.
 _HOOKS: Final = {GCAttachment: Decoder(GCAttachment, sorts_keys=True).read}
 _NETWORK: Final = Decoder(NetConf, _HOOKS, sorts_keys=True)
 
@@ -24,12 +24,12 @@ def network_from(document: Any) -> NetConf:
     """Read one plugin's configuration.
 
     Args:
-        document: a decoded JSON document. The keys of a plain dict count in sorted order, which
-            is how libcni sees the members of a list.
+        document: a decoded JSON document. The keys of a plain dict count in sorted order, as
+            they do in libcni for the plugins of a list.
 
     Raises:
-        ConfigError: a known key has a value of another type, the type is missing, or it nests too
-            deep.
+        ConfigError: a known key has a value of the wrong type, ``type`` is missing, or the
+            document nests too deep.
     """
     try:
         network = _decode_fast(document) or _NETWORK.read(document)
@@ -48,11 +48,11 @@ def _in_words(fault: FieldError) -> str:
 
 
 def _decode_fast(document: Any) -> NetConf | None:
-    """Read a plain dict with nothing odd in it; None for all others, malformed ones included."""
+    """Read a plain dict whose keys all have the usual spelling; return `None` for others."""
     if not go_json.is_object(document) or "cni.dev/valid-attachments" in document:
         return None
     ipam = document.get("ipam")
-    # DNS forbids unknown keys, so that msgspec refuses variants there.
+    # In `dns`, msgspec refuses unknown keys, and so variants too.
     if _NETWORK.has_variants(document) or (
         ipam and go_json.is_object(ipam) and _IPAM.has_variants(ipam)
     ):

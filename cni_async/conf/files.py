@@ -15,7 +15,7 @@ from cni_async.validate import validate_network_name
 
 from . import parse
 
-# Bytes. Far more than any configuration needs, and small enough to hold in memory.
+# Bytes. More than any configuration needs, and small enough to hold in memory.
 MAX_SIZE: Final = 16 * 1024 * 1024
 
 # Opening a FIFO without a writer must not block, and a terminal must not become the
@@ -54,7 +54,7 @@ def plugin_confs(directory: str, network_name: str) -> list[NetworkConfig]:
         try:
             return _plugin_confs(folder)
         except ConfigError as error:
-            # A file that was renamed still belongs to the network under its new name.
+            # A renamed file still belongs to the network under its new name.
             if not _is_gone(error):
                 raise
     return _plugin_confs(folder)
@@ -165,9 +165,9 @@ class _Search:
 
 
 def _searched(look: Callable[[_Search], _Found], directory: str, name: str) -> _Found:
-    """Search for a network. Repeat the search if it fails and a listed file had disappeared.
+    """Search for a network, and again if the search fails and a listed file disappeared.
 
-    A search can miss a file that is renamed meanwhile under both its old and its new name.
+    If a file is renamed meanwhile, a search can miss it under its old and its new name.
     """
     for _ in range(_LOOKS - 1):
         search = _Search(directory, name)
@@ -182,7 +182,7 @@ def _searched(look: Callable[[_Search], _Found], directory: str, name: str) -> _
 def _is_gone(error: ConfigError) -> bool:
     """Return whether a file could not be read because it no longer exists.
 
-    A dangling link does exist, and remains an error.
+    A dangling link exists, and remains an error.
     """
     if not isinstance(error.__cause__, FileNotFoundError):
         return False
@@ -248,7 +248,7 @@ def _unreadable(path: str, problem: str) -> ConfigError:
 
 
 def _extension(name: str) -> str:
-    # The part from the last dot on. Unlike os.path.splitext, ".conf" has the extension ".conf".
+    # As in Go, and unlike os.path.splitext, the extension of ".conf" is ".conf".
     dot = name.rfind(".")
     return name[dot:] if dot >= 0 else ""
 

@@ -52,7 +52,7 @@ def inject_conf(conf: NetworkConfig, new_values: Mapping[str, Any]) -> NetworkCo
 
 
 def drop_keys(document: go_json.Object, keys: Iterable[str]) -> None:
-    """Remove the keys that a plugin could mistake for a reserved key that is to be injected."""
+    """Remove the spellings of each reserved key that is to be injected."""
     giving_way = {go_json.fold(key) for key in _RESERVED.intersection(keys)}
     for variant in [key for key in document if go_json.fold(key) in giving_way]:
         del document[variant]

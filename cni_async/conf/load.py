@@ -1,8 +1,8 @@
 """Load configurations from files and directories (libcni's ConfFromFile, LoadConf and so on).
 
-Each function uses one worker thread call, however many files it reads. Functions that libcni
-v1.2.3 has behave as they do there. Those that v1.3.0 added also take plugins from the network's
-own folder, ``<directory>/<network name>/*.conf``.
+Each function uses one worker thread call, however many files it reads. The functions of libcni
+v1.2.3 behave as they do there. Those that v1.3.0 added also take plugins from the network's own
+folder, ``<directory>/<network name>/*.conf``.
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ async def conf_files(dir: str | os.PathLike[str], extensions: Collection[str]) -
     Args:
         dir: the directory; its subdirectories are not searched. A missing one has no files.
         extensions: extensions with their dot; letter case counts. The extension of a file is
-            its name from the last dot on, so that a file named ``.conf`` has one.
+            its name from the last dot on; a file named ``.conf`` has one.
 
     Returns:
         the paths, sorted by file name; a path appears twice if its extension is given twice.

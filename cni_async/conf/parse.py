@@ -62,7 +62,7 @@ def conf_list_from_bytes(data: bytes) -> NetworkConfigList:
     Raises:
         ConfigError: the bytes are not JSON, the name or the plugins are missing, a key has a
             value of the wrong type, or a plugin's configuration is malformed.
-        UnsupportedVersionError: this library supports no version of ``cniVersions``.
+        UnsupportedVersionError: all versions of ``cniVersions`` are too new.
     """
     document = _list_document(data)
     with _hint_at_a_single_plugin(document):
@@ -119,7 +119,7 @@ def conf_list_from_conf(conf: NetworkConfig) -> NetworkConfigList:
 def append_plugins(net: NetworkConfigList, plugins: Iterable[NetworkConfig]) -> None:
     """Append plugins to a list that was read from bytes.
 
-    They are added to ``raw`` too: the cache records it, and DEL needs it to undo the ADD.
+    They are appended in ``raw`` too: the cache keeps it, and DEL needs it to undo the ADD.
     """
     net.plugins = [*net.plugins, *plugins]
     document = go_json.loads(net.raw)
@@ -160,7 +160,7 @@ def _list_document(data: bytes) -> go_json.Object:
 
 
 def _open_list(document: go_json.Object, raw: bytes) -> NetworkConfigList:
-    # libcni's order: it decides which of several mistakes is reported.
+    # libcni's order of checks decides which of several mistakes is reported.
     if "name" not in document:
         raise ConfigError(f"{LIST_PREFIX}no name", key="name")
     name = document["name"]

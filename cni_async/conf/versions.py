@@ -16,13 +16,13 @@ _SPELLINGS: Final = {parse_version(known): known for known in ALL.supported_vers
 
 
 def select_version(document: go_json.Object) -> str:
-    """Return the newest version of ``cniVersions`` and ``cniVersion`` that this library supports.
+    """Return the newest version of ``cniVersions`` and ``cniVersion`` that is not too new.
 
-    Without ``cniVersions``, return ``cniVersion`` as it is written, known or not.
+    If ``cniVersions`` is missing or empty, return ``cniVersion`` as it is, known or not.
 
     Raises:
         ConfigError: a value has the wrong type or is not a version.
-        UnsupportedVersionError: all the versions are too new.
+        UnsupportedVersionError: all versions are newer than `current()`.
     """
     version = document.get("cniVersion", "")
     if not isinstance(version, str):
@@ -49,7 +49,7 @@ def select_version(document: go_json.Object) -> str:
             key="cniVersions",
         )
     number, spelling = max(known, key=lambda offer: offer[0])
-    # Plugins compare versions as strings: they would not recognize "1.0".
+    # Plugins compare versions as strings and would not recognize "1.0".
     return _SPELLINGS.get(number, spelling)
 
 

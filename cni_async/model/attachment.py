@@ -1,4 +1,4 @@
-"""The key of an attachment, and its record as callers see it."""
+"""Attachments: their keys, and their records as callers see them."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class AttachmentKey(msgspec.Struct, frozen=True):
 
     @property
     def file_name(self) -> str:
-        """The record's file name; libcni's, and ambiguous: ``a-b`` + ``c`` is ``a`` + ``b-c``."""
+        """The record's file name in libcni. It is ambiguous: ``a-b``, ``c`` or ``a``, ``b-c``."""
         return f"{self.network}-{self.container_id}-{self.ifname}"
 
 
 def attachment_key(network: str, rt: RuntimeConf) -> AttachmentKey:
     """Return the key of the attachment that an operation is about.
 
-    The parts become a file name, so parts that could leave the directory are refused.
+    The parts become a file name, so a part that could leave the directory is refused.
 
     Raises:
         CacheError: a part is empty.
-        InvalidIdentifierError: a part has wrong characters.
+        InvalidIdentifierError: a part has invalid characters.
     """
     if not (network and rt.container_id and rt.ifname):
         raise CacheError(
@@ -51,8 +51,8 @@ class CachedConfig(msgspec.Struct, frozen=True):
 
     Attributes:
         config: the bytes of the network configuration; empty if the record has none.
-        runtime: the caller's `RuntimeConf` with the args and capability args of the ADD, and with
-            the ADD's network namespace where the caller's is empty.
+        runtime: the caller's `RuntimeConf` with the ADD's capability args, its args if it had
+            any, and its network namespace if the caller's is empty.
     """
 
     config: bytes
@@ -67,7 +67,7 @@ class _Attachment(msgspec.Struct, frozen=True, gc=False):
     ifname: str
 
 
-# gc=False: there are tens of thousands at a time, of JSON values only, without cycles.
+# gc=False: a process may hold tens of thousands; they hold JSON values only, and no cycles.
 class NetworkAttachment(_Attachment, frozen=True, gc=False, kw_only=True):
     """An attachment in the cache (libcni.NetworkAttachment).
 
@@ -78,8 +78,8 @@ class NetworkAttachment(_Attachment, frozen=True, gc=False, kw_only=True):
         config: bytes of the network configuration of the ADD, as loaded.
         netns: path of the network namespace of the ADD; empty if that is unknown.
         cni_args, capability_args: those of the ADD.
-        completed: False if the record has no result: the ADD did not end, or the process that
-            called it died.
+        completed: whether the record has a result. It has none while the ADD runs, or if the ADD
+            ran no plugin or its process died.
     """
 
     config: bytes | None = None
