@@ -74,7 +74,7 @@ class FileCache:
         self._disk = disk_of(results)
         self._place: Place | None = None
         self._looking = PerLoop(anyio.Lock)
-        # How many callers look up the place or wait for that. Parallel look-ups would be slower.
+        # Callers that look up the place or wait for it. Parallel look-ups would be slower.
         self._lookers = 0
 
     async def identity(self) -> Hashable:
@@ -84,7 +84,7 @@ class FileCache:
         """
         place = self._place
         if place is None or self._lookers:
-            # One caller looks up the place; the others wait and continue in order of arrival.
+            # One caller looks up the place; the others wait in order of arrival.
             self._lookers += 1
             try:
                 async with self._looking.get():
@@ -121,7 +121,7 @@ class FileCache:
         await self._ask(self._path(key), store, waits=self._durable)
 
     def store_at_once(self, key: AttachmentKey, record: bytes) -> bool:
-        """Do `store` without waiting for anything. Return whether that was possible."""
+        """Do `store` if that needs no waiting. Return whether it did."""
         return self._done_at_once(partial(self._store, key, record))
 
     async def load(self, key: AttachmentKey) -> bytes | None:
@@ -151,14 +151,14 @@ class FileCache:
             await self._ask(self._path(key), remove, waits=self._durable)
         finally:
             # An earlier `store` that was given up must not write its record after this removal.
-            # Once the removal has had its turn, no earlier `store` is left: one that has begun
-            # since is a later call, or another attachment's.
+            # Once the removal has had its turn, no earlier `store` is left: any other began
+            # later, or is another attachment's.
             if not has_begun:
                 # If the directory has not been looked up yet, use its name.
                 disown(self._place or place_named(self.directory), key.file_name, key)
 
     def remove_at_once(self, key: AttachmentKey) -> bool:
-        """Do `remove` without waiting for anything. Return whether that was possible."""
+        """Do `remove` if that needs no waiting. Return whether it did."""
         return self._done_at_once(partial(self._remove, key, _nothing))
 
     async def attachments(self, container_id: str = "") -> list[NetworkAttachment]:
@@ -188,12 +188,12 @@ class FileCache:
 
     def _prepare(self, key: AttachmentKey, visit: Visit) -> None:
         with AboutFile(self._path(key)), self._turn(key, visit):
-            # The usual case: both directories exist already, and the record does not.
+            # The usual case: both directories exist, and the record does not.
             if not (self._is_writable() and self._is_free(key)):
                 self._make_ready(key)
 
     def _is_writable(self) -> bool:
-        # One call checks both: that the directory of unfinished files exists and can be entered,
+        # One system call checks that the directory of unfinished files exists and can be entered,
         # and that the directory of the records is writable.
         return os.access(
             f"{self._unfinished}/..", os.W_OK | os.X_OK, effective_ids=_BY_EFFECTIVE_IDS
@@ -216,7 +216,7 @@ class FileCache:
         if not self._is_writable():
             raise OSError(errno.EACCES, os.strerror(errno.EACCES), path)
         with suppress(FileNotFoundError):
-            # Not followed: a link to a directory can be replaced.
+            # `lstat`: `store` can replace a link to a directory.
             if stat.S_ISDIR(os.lstat(path).st_mode):
                 raise OSError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         self._check_owner(key)
@@ -243,8 +243,8 @@ class FileCache:
                 self._make_directories()
                 file = _create(unfinished)
             try:
-                # The lock lasts as long as the writer lives; `_clean` looks at it. A file system
-                # without locks is never cleaned.
+                # For `_clean`: the kernel drops the lock of a writer that dies. On a file system
+                # without locks, `_clean` removes nothing.
                 with suppress(OSError):
                     fcntl.flock(file, fcntl.LOCK_EX)
                 _write_all(file, record)
@@ -263,7 +263,7 @@ class FileCache:
             self._sync_directory(self.directory)
 
     def _load(self, key: AttachmentKey, visit: Visit) -> bytes | None:
-        # Needs no turn: a reader sees the old record, the new one or none.
+        # This needs no turn: a reader sees the old record, the new one or none.
         path = self._path(key)
         with AboutFile(path):
             try:
@@ -282,7 +282,7 @@ class FileCache:
             except FileNotFoundError:
                 return
             except IsADirectoryError:
-                os.rmdir(path)  # as libcni does; it would block the next ADD
+                os.rmdir(path)  # as libcni does: it would block the next ADD
             self._sync_directory(self.directory)
 
     def _turn(
@@ -291,7 +291,7 @@ class FileCache:
         return Alone(self._find_place(), key.file_name, visit, undo, owner=key)
 
     def _find_place(self) -> Place:
-        # Each time: a link may have changed, or the directory may have been mounted over.
+        # Not remembered: a link may change, or the directory may be mounted over.
         self._place = place = place_of(self.directory)
         return place
 
@@ -325,7 +325,7 @@ class FileCache:
             os.close(file)
 
     def _clean(self) -> None:
-        """Remove, once, the unfinished files of writers that died."""
+        """Remove the unfinished files of writers that died, once."""
         if self._cleaned:
             return
         self._cleaned = True

@@ -1,4 +1,4 @@
-"""Read a cache directory, in which other programs may have written anything."""
+"""Read a cache directory, to which other programs may have written anything."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNFINISHED: Final = ".tmp"
 _USUAL_SIZE: Final = 64 * 1024
 # More than the largest configuration, written as base64, and the largest result take together.
 MAX_SIZE: Final = 64 * 1024 * 1024
-# Seconds for which one visit of a thread reads records: a long list must not look like a dead disk.
+# Seconds for which a thread reads records at a time: a long list must not look like a dead disk.
 _SLICE: Final = 1.0
 
 
@@ -50,7 +50,7 @@ class AboutFile:
 
 
 class Listing:
-    """Reads the records of a directory, some at a time.
+    """Reads the records of a directory, some in each call.
 
     Attributes:
         found: the attachments found so far.
@@ -84,7 +84,7 @@ class Listing:
     def _sorted_names(self, directory: int) -> list[str]:
         names = os.listdir(directory)
         if self._container_id:
-            # Filter before sorting: of ten thousand records a container has one or two.
+            # Filter before sorting: a container has one or two of ten thousand records.
             part = f"-{self._container_id}-"
             names = [name for name in names if part in name]
         # libcni sorts by bytes.
@@ -126,7 +126,7 @@ def read_record(path: str, directory: int | None = None) -> bytes:
             data = os.read(file, _USUAL_SIZE)
         except OSError:  # a directory, a FIFO: reported below
             data = b""
-        # Nearly always the whole record; an fstat would cost as much as the read.
+        # This is nearly always the whole record; an fstat would cost as much as the read.
         if data[:1] == b"{" and len(data) < _USUAL_SIZE:
             return data
         if not stat.S_ISREG(os.fstat(file).st_mode):

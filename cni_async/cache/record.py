@@ -1,4 +1,4 @@
-"""The cniCacheV1 record: what libcni remembers of an attachment, as JSON."""
+"""The cniCacheV1 record: the JSON in which libcni keeps an attachment."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ CNI_CACHE_V1: Final = "cniCacheV1"
 class Record(
     msgspec.Struct, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False
 ):
-    """One record. Fields stand in libcni's order; those without a default are always written."""
+    """A record. Its fields are in libcni's order; those without a default are always written."""
 
     kind: str
     container_id: str = msgspec.field(name="containerId")
@@ -46,33 +46,33 @@ class Record(
     result: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
 
     def check_owner(self, key: AttachmentKey) -> None:
-        """Check that the record is the attachment's, and not of one with the same file name.
+        """Check that the record is this attachment's: another may have the same file name.
 
         Raises:
-            ForeignRecordError: it is not.
-            CorruptRecordError: it names an attachment that has no record under this file name.
+            ForeignRecordError: the record is another attachment's.
+            CorruptRecordError: the attachment that the record names has another file name.
         """
         mine = (key.network, key.container_id, as_written(key.ifname))
         theirs = (self.network, self.container_id, self.ifname)
-        # Go lists records that lack an ID, so take them for this attachment's.
+        # libcni lists records that lack an ID, so an empty field matches.
         if not any(own and own != wanted for own, wanted in zip(theirs, mine, strict=True)):
             return
         network, container_id, ifname = map(quote, theirs)
         words = f"network {network}, container ID {container_id}, interface {ifname}"
         if AttachmentKey(*theirs).file_name != as_written(key.file_name):
-            # Nobody wrote that here: a damaged one must not keep its name taken for ever.
+            # No runtime writes that. A damaged record must not block its file name forever.
             raise CorruptRecordError(f"cache record {key.file_name} says of itself: {words}")
         raise ForeignRecordError(f"cache record {key.file_name} is of another attachment: {words}")
 
     @property
     def arg_pairs(self) -> tuple[tuple[str, str], ...]:
-        """The pairs of CNI_ARGS; as in Go, longer entries are cut and shorter ones padded."""
+        """The pairs of CNI_ARGS. As in Go, longer entries are cut and shorter ones padded."""
         if not self.cni_args:
             return ()
         return tuple((pair[0], pair[1]) for pair in ([*one, "", ""] for one in self.cni_args))
 
     def attachment(self) -> NetworkAttachment:
-        """Return what the record says of its attachment."""
+        """Return the record as callers see it."""
         return NetworkAttachment(
             self.container_id,
             self.network,
@@ -86,10 +86,10 @@ class Record(
 
     @property
     def namespace(self) -> str:
-        """The network namespace: what the record says, else what its result does.
+        """The network namespace: the record's own, else that in its result.
 
-        libcni before 1.2 did not record it. Without it plugins give an address back that the
-        container still has.
+        libcni before 1.2 did not record it. Without it plugins release an address that the
+        container still uses.
         """
         if self.netns or self.result is msgspec.UNSET:
             return self.netns
@@ -97,7 +97,7 @@ class Record(
             interfaces = _SANDBOXES.decode(self.result).interfaces
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return ""
-        # A path only: what is made for a microVM has the container's ID there.
+        # Only a path counts: the sandbox of a microVM's interface is the container's ID.
         inside = (
             one.sandbox
             for one in interfaces
@@ -107,7 +107,7 @@ class Record(
 
     @property
     def has_result(self) -> bool:
-        """Whether an ADD came to its end; without a result one has begun."""
+        """Whether the ADD returned a result; without one it may still run."""
         return self.result is not msgspec.UNSET
 
 
@@ -117,20 +117,20 @@ class _Interface(msgspec.Struct, gc=False):
 
 
 class _Sandboxes(msgspec.Struct, gc=False):
-    """The part of a result of any version that locates its interfaces."""
+    """The interfaces and their sandboxes in a result of any version."""
 
     interfaces: list[_Interface] = []
 
 
 _DECODER: Final = msgspec.json.Decoder(Record)
 _SANDBOXES: Final = msgspec.json.Decoder(_Sandboxes)
-# Go sorts the keys of maps, and of maps only.
+# Go sorts the keys of maps only.
 _ENCODER: Final = msgspec.json.Encoder(order="deterministic")
 _NO_JSON: Final = (TypeError, ValueError, OverflowError, RecursionError)
 _TOO_DEEP: Final = "exceeded max depth"
 _FIELDS: Final = msgspec.structs.fields(Record)
 _KEYS: Final = {go_json.fold(field.encode_name): field.encode_name for field in _FIELDS}
-# Null removes what an earlier key of the same name set, except for strings, as in Go.
+# As in Go, null resets the value that an earlier key of this name set, except for strings.
 _TEXTS: Final = frozenset(field.encode_name for field in _FIELDS if field.type is str)
 _EMPTY: Final[dict[str, Any]] = {
     field.encode_name: "" if field.type is str else None for field in _FIELDS if field.required
@@ -138,12 +138,12 @@ _EMPTY: Final[dict[str, Any]] = {
 
 
 def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
-    """Make the record of an attachment, still without a result.
+    """Return the record of an attachment, without a result.
 
     Args:
-        key: which attachment.
+        key: the attachment.
         config: the bytes of its network configuration.
-        rt: what it was added with.
+        rt: the runtime configuration of the ADD.
 
     Raises:
         ArgsError: a capability arg is not a JSON value.
@@ -162,7 +162,7 @@ def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
         try:
             capability_args = dict(rt.capability_args)
             go_json.reject_non_finite(capability_args)
-            # There and back: integral floats lose their point, as in what plugins read.
+            # Encode and decode: integral floats lose their point, as in a plugin's request.
             record.capability_args = go_json.loads(_ENCODER.encode(capability_args))
         except _NO_JSON as error:
             raise _no_json(error) from error
@@ -170,10 +170,10 @@ def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
 
 
 def require_same(earlier: Record, record: Record) -> None:
-    """Check that an ADD would repeat an earlier one: the same configuration and namespace.
+    """Check that an ADD has the configuration and the namespace of an earlier one.
 
     Raises:
-        AlreadyAttachedError: it would not.
+        AlreadyAttachedError: one of them differs.
     """
     if earlier.namespace not in {"", record.netns}:
         what = f"in the network namespace {quote(earlier.namespace)}"
@@ -190,7 +190,7 @@ def require_same(earlier: Record, record: Record) -> None:
 
 
 def _is_same_document(one: bytes | None, other: bytes | None) -> bool:
-    """Compare configurations as JSON: a file that was laid out anew means the same network."""
+    """Return whether two configurations are equal as JSON, whatever their layout."""
     if one == other or not one or not other:
         return one == other
     try:
@@ -200,16 +200,16 @@ def _is_same_document(one: bytes | None, other: bytes | None) -> bool:
 
 
 def encode_record(record: Record, result: Result | None) -> bytes:
-    """Write a record.
+    """Set the result of a record, and return the record as bytes.
 
     Args:
-        record: from `new_record`.
-        result: the last plugin's; `None` for an ADD that ran no plugin.
+        record: a record from `new_record`.
+        result: the last plugin's result; `None` if no plugin has returned one.
 
     Raises:
-        ArgsError: a string of the runtime configuration holds half a character.
+        ArgsError: a value of the runtime configuration cannot be encoded as JSON.
     """
-    # To libcni it is a map here, so all of its keys are sorted.
+    # libcni holds the result as a map here, so all of its keys are sorted.
     record.result = msgspec.UNSET if result is None else msgspec.Raw(sorted_json(result))
     try:
         return _ENCODER.encode(record)
@@ -222,13 +222,13 @@ def _no_json(error: Exception) -> ArgsError:
 
 
 def decode_record(data: bytes) -> Record:
-    """Read a record, whoever wrote it.
+    """Decode a record that any program may have written.
 
     Returns:
-        the record; with an empty `kind` if it has none (a cache from before libcni 0.8).
+        the record; its `kind` is empty if it has none (a cache from before libcni 0.8).
 
     Raises:
-        CorruptRecordError: it is not a JSON object, or a field has a wrong type.
+        CorruptRecordError: the record is not a JSON object, or a field has the wrong type.
     """
     try:
         record = _DECODER.decode(data)
@@ -238,7 +238,7 @@ def decode_record(data: bytes) -> Record:
         # The decoder does not look into the result; its first byte shows its type.
         if record.result is msgspec.UNSET or memoryview(record.result)[0] in b"{n":
             return record
-    # Go is more patient: any case of keys, unknown ones, null for absent, odd UTF-8.
+    # Go also accepts keys in any letter case, unknown keys, nulls and invalid UTF-8.
     try:
         return _decode_patiently(data)
     except go_json.JSONError as error:
@@ -249,7 +249,7 @@ def decode_record(data: bytes) -> Record:
 
 def _decode_patiently(data: bytes) -> Record:
     document = go_json.loads_pairs(data)
-    if document is None:  # which to Go is an empty object
+    if document is None:  # an empty object in Go
         document = go_json.Pairs()
     if not isinstance(document, go_json.Pairs):
         found = go_json.kind(document)
@@ -283,11 +283,11 @@ def _decode_patiently(data: bytes) -> Record:
 
 
 def read_config(data: bytes, key: AttachmentKey) -> Record:
-    """Read the record whose configuration is wanted (libcni's getCachedConfig).
+    """Decode a record for its configuration (libcni's getCachedConfig).
 
     Raises:
-        CorruptRecordError: it is malformed or of another kind.
-        ForeignRecordError: it is another attachment's.
+        CorruptRecordError: the record is malformed or of another kind.
+        ForeignRecordError: the record is another attachment's.
     """
     network = quote(key.network)
     try:
@@ -303,13 +303,13 @@ def read_config(data: bytes, key: AttachmentKey) -> Record:
 
 
 def read_result(data: bytes, key: AttachmentKey, cni_version: str) -> Result:
-    """Read the result in a record, in the version of the configuration (getCachedResult).
+    """Return the result in a record, converted to a CNI version (libcni's getCachedResult).
 
     A record without a kind is a bare result, from before libcni 0.8.
 
     Raises:
-        CorruptRecordError: it holds no result.
-        ForeignRecordError: it is another attachment's.
+        CorruptRecordError: the record holds no valid result.
+        ForeignRecordError: the record is another attachment's.
         CacheError: the result cannot be converted.
     """
     result = _stored_result(data, key)
@@ -326,7 +326,7 @@ def _stored_result(data: bytes, key: AttachmentKey) -> Result:
     try:
         if record is not None and record.kind == CNI_CACHE_V1:
             record.check_owner(key)
-            # Go writes no result where there is none, and reads that as an empty one.
+            # libcni leaves a missing result out, and reads it as an empty one.
             return create_result_from_map(bytes(record.result or b"null"))
         if _is_bare_result(data):
             return create_result_from_bytes(data)
@@ -347,7 +347,7 @@ def _decode_or_reason(data: bytes) -> tuple[Record | None, str]:
 
 
 def _is_bare_result(data: bytes) -> bool:
-    """Tell whether data may be a result without a record around it; nonsense may, too."""
+    """Return whether data may be a result without a record; malformed data may."""
     try:
         document = go_json.loads(data)
     except (go_json.JSONError, RecursionError):

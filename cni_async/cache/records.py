@@ -54,27 +54,27 @@ class Recalled(msgspec.Struct, frozen=True):
 
 
 class Attachments:
-    """Reads and writes records, each in the cache where it belongs."""
+    """Reads and writes records, each in its own cache."""
 
     def __init__(self, cache: CacheStore | None) -> None:
         """Set the cache.
 
         Args:
             cache: the cache of all records; `None` means the `cache_dir` of each runtime
-                configuration, or the host's cache where that is not set.
+                configuration, or the host's cache if that is not set.
         """
         self._cache = cache
         self._caches: dict[str, FileCache] = {}
 
     def cache(self, rt: RuntimeConf | None = None) -> CacheStore:
-        """Return the cache that an attachment belongs in."""
+        """Return the cache for an attachment's record."""
         if self._cache is not None:
             return self._cache
         return self.cache_in(rt.cache_dir if rt is not None else None)
 
     def cache_in(self, directory: str | os.PathLike[str] | None) -> FileCache:
         """Return the cache in a directory, by default the host's; one object per directory."""
-        # Move the cache to the end: the least recently used one is dropped first.
+        # Moved to the end: the least recently used cache is dropped first.
         name = _arguments.optional_path(directory, "cache_dir") or ""
         cache = self._caches.pop(name, None)
         if cache is None:
@@ -137,9 +137,9 @@ class Attachments:
         return data is not None and _is_unfinished(decode_record(data))
 
     async def begin(self, key: AttachmentKey, record: Record, rt: RuntimeConf) -> None:
-        """Record that an ADD begins; if this process is killed, `recover` finds the attachment.
+        """Record that an ADD begins. If this process is killed, `recover` finds the attachment.
 
-        To libcni this is the record of an ADD without a result; its GC deletes that attachment too.
+        libcni reads this as the record of an ADD without a result; its GC deletes the attachment.
 
         Raises:
             CacheWriteError: the record could not be written.

@@ -19,7 +19,7 @@ CACHE_DIR: Final = "/var/lib/cni"
 
 
 class CacheStore(Protocol):
-    """A store of records, as bytes. Other programs may write anything to it, too."""
+    """A store of records, as bytes. Other programs may also write anything to it."""
 
     async def prepare(self, key: AttachmentKey) -> None:
         """Check, before a plugin runs, that `store` can write the record.
@@ -30,7 +30,7 @@ class CacheStore(Protocol):
         ...
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
-        """Write a record, replacing the attachment's older one, which stays if that fails.
+        """Write a record, replacing the attachment's older one. If this fails, the older one stays.
 
         Raises:
             CacheError: the record could not be written.
@@ -72,7 +72,7 @@ class MemoryCache:
         self.records: dict[AttachmentKey, bytes] = {}
 
     async def prepare(self, key: AttachmentKey) -> None:
-        """Do nothing: there is always room."""
+        """Do nothing: `store` always succeeds."""
         await anyio.lowlevel.checkpoint()
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:

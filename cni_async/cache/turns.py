@@ -1,11 +1,11 @@
 """Order the changes of one record, including those whose callers have given them up.
 
-A caller can give up a write that the disk does not answer, but the system call cannot be stopped:
-it takes effect when the disk comes back. So only one call in the process changes a record at a
-time, and it checks immediately before the change whether it was given up. A later change waits
-until the stuck call has ended.
+A caller can give up a write to a disk that does not answer, but nothing stops the system call: it
+takes effect when the disk comes back. So only one call in the process changes a record at a time,
+and it checks immediately before the change whether it was given up. A later change waits until the
+stuck call has ended.
 
-A record is identified by its directory (`Place`), known by device and inode, and its name.
+A record is identified by its directory (`Place`, found by device and inode) and its file name.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ class Place:
 # Keyed by device and inode, and by path without symbolic links. A path keeps its place when its
 # directory is created.
 _PLACES: Final = WeakValueDictionary[Hashable, Place]()
-# Looking up and adding a place takes several steps, and several threads do it.
+# Several threads look up and add places, which takes several steps.
 _placing = threading.Lock()
 
 
 def place_of(path: str) -> Place:
-    """Return the directory that a path leads to. It need not exist. Asks the disk."""
+    """Return the directory that a path leads to. It need not exist. This asks the disk."""
     try:
         found = os.stat(path)
     except OSError:
@@ -46,7 +46,7 @@ def place_of(path: str) -> Place:
 
 
 def place_named(path: str) -> Place:
-    """Return the place for a path whose disk does not answer. Does not ask the disk."""
+    """Return the place for a path whose disk does not answer. This does not ask the disk."""
     return _known(path)
 
 
@@ -146,7 +146,7 @@ def disown(place: Place, name: str, owner: Hashable = None) -> None:
 
 
 def _forget_in_child() -> None:
-    # The child has none of its parent's threads, one of which may have held the lock.
+    # A thread of the parent may have held a lock, and the child has none of these threads.
     global _turns, _placing
     _turns = _Turns()
     _placing = threading.Lock()
