@@ -1,12 +1,12 @@
-"""A lock file: the order among processes, and among event loops of one process.
+"""A lock file, which keeps the order among processes and among event loops of one process.
 
-The file has no content: each container and each network is a byte of it, and the kernel drops the
-locks of a process that dies. An event loop opens the file once for all its operations. Many wait
+The file has no content. Each container and each network is a byte of it, and the kernel drops the
+locks of a process that dies. An event loop opens the file once for all its operations: many wait
 here, or hold a byte while they wait for a plugin to start, and a descriptor for each would use up
-those that the plugins need.
+the descriptors that the plugins need.
 
-The kernel does not exclude locks through one descriptor from each other. Within an event loop the
-caller keeps the order, and decides which operations may share a byte.
+Locks through one descriptor do not exclude each other. Within an event loop the caller keeps the
+order, and decides which operations may share a byte.
 """
 
 from __future__ import annotations
@@ -28,12 +28,12 @@ from cni_async.errors import CacheError
 
 _log = logging.getLogger(__name__)
 
-# Seconds until another process's lock is tried again: first soon, then less often.
+# Seconds until an operation tries a held lock again: first soon, then less often.
 _FIRST_TICK: Final = 0.001
 _LAST_TICK: Final = 0.05
-# Where many wait in an event loop each tries less often: a try costs 20 to 40 microseconds.
+# If many wait in an event loop, each tries less often: a try costs 20 to 40 microseconds.
 _TICK_FOR_EACH: Final = 0.001
-# How often in a row the file may turn out to have been replaced.
+# Attempts to lock a file that is replaced each time.
 _MOST_FILES: Final = 20
 
 
@@ -74,7 +74,7 @@ async def lock(path: str, place: int, *, alone: bool) -> AbstractContextManager[
             file = held.enter_context(_used(path))
             await file.lock(place, alone=alone)
             held.callback(file.unlock, place)
-            # Later operations lock the file that has the name now.
+            # Other operations lock the file that has the name now.
             if file.has_its_name():
                 return held.pop_all()
     raise CacheError(f"cannot lock {path}: it is replaced again and again", path=path)
@@ -95,7 +95,7 @@ def is_locked(path: str, place: int) -> bool:
     return False
 
 
-# Lock files that the event loop has open, by path, without those that no longer have their path.
+# Lock files that the event loop has open, by path; a file that lost its path is not in it.
 _FILES: Final = anyio.lowlevel.RunVar["dict[str, _LockFile]"]("cni_async.operations.lockfile")
 
 
@@ -124,9 +124,9 @@ def _used(path: str) -> Generator[_LockFile]:
 
 
 class _LockFile:
-    """A lock file, opened by an event loop.
+    """A lock file that an event loop has open.
 
-    Its locks belong to the open file description: two event loops of one process exclude each
+    Its locks belong to the open file description. So two event loops of one process exclude each
     other, and closing another descriptor of the file unlocks nothing.
 
     Attributes:
@@ -138,7 +138,7 @@ class _LockFile:
 
         Args:
             path: path of the file, which is created if missing.
-            forget: called when the next user must open the file again.
+            forget: called with this object when the next user must open the file again.
         """
         self.users = 0
         self._path = path
@@ -183,9 +183,9 @@ class _LockFile:
     async def lock(self, place: int, *, alone: bool) -> None:
         """Lock a byte; see `lock`."""
         try:
-            # The byte before is a queue for one: without it operations that share the byte could
+            # The byte before is a queue for one. Without it, operations that share the byte could
             # follow each other forever, and a collection would never get its turn. They pass the
-            # queue even where this event loop already has the byte.
+            # queue even if this event loop already has the byte.
             await self._wait_for(fcntl.F_WRLCK, place - 1)
             await self._wait_for(fcntl.F_WRLCK if alone else fcntl.F_RDLCK, place)
             self._holders[place] += 1
@@ -229,7 +229,7 @@ class _LockFile:
         try:
             self._call(fcntl.F_OFD_SETLK, fcntl.F_UNLCK, place, length)
         except OSError:
-            # Closing unlocks the byte, and follows soon, as no new operation uses the file.
+            # Closing the file unlocks the byte. It follows soon: no new operation uses the file.
             self._forget(self)
 
     def _call(self, command: int, how: int, place: int, length: int) -> int:
@@ -261,7 +261,7 @@ def _open(path: str) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
 
 
-# A forked child inherits the descriptors: it must not keep the locks of a parent that died.
+# A forked child inherits the descriptors, and would keep the locks of a parent that died.
 _OPEN: Final = set[_LockFile]()
 
 

@@ -1,10 +1,10 @@
-"""Order among operations: one at a time for a container, and GC exclusively on its network.
+"""Order among operations: one at a time for a container, and GC alone on its network.
 
-The CNI specification forbids parallel operations for one container, and ADD and DEL while a
-network is garbage collected; all else runs in parallel.
+The CNI specification forbids parallel operations for one container, and ADD and DEL on a network
+during its garbage collection. All others run in parallel.
 
-Within an event loop `_Gate` keeps the order, first come, first served. Among processes (and event
-loops of one process) a lock file does, where one is given.
+Within an event loop, `_Gate` keeps the order, first come, first served. Among processes, and among
+event loops of one process, a lock file does, if the caller names one.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class _Gate:
 
     @property
     def idle(self) -> bool:
-        """Whether no operation holds it or waits for it."""
+        """Whether no operation holds the gate or waits for it."""
         return not self._holders and not self._queue
 
     async def acquire(self, *, alone: bool) -> None:
-        """Wait for the caller's turn; a cancelled call leaves no trace."""
+        """Wait for the caller's turn. A cancelled call has no effect on the order."""
         if not self._queue and self._is_open(alone):
             self._enter(alone)
             return
@@ -52,11 +52,11 @@ class _Gate:
                 self.release()
             else:
                 self._queue.remove(place)
-                self._admit()  # those behind it may share with the holders
+                self._admit()  # the next ones may share with the holders
             raise
 
     def release(self) -> None:
-        """Leave, and admit the next."""
+        """Leave, and admit the next in the queue."""
         self._holders -= 1
         self._alone = False
         self._admit()
@@ -75,7 +75,7 @@ class _Gate:
             turn.set()
 
 
-# Of the running event loop: its gates that are held or waited for.
+# The running event loop's gates that an operation holds or waits for.
 _GATES: Final = anyio.lowlevel.RunVar[dict[Hashable, _Gate]]("cni_async.operations.order")
 
 
@@ -86,9 +86,9 @@ class Locks:
         """Set the scope of the order.
 
         Args:
-            file: lock file that orders operations also among processes; created if missing, never
-                removed. It must not be in the results directory of the cache, where libcni would
-                read it. A relative path starts at the directory that is current now.
+            file: path of the lock file that orders operations among processes; created if missing,
+                never removed. It must not be in the results directory of the cache, where libcni
+                would read it. A relative path is resolved against the current directory now.
 
         Raises:
             CacheError: the path is relative, but no current directory exists.
@@ -108,7 +108,7 @@ class Locks:
         Raises:
             CacheError: the lock file cannot be used.
         """
-        # Always in this order, or two could wait for each other.
+        # Always in this order, or two operations could wait for each other.
         return _Order(
             self._file,
             _Claim(scope, "network", network, alone=False),
@@ -141,8 +141,8 @@ class _Claim(NamedTuple):
     Attributes:
         scope: the cache.
         kind: "network" or "container".
-        name: of the network or of the container.
-        alone: no other operation may hold it at the same time.
+        name: name of the network, or ID of the container.
+        alone: whether no other operation may hold it at the same time.
     """
 
     scope: Hashable
@@ -158,9 +158,9 @@ class _Order:
         """Set the claims.
 
         Args:
-            file: the lock file, if there is one.
-            claims: acquired in this order.
-            begins: an operation begins here; only a few may begin in one turn of the loop.
+            file: path of the lock file, if there is one.
+            claims: the claims, acquired in this order.
+            begins: whether an operation begins; few may begin in one turn of the event loop.
         """
         self._file = file
         self._claims = claims
@@ -169,7 +169,6 @@ class _Order:
 
     async def __aenter__(self) -> None:
         if self._begins:
-            # No more than a few in one turn of the event loop.
             operations = pacing.of_loop().operations
             await pacing.acquire(operations)
             try:
@@ -192,7 +191,7 @@ class _Order:
         self._release_all()
 
     async def _acquire_gate(self, gates: dict[Hashable, _Gate], key: Hashable, alone: bool) -> None:
-        """Take the gate of that key."""
+        """Acquire the gate of a key; `_release_all` releases it."""
         gate = gates.get(key)
         if gate is None:
             gate = gates[key] = _Gate()
@@ -207,9 +206,9 @@ class _Order:
     async def _acquire_lock(
         self, gates: dict[Hashable, _Gate], path: str, place: int, alone: bool
     ) -> None:
-        # Another gate: several caches may have one lock file, and two names may have one byte.
+        # Another gate: several caches may share a lock file, and several names a byte.
         await self._acquire_gate(gates, (path, place), alone)
-        # Of operations that share a byte only the first in line polls the file, not a thousand.
+        # Of a thousand operations that share a byte, only the first in the queue polls the file.
         await self._acquire_gate(gates, (path, place, "door"), True)
         held = await lock(path, place, alone=alone)
         self._taken.pop()()

@@ -16,7 +16,7 @@ from cni_async.types import NetConf, Result
 _log = logging.getLogger(__name__)
 
 _RESERVED_PREFIX: Final = "cni.dev/"
-# Bytes; longer configurations are rare, and caching them would use memory.
+# Bytes. Longer configurations are rare, and caching them would use memory.
 _REMEMBERED: Final = 8 * 1024
 
 
@@ -32,10 +32,10 @@ def request_config(
     """Build a plugin's stdin (CNI specification, "Deriving execution configuration").
 
     Args:
-        plugin: its configuration.
+        plugin: the plugin's configuration.
         name: the network's name, which replaces the plugin's own.
         cni_version: the network's version, which replaces the plugin's own.
-        prev_result: the result of the plugin before it, or of the whole chain on CHECK and DEL
+        prev_result: the result of the previous plugin, or of the whole chain on CHECK and DEL
             (see `as_raw`).
         capability_args: those that the plugin declares as capabilities become its runtimeConfig;
             `None` on GC and STATUS, which have no capability args.
@@ -45,7 +45,7 @@ def request_config(
         ConfigError: the plugin's configuration is malformed.
         ArgsError: a capability arg is not a JSON value.
     """
-    raw = bytes(plugin.raw)  # a bytearray could not be looked up
+    raw = bytes(plugin.raw)  # a bytearray is not hashable
     make = _common if len(raw) <= _REMEMBERED else _common.__wrapped__
     document, network = make(raw, name, cni_version, prev_result is not None)
     document = dict(document)
@@ -81,9 +81,9 @@ def request_config(
 def _common(
     raw: bytes, name: str, cni_version: str, has_prev_result: bool
 ) -> tuple[go_json.Object, NetConf]:
-    """Build the common part of a plugin's requests, and its decoded view; both read-only.
+    """Return the common part of a plugin's requests, and it decoded; both are read-only.
 
-    libcni builds the same by calling InjectConf twice for each call.
+    libcni builds the same with two calls of InjectConf for each request.
     """
     document = decode_object(raw)
     values = {"name": name, "cniVersion": cni_version}

@@ -1,4 +1,4 @@
-"""Attachments for a limited time: rolled back after a failed ADD, or deleted after a block.
+"""Undo an ADD that failed, and delete an attachment after a block.
 
 The cleanup runs even if the caller is cancelled, within a time limit. Its failure never hides the
 first error, which carries it as a note and as `rollback_error`.
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 async def add_or_undo(chains: Chains, op: Operation, *, within: float) -> Result:
-    """Attach a container, or undo the attachment.
+    """Attach a container; if that fails, undo the attachment.
 
     Args:
         chains: runs the plugins.
@@ -56,8 +56,8 @@ async def attached(
     """Attach a container for a block.
 
     Args:
-        add: attaches it, or undoes the attachment.
-        delete: detaches it.
+        add: attaches the container, or undoes the attachment.
+        delete: detaches the container.
         op: the attachment's operation.
         within: seconds for the DEL, waiting for its turn included.
     """
@@ -65,7 +65,7 @@ async def attached(
     try:
         yield result
     except GeneratorExit:
-        raise  # nothing can be awaited any more
+        raise  # nothing can be awaited now
     except BaseException as failure:
         await _clean_up(delete, within, failure, f"DEL of {_name(op)}")
         raise
@@ -82,7 +82,7 @@ async def _clean_up(
         _attach_error(error, failure, what)
         return False
     except BaseException as interruption:
-        # Cancelled meanwhile, perhaps for the second time: raise the cancellation.
+        # The caller was cancelled, perhaps for the second time: raise the cancellation.
         if isinstance(interruption.__cause__, Exception):
             _attach_error(interruption.__cause__, failure, what)
         raise
