@@ -88,8 +88,7 @@ class Record(
     def namespace(self) -> str:
         """The network namespace: the record's own, else that in its result.
 
-        libcni before 1.2 did not record it. Without it plugins release an address that the
-        container still uses.
+        libcni before 1.2 did not record it. Without it plugins release an address in use.
         """
         if self.netns or self.result is msgspec.UNSET:
             return self.netns
@@ -208,6 +207,7 @@ def encode_record(record: Record, result: Result | None) -> bytes:
 
     Raises:
         ArgsError: a value of the runtime configuration cannot be encoded as JSON.
+        ResultError: the result cannot be encoded.
     """
     # libcni holds the result as a map here, so all of its keys are sorted.
     record.result = msgspec.UNSET if result is None else msgspec.Raw(sorted_json(result))
