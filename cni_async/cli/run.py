@@ -20,7 +20,7 @@ from .answer import Answer, Shown
 from .text import visible, visible_json
 
 Left: TypeAlias = Callable[[Exception | None], Awaitable[str]]
-"""Tells, in lines, what work that failed has left; None is an interruption."""
+"""Returns, in lines, what is left of work that failed; `None` is an interruption."""
 
 
 class PluginStderr:
