@@ -37,16 +37,7 @@ class PortMapping(
     host_ip: str = ""
 
 
-class Bandwidth(
-    msgspec.Struct,
-    frozen=True,
-    rename={
-        "ingress_rate": "ingressRate",
-        "ingress_burst": "ingressBurst",
-        "egress_rate": "egressRate",
-        "egress_burst": "egressBurst",
-    },
-):
+class Bandwidth(msgspec.Struct, frozen=True, rename="camel"):
     """Limits of an interface's traffic (``bandwidth``); a rate and its burst go together.
 
     Attributes:
@@ -62,12 +53,7 @@ class Bandwidth(
     egress_burst: int = 0
 
 
-class IPRange(
-    msgspec.Struct,
-    frozen=True,
-    omit_defaults=True,
-    rename={"range_start": "rangeStart", "range_end": "rangeEnd"},
-):
+class IPRange(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
     """A range of addresses to allocate from (in ``ipRanges``).
 
     Attributes:
