@@ -5,7 +5,7 @@ it; `docs/differences.md` lists the exceptions.
 """
 
 import os
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Final
@@ -105,7 +105,7 @@ class CNIConfig:
         self._chains = Chains(self._plugins, self._attachments, strict=strict)
         self._rollback = rollback
         self._cleanup_timeout = cleanup_timeout
-        self._locks = Locks(_arguments.optional_path(lock_file, "lock_file"))
+        self._locks = Locks(_arguments.optional_path(lock_file, "lock_file") or None)
 
     async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
         """Attach a container to a network: ADD each plugin in order (AddNetworkList).
@@ -187,7 +187,8 @@ class CNIConfig:
         await self._check(Operation.checked(NetworkConfig, net, rt))
 
     async def _check(self, op: Operation) -> None:
-        async with self._locks.container(await self._scope(op.rt), op.rt.container_id):
+        scope = await self._attachments.scope(op.rt)
+        async with self._locks.container(scope, op.rt.container_id):
             await self._chains.check(op)
 
     async def del_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
@@ -212,7 +213,7 @@ class CNIConfig:
             await self._chains.delete(op)
 
     async def _order(self, op: Operation) -> AbstractAsyncContextManager[None]:
-        scope = await self._scope(op.rt)
+        scope = await self._attachments.scope(op.rt)
         return self._locks.attachment(scope, op.network, op.rt.container_id)
 
     async def del_attachment(
@@ -222,14 +223,17 @@ class CNIConfig:
 
         The network's configuration file and the network namespace may be gone, and a file may be
         left at the namespace's path. `attachment` comes from `get_cached_attachments` or `recover`;
-        `cache_dir` is the directory of its record, if not in this object's cache.
+        `cache_dir` is the directory of its record; `None` means this object's cache.
 
         Raises:
             ConfigError: the configuration in the record cannot be used.
             PluginNotFoundError, PluginError: a plugin failed; the first failure. The record stays.
         """
-        rt = runtime_of(attachment, cache_dir)
-        await self._del(Operation.of(network_of(attachment), rt))
+        _arguments.require(attachment, NetworkAttachment, "attachment")
+        records = self._attachments.within(cache_dir)
+        op = Operation.of(network_of(attachment), runtime_of(attachment))
+        async with self._locks.attachment(await records.scope(), op.network, op.rt.container_id):
+            await self._chains.within(records).delete(op)
 
     async def get_network_list_cached_result(
         self, net: NetworkConfigList, rt: RuntimeConf
@@ -279,9 +283,7 @@ class CNIConfig:
             CacheError: the cache cannot be listed.
         """
         _arguments.require_text(container_id, "container_id")
-        caches = self._attachments
-        cache = caches.cache_in(cache_dir) if cache_dir else caches.cache()
-        return await cache.attachments(container_id)
+        return await self._attachments.within(cache_dir).cache().attachments(container_id)
 
     async def validate_network_list(self, net: NetworkConfigList) -> list[str]:
         """Check that a network's plugins exist and support its version (ValidateNetworkList).
@@ -346,12 +348,13 @@ class CNIConfig:
                 `PluginError` where a plugin still runs.
             CacheError: the cache cannot be listed.
         """
+        records = self._attachments.within(cache_dir)
         return await recover(
-            self._chains,
-            self._attachments,
+            self._chains.within(records),
+            records,
             self._locks,
-            cache_dir=cache_dir,
-            path=self.path if delete else None,
+            delete=delete,
+            path=self.path,
             within=self._cleanup_timeout,
         )
 
@@ -376,6 +379,3 @@ class CNIConfig:
             VersionError: the plugin's answer is malformed.
         """
         return await self._plugins.version(plugin_type)
-
-    async def _scope(self, rt: RuntimeConf | None = None) -> Hashable:
-        return await self._attachments.scope(rt)

@@ -36,6 +36,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from copy import copy
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -66,6 +67,13 @@ class CNIError(Exception):
         """Put words before the text, as libcni does when it wraps an error; return the error."""
         self._context = words + self._context
         return self
+
+    def copy(self) -> Self:
+        """Return another error that says the same; context and notes that it gets are its own."""
+        twin = copy(self)
+        if notes := getattr(self, "__notes__", None):
+            twin.__notes__ = list(notes)
+        return twin
 
 
 class ConfigError(CNIError, ValueError):
@@ -358,6 +366,10 @@ class PluginError(CNIError):
 
     def _text(self) -> str:
         return f"{self.msg}; {self.details}" if self.details else self.msg
+
+    def __repr__(self) -> str:
+        kind, code = type(self).__name__, int(self.code)
+        return f"{kind}({self.msg!r}, {code=}, plugin={self.plugin!r}, command={self.command!r})"
 
     def to_json(self, indent: int | None = None) -> str:
         """Write the error object that the CNI specification defines.

@@ -9,7 +9,6 @@
 import inspect
 import os
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from copy import copy
 from typing import Any, Final
 
 import anyio.lowlevel
@@ -102,7 +101,7 @@ class FakeExec:
         if inspect.isawaitable(reply):
             reply = await reply
         if isinstance(reply, CNIError):
-            raise copy(reply)  # callers set its attributes
+            raise reply.copy()  # callers set its attributes
         if isinstance(reply, Exception):
             raise reply
         if isinstance(reply, bytes):

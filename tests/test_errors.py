@@ -229,6 +229,11 @@ def test_retryable(code: int) -> None:
     assert not PluginError(code=code, retryable=False).retryable
 
 
+def test_repr() -> None:
+    error = PluginError("boom", code=11, plugin="bridge", command="ADD")
+    assert repr(error) == "PluginError('boom', code=11, plugin='bridge', command='ADD')"
+
+
 def test_to_json() -> None:  # 292
     assert PluginError("m", code=7).to_json() == '{"code": 7, "msg": "m"}'
     assert PluginError("é", code=100, details="d").to_json(4) == (

@@ -7,8 +7,6 @@ import anyio
 
 from cni_async.errors import CNIError
 
-from .shielded import shielded
-
 _T = TypeVar("_T")
 
 
@@ -46,24 +44,3 @@ async def run_all(
     if failures:
         raise failures[0]
     return [outcomes[index] for index in range(len(calls))]
-
-
-async def run_to_completion(
-    call: Callable[[], Awaitable[None]], *, within: float | None = None
-) -> None:
-    """Await a call to its end, and only then raise a cancellation of the caller.
-
-    Args:
-        call: runs in the caller's task.
-        within: seconds after which the call is cut short; `None` means no limit.
-
-    Raises:
-        TimeoutError: the call took longer than `within`.
-        Exception: the call raised it. It is the cause of the cancellation's error if there is one.
-    """
-
-    async def bounded() -> None:
-        with anyio.fail_after(within):
-            await call()
-
-    await shielded(bounded())

@@ -32,7 +32,7 @@ async def shielded(
     result: list[_T] = []
     with anyio.CancelScope(shield=True):
         if in_asyncio_task():
-            result.append(await _Shielded(coroutine, begun or _nothing))
+            result.append(await _Shielded(coroutine, begun))
         else:
             try:
                 result.append(await coroutine)
@@ -52,9 +52,11 @@ class _Shielded(Generic[_T]):
     A separate task for the coroutine would not help: asyncio.run() cancels all tasks at its end.
     """
 
-    def __init__(self, coroutine: Coroutine[Any, Any, _T], begun: Callable[[], None]) -> None:
+    def __init__(
+        self, coroutine: Coroutine[Any, Any, _T], begun: Callable[[], None] | None
+    ) -> None:
         self._coroutine = coroutine
-        self._begun: Callable[[], None] | None = begun
+        self._begun = begun
         self._kept = _Cancellations()
 
     def __await__(self) -> Generator[Any, Any, _T]:
@@ -203,10 +205,6 @@ def _end_of(
 def _set(done: "asyncio.Future[None]", _: object) -> None:
     if not done.done():  # it is cancelled if the task was
         done.set_result(None)
-
-
-def _nothing() -> None:
-    pass
 
 
 def in_asyncio_task() -> bool:

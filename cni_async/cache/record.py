@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from os.path import normpath
 from typing import Any, Final
 
 import msgspec
 
+from cni_async.conf.inject import to_plain
 from cni_async.errors import (
     AlreadyAttachedError,
     ArgsError,
     CacheError,
     CNIError,
+    ConfigError,
     CorruptRecordError,
     ForeignRecordError,
     ResultError,
@@ -159,24 +162,21 @@ def new_record(key: AttachmentKey, config: bytes, rt: RuntimeConf) -> Record:
     )
     if rt.capability_args:
         try:
-            capability_args = dict(rt.capability_args)
-            go_json.reject_non_finite(capability_args)
-            # Encode and decode: integral floats lose their point, as in a plugin's request.
-            record.capability_args = go_json.loads(_ENCODER.encode(capability_args))
-        except _NO_JSON as error:
+            record.capability_args = to_plain(dict(rt.capability_args), "capabilityArgs")
+        except ConfigError as error:
             raise _no_json(error) from error
     return record
 
 
 def require_same(earlier: Record, record: Record) -> None:
-    """Check that an ADD has the configuration and the namespace of an earlier one.
+    """Check that an ADD has the configuration and the namespace of an earlier one, if known.
 
     Raises:
         AlreadyAttachedError: one of them differs.
     """
-    if earlier.namespace not in {"", record.netns}:
+    if earlier.namespace and normpath(earlier.namespace) != normpath(record.netns):
         what = f"in the network namespace {quote(earlier.namespace)}"
-    elif not _is_same_document(earlier.config, record.config):
+    elif earlier.config and not _is_same_document(earlier.config, record.config or b""):
         what = "with another configuration"
     else:
         return
@@ -188,12 +188,13 @@ def require_same(earlier: Record, record: Record) -> None:
     )
 
 
-def _is_same_document(one: bytes | None, other: bytes | None) -> bool:
+def _is_same_document(one: bytes, other: bytes) -> bool:
     """Return whether two configurations are equal as JSON, whatever their layout."""
-    if one == other or not one or not other:
-        return one == other
+    if one == other:
+        return True
     try:
-        return bool(go_json.loads(one) == go_json.loads(other))
+        # As bytes: in Python `True == 1`.
+        return _ENCODER.encode(go_json.loads(one)) == _ENCODER.encode(go_json.loads(other))
     except (go_json.JSONError, RecursionError):
         return False
 

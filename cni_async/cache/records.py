@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Hashable
 from enum import Enum
 from functools import partial
 from typing import Final
 
+import anyio
 import msgspec
 
 from cni_async import _arguments
-from cni_async._async.concurrently import run_to_completion
-from cni_async.errors import CacheError, CacheWriteError, CorruptRecordError
+from cni_async._async.shielded import shielded
+from cni_async.errors import ArgsError, CacheError, CacheWriteError, CorruptRecordError
 from cni_async.go.quote import quote
+from cni_async.invoke.environ import Args, PluginArgs, validate_args, validate_environ
 from cni_async.model.attachment import AttachmentKey, CachedConfig, attachment_key
 from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result
@@ -21,6 +24,8 @@ from cni_async.types import Result
 from .files import FileCache
 from .record import CNI_CACHE_V1, Record, decode_record, encode_record, read_config, read_result
 from .store import CacheStore
+
+_log = logging.getLogger(__name__)
 
 # Seconds for writing or removing a record once the plugins are done. The plugins' work cannot be
 # undone, so a cancellation does not cut this short; but a dead disk must not block the caller
@@ -84,6 +89,10 @@ class Attachments:
             self._caches.pop(next(iter(self._caches)), None)
         return cache
 
+    def within(self, directory: str | os.PathLike[str] | None) -> Attachments:
+        """Return the records in a directory; these ones if it is `None` or empty."""
+        return Attachments(self.cache_in(directory)) if directory else self
+
     async def scope(self, rt: RuntimeConf | None = None) -> Hashable:
         """Return an object that identifies the cache of an attachment, whatever its path."""
         cache = self.cache(rt)
@@ -123,6 +132,8 @@ class Attachments:
             record.check_owner(key)
         except CorruptRecordError:
             return Before.UNFINISHED, None
+        except CacheError as error:
+            raise _write_error(error, key, None) from error
         # A record of another kind counts as completed: the oldest records are bare results.
         return (Before.UNFINISHED if _is_unfinished(record) else Before.COMPLETED), record
 
@@ -136,20 +147,13 @@ class Attachments:
         data = await self.cache(rt).load(attachment_key(network, rt))
         return data is not None and _is_unfinished(decode_record(data))
 
-    async def begin(self, key: AttachmentKey, record: Record, rt: RuntimeConf) -> None:
-        """Record that an ADD begins. If this process is killed, `recover` finds the attachment.
-
-        libcni reads this as the record of an ADD without a result; its GC deletes the attachment.
-
-        Raises:
-            CacheWriteError: the record could not be written.
-        """
-        await self.remember(key, record, rt, None)
-
     async def remember(
         self, key: AttachmentKey, record: Record, rt: RuntimeConf, result: Result | None
     ) -> None:
         """Record an attachment, whether or not the caller is cancelled meanwhile.
+
+        Without a result the record says that an ADD has begun: if this process is killed,
+        `recover` finds the attachment, and libcni's GC deletes it.
 
         Raises:
             CacheWriteError: the record could not be written; the error has the result.
@@ -239,9 +243,20 @@ def _with_recorded_args(rt: RuntimeConf, data: bytes, key: AttachmentKey) -> Run
     record.check_owner(key)
     return msgspec.structs.replace(
         rt,
-        args=rt.args or record.arg_pairs,
+        args=rt.args or usable_args(record.arg_pairs, key),
         capability_args=rt.capability_args or record.capability_args,
     )
+
+
+def usable_args(args: PluginArgs, key: AttachmentKey) -> PluginArgs:
+    """Return the args in a record; none if CNI_ARGS cannot carry them, so that DEL can go on."""
+    try:
+        validate_args(args)
+        validate_environ(Args(command="DEL", args=args).as_env())
+    except ArgsError as error:  # no ADD wrote such a record
+        _log.warning("DEL of %s goes on without the args of its ADD: %s", key.file_name, error)
+        return ()
+    return args
 
 
 def _is_unfinished(record: Record) -> bool:
@@ -249,10 +264,12 @@ def _is_unfinished(record: Record) -> bool:
 
 
 async def _shielded_write(call: Callable[[], Awaitable[None]]) -> None:
-    try:
-        await run_to_completion(call, within=_CACHE_WAIT)
-    except TimeoutError as error:
-        raise CacheError(f"no answer in {_CACHE_WAIT:g} s") from error
+    async def in_time() -> None:
+        with anyio.move_on_after(_CACHE_WAIT):
+            return await call()
+        raise CacheError(f"no answer in {_CACHE_WAIT:g} s")
+
+    await shielded(in_time())
 
 
 def _write_error(error: CacheError, key: AttachmentKey, result: Result | None) -> CacheWriteError:

@@ -124,8 +124,10 @@ class Decoder(Generic[T]):
 
     def _read_object(self, value: Any, former: T | None) -> T:
         found = self._zeros.copy() if former is None else msgspec.structs.asdict(former)
-        exact, folded = self._exact, self._folded
+        exact, folded, lengths = self._exact, self._folded, self._lengths
         for key, member in self._members(value):
+            if len(key) not in lengths:
+                continue
             field = exact.get(key) or folded.get(go_json.fold(key))
             if field is None:
                 continue

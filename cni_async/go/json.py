@@ -43,12 +43,12 @@ def loads(data: bytes) -> Any:
     Numbers without a fractional part become ``int``: Go's re-encoding drops ``.0`` too, and
     plugins with int fields depend on it. The last of several equal keys wins.
     """
-    return _load(_GENERIC, data, None, normalise=True)
+    return _load(_GENERIC, data, normalise=True)
 
 
 def loads_typed(data: bytes) -> Any:
     """Read a document like `loads`, but keep ``1.0`` a float: Go's int fields refuse it."""
-    return _load(_TYPED, data, None, normalise=False)
+    return _load(_TYPED, data, normalise=False)
 
 
 def loads_pairs(data: bytes) -> Any:
@@ -222,17 +222,11 @@ _ENCODE_AS_IS: Final = msgspec.json.Encoder().encode
 _ENCODE: Final = msgspec.json.Encoder(order="deterministic").encode
 
 
-def _load(
-    decoder: "msgspec.json.Decoder[Any]",
-    data: bytes,
-    pairs_hook: Callable[[list[tuple[str, Any]]], Any] | None,
-    *,
-    normalise: bool,
-) -> Any:
+def _load(decoder: "msgspec.json.Decoder[Any]", data: bytes, *, normalise: bool) -> Any:
     try:
         value = decoder.decode(data)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, JSONError):
-        return _load_slowly(data, pairs_hook, normalise=normalise)
+        return _load_slowly(data, None, normalise=normalise)
     _refuse_too_deep(data)
     return value
 

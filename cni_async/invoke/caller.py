@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Final
+from typing import Final, NoReturn
 
 import anyio
 import msgspec
 
 from cni_async._arguments import require_text
-from cni_async.errors import PluginError, PluginTimeoutError, ResultError
+from cni_async.errors import CNIError, PluginError, PluginTimeoutError, ResultError
 from cni_async.types import Result
 from cni_async.version import PluginInfo
 
@@ -44,7 +44,12 @@ class PluginCaller:
             TypeError: `plugin_type` is not a string.
         """
         require_text(plugin_type, "plugin_type")
-        executable = await self.exec.find_in_path(plugin_type, self.path)
+        try:
+            executable = await self.exec.find_in_path(plugin_type, self.path)
+        except CNIError as error:
+            if isinstance(self.exec, RawExec):
+                raise
+            raise error.copy() from error
         return Plugin(plugin_type, executable, self.exec, self.timeout)
 
     async def version(self, plugin_type: str) -> PluginInfo:
@@ -81,9 +86,8 @@ class Plugin(msgspec.Struct, frozen=True):
             with self._deadline():
                 stdout = await self.exec.exec_plugin(self.executable, request, environ)
                 return await read_answer(self.executable, command, stdout, version)
-        except (PluginError, ResultError) as error:
-            self._name(error, command)
-            raise
+        except CNIError as error:
+            self._raise(error, command)
         raise self._timed_out(command)
 
     async def run(self, request: bytes, environ: Mapping[str, str]) -> None:
@@ -93,9 +97,8 @@ class Plugin(msgspec.Struct, frozen=True):
             with self._deadline():
                 await self.exec.exec_plugin(self.executable, request, environ)
                 return
-        except (PluginError, ResultError) as error:
-            self._name(error, command)
-            raise
+        except CNIError as error:
+            self._raise(error, command)
         raise self._timed_out(command)
 
     async def version(self) -> PluginInfo:
@@ -103,18 +106,22 @@ class Plugin(msgspec.Struct, frozen=True):
         try:
             with self._deadline():
                 return await get_version_info(self.executable, self.exec)
-        except (PluginError, ResultError) as error:
-            self._name(error, "VERSION")
-            raise
+        except CNIError as error:
+            self._raise(error, "VERSION")
         raise self._timed_out("VERSION")
 
     def _deadline(self) -> AbstractContextManager[object]:
         return _NO_DEADLINE if self.timeout is None else anyio.move_on_after(self.timeout)
 
-    def _name(self, error: PluginError | ResultError, command: str) -> None:
-        # A custom Exec may leave these empty.
-        error.plugin = error.plugin or self.type
-        error.command = error.command or command
+    def _raise(self, error: CNIError, command: str) -> NoReturn:
+        """Raise an error of `exec`, with the plugin and the command in it."""
+        own = error if isinstance(self.exec, RawExec) else error.copy()
+        if isinstance(own, PluginError | ResultError):
+            own.plugin = own.plugin or self.type
+            own.command = own.command or command
+        if own is error:
+            raise error
+        raise own from error
 
     def _timed_out(self, command: str) -> PluginTimeoutError:
         return PluginTimeoutError(

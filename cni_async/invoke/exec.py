@@ -116,7 +116,9 @@ class RawExec:
             raise ValueError(f"timeout must be positive, not {timeout}")
         if not grace >= 0:
             raise ValueError(f"grace must not be negative, as {grace} is")
-        if spawn not in {None, *get_args(Spawn)}:
+        if not max_output >= 0:
+            raise ValueError(f"max_output must not be negative, as {max_output} is")
+        if spawn not in (None, *get_args(Spawn)):
             raise ValueError(f'spawn must be "anyio" or "posix", not {spawn!r}')
         self._stderr = None if stderr is None else forwarder(stderr)
         self._timeout = timeout

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import msgspec
 
 from cni_async import _arguments
-from cni_async.cache.record import Record, require_same
+from cni_async.cache.record import Record, new_record, require_same
 from cni_async.cache.records import Attachments, Before
 from cni_async.conf import NetworkConfig, NetworkConfigList
 from cni_async.errors import (
@@ -68,6 +68,10 @@ class Chains:
         self._attachments = attachments
         self._strict = strict
 
+    def within(self, attachments: Attachments) -> Chains:
+        """Return chains like these whose records are others."""
+        return Chains(self._plugins, attachments, strict=self._strict)
+
     async def add(self, op: Operation, progress: Progress | None = None) -> Result:
         """Attach a container.
 
@@ -78,7 +82,9 @@ class Chains:
         """
         if not op.plugins:
             key = op.key_for_add()
-            await self._attachments.remember(key, op.record(key), op.rt, None)
+            record = new_record(key, op.raw, op.rt)
+            await self._prepare(key, record, op.rt, None)
+            await self._attachments.remember(key, record, op.rt, None)
             # No plugin returned a result. The cache answers with this one for such a record.
             return create_result("", b"{}").get_as_version(op.cni_version)
         first = op.plugins[0]
@@ -91,7 +97,7 @@ class Chains:
         except CNIError as error:
             error.in_context(op.plugin_failed(first, "add"))
             raise
-        record = op.record(key)
+        record = new_record(key, op.raw, op.rt)
         await self._prepare(key, record, op.rt, progress)
         result = await self._add(op, first, found, None, environ, progress)
         for plugin in op.plugins[1:]:
@@ -113,7 +119,7 @@ class Chains:
             progress.before = before
             if before is not Before.COMPLETED:
                 progress.key = key
-                await self._attachments.begin(key, record, rt)
+                await self._attachments.remember(key, record, rt, None)
 
     async def _add(
         self,
@@ -129,7 +135,7 @@ class Chains:
             found = found or await self._plugins.find(plugin.network.type)
             previous = None
             if prev_result is not None:
-                previous = as_raw(_for_next_plugin(prev_result, op.cni_version))
+                previous = as_raw(_in_version(prev_result, op.cni_version))
             request = op.request(plugin, previous)
             if progress is not None:
                 progress.begun.append(plugin)
@@ -159,14 +165,14 @@ class Chains:
                 return  # only the earlier ADD left something, and its record stays
             plugins = op.plugins
         result: Result | None = None
-        if progress.result is not None and op.has_prev_result:
-            result = _for_next_plugin(progress.result, op.cni_version)
+        if progress.result is not None and op.passes_prev_result:
+            result = _in_version(progress.result, op.cni_version)
         await self._run_del(op, plugins, result)
         await self._attachments.forget(progress.key, op.rt)
 
     async def check(self, op: Operation) -> None:
         """Check an attachment."""
-        if not op.has_prev_result:
+        if not op.passes_prev_result:
             raise CheckNotSupportedError(op.cni_version)
         validate_args(op.rt.args)
         try:
@@ -187,11 +193,11 @@ class Chains:
 
     async def delete(self, op: Operation) -> None:
         """Detach a container, with the args of its ADD where the caller's are empty."""
+        version = op.cni_version if op.passes_prev_result else None
         key = op.key
-        version = op.cni_version if op.has_prev_result else None
         added = await self._attachments.recall(key, op.rt, version=version)
         if added.error is not None:
-            lost = "prevResult" if op.has_prev_result else "what its ADD was given"
+            lost = "prevResult" if op.passes_prev_result else "what its ADD was given"
             _log.warning("DEL of %s goes on without %s: %s", key.file_name, lost, added.error)
         op = msgspec.structs.replace(op, rt=added.rt)
         await self._run_del(op, op.plugins, added.result)
@@ -237,8 +243,8 @@ class Chains:
         await found.run(request, Args(command=command, path=self._plugins.path).as_env())
 
 
-def _for_next_plugin(result: Result, cni_version: str) -> Result:
-    """Return a result as the next plugin receives it.
+def _in_version(result: Result, cni_version: str) -> Result:
+    """Return a result as another plugin of the network receives it.
 
     A plugin may answer in another version than that of its request, and the next plugin is only
     sure to understand the network's version. A result that this version cannot hold (0.2.0 cannot

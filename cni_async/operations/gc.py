@@ -1,10 +1,10 @@
 """Garbage collection: DEL of stale attachments, and plugins' own GC."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from cni_async.cache.records import Attachments
-from cni_async.conf import NetworkConfig, NetworkConfigList
+from cni_async.conf import NetworkConfigList
 from cni_async.errors import CacheError, CNIError, GCError
 from cni_async.go.quote import as_written
 from cni_async.model.attachment import NetworkAttachment
@@ -15,8 +15,6 @@ from .operation import Operation
 from .order import Locks
 from .recorded import for_each, recorded_network, runtime_of
 from .request import request_config
-
-Run = Callable[[str, NetworkConfig, bytes], Awaitable[None]]
 
 
 async def collect(
@@ -49,7 +47,7 @@ async def collect(
             stale = stale_attachments(known, net.name, args)
             failures += await for_each(stale, delete, "failed to delete stale attachment")
         if at_least_1_1(net.cni_version):
-            failures += await gc_plugins(net, args, chains.run_networkwide)
+            failures += await gc_plugins(chains, net, args)
     if failures:
         raise GCError(failures)
 
@@ -70,13 +68,13 @@ def stale_attachments(
     ]
 
 
-async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> list[CNIError]:
+async def gc_plugins(chains: Chains, net: NetworkConfigList, args: GCArgs | None) -> list[CNIError]:
     """Call GC of each plugin of a network; return the failures.
 
     Args:
+        chains: calls the plugins.
         net: the network.
         args: the valid attachments; `None` passes no list to the plugins.
-        run: calls one plugin with a command and a request.
     """
     extra = {} if args is None else _valid_attachments(args)
     failures: list[CNIError] = []
@@ -86,7 +84,7 @@ async def gc_plugins(net: NetworkConfigList, args: GCArgs | None, run: Run) -> l
         try:
             request = request_config(plugin, net.name, net.cni_version, extra=extra)
             words = f"failed to GC plugin {name}: "
-            await run("GC", plugin, request)
+            await chains.run_networkwide("GC", plugin, request)
         except CNIError as error:
             failures.append(error.in_context(words))
     return failures

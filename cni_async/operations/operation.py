@@ -8,7 +8,6 @@ from typing import Self
 import msgspec
 
 from cni_async import _arguments
-from cni_async.cache.record import Record, new_record
 from cni_async.conf import NetworkConfig, NetworkConfigList
 from cni_async.errors import ResultError
 from cni_async.go.quote import quote
@@ -72,8 +71,8 @@ class Operation(msgspec.Struct, frozen=True):
         return attachment_key(self.network, self.rt)
 
     @property
-    def has_prev_result(self) -> bool:
-        """Whether CHECK and DEL of this version have a prevResult."""
+    def passes_prev_result(self) -> bool:
+        """Whether CHECK and DEL of this version pass a prevResult to plugins."""
         return greater_than_or_equal_to(self.cni_version, "0.4.0")
 
     def key_for_add(self) -> AttachmentKey:
@@ -90,14 +89,6 @@ class Operation(msgspec.Struct, frozen=True):
         if self.cni_version and self.cni_version not in ALL.supported_versions:
             raise ResultError(f"unsupported CNI result version {quote(self.cni_version)}")
         return AttachmentKey(self.network, rt.container_id, rt.ifname)
-
-    def record(self, key: AttachmentKey) -> Record:
-        """Return the attachment's record, without a result.
-
-        Raises:
-            ArgsError: a capability arg is not a JSON value.
-        """
-        return new_record(key, self.raw, self.rt)
 
     def environ(
         self, command: str, path: tuple[str, ...], *, netns: str | None = None

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Iterable
 
-from cni_async import _arguments
 from cni_async._async.concurrently import run_all
 from cni_async._async.pacing import AT_ONCE
+from cni_async.cache.records import usable_args
 from cni_async.conf import (
     NetworkConfigList,
     conf_from_bytes,
@@ -16,7 +15,7 @@ from cni_async.conf import (
 )
 from cni_async.errors import CNIError, ConfigError
 from cni_async.go.quote import quote
-from cni_async.model.attachment import NetworkAttachment
+from cni_async.model.attachment import AttachmentKey, NetworkAttachment
 from cni_async.model.runtime import RuntimeConf
 
 
@@ -51,18 +50,15 @@ def network_of(attachment: NetworkAttachment) -> NetworkConfigList:
     return net
 
 
-def runtime_of(
-    attachment: NetworkAttachment, cache_dir: str | os.PathLike[str] | None = None
-) -> RuntimeConf:
+def runtime_of(attachment: NetworkAttachment) -> RuntimeConf:
     """Return the runtime configuration that an attachment was added with."""
-    _arguments.require(attachment, NetworkAttachment, "attachment")
+    key = AttachmentKey(attachment.network, attachment.container_id, attachment.ifname)
     return RuntimeConf(
         attachment.container_id,
         attachment.netns,
         attachment.ifname,
-        args=attachment.cni_args,
+        args=usable_args(attachment.cni_args, key),
         capability_args=attachment.capability_args,
-        cache_dir=cache_dir,
     )
 
 

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import anyio
 
-from cni_async._async.concurrently import run_to_completion
+from cni_async._async.shielded import shielded
 from cni_async.errors import CacheWriteError, CNIError, PluginTimeoutError
 from cni_async.types import Result
 
@@ -105,7 +105,7 @@ async def _bounded(call: Callable[[], Awaitable[None]], within: float, what: str
             f"{what} was not done in {within:g} s", command="DEL", retryable=True
         )
 
-    await run_to_completion(in_time)
+    await shielded(in_time())
 
 
 def _name(op: Operation) -> str:

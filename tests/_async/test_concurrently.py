@@ -11,13 +11,24 @@ import anyio.lowlevel
 import pytest
 
 from cni_async import CNIError, ConfigError
-from cni_async._async.concurrently import run_all, run_to_completion
+from cni_async._async.concurrently import run_all
+from cni_async._async.shielded import shielded
 
 pytestmark = pytest.mark.anyio
 
 asyncio_only = pytest.mark.parametrize(
     "anyio_backend", [("asyncio", {"use_uvloop": False}), ("asyncio", {"use_uvloop": True})]
 )
+
+
+async def run_to_completion(call: Callable[[], Awaitable[None]], *, within: float) -> None:
+    """Await a call shielded and bounded, as a rollback does."""
+
+    async def in_time() -> None:
+        with anyio.fail_after(within):
+            await call()
+
+    await shielded(in_time())
 
 
 class Gauge:

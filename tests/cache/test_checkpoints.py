@@ -11,8 +11,8 @@ import pytest
 
 from cni_async import AttachmentKey, FileCache
 from cni_async._async import disk
-from cni_async._async.concurrently import run_to_completion
 from cni_async._async.pacing import DISK_CALLS
+from cni_async._async.shielded import shielded
 from tests.support.wait import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -104,5 +104,5 @@ async def test_what_must_not_be_cut_short_is_not(cache: FileCache) -> None:
 
     with anyio.CancelScope() as scope:
         scope.cancel()
-        await run_to_completion(work)
+        await shielded(work())
     assert done

@@ -71,9 +71,9 @@ MUTATIONS: Final = {
     ),
     "a big integer is a float": Mutation(
         "cni_async.go.json",
-        "return _load(_GENERIC, data, None, normalise=True)",
+        "return _load(_GENERIC, data, normalise=True)",
         "return json.loads(\n"
-        "        json.dumps(_load(_GENERIC, data, None, normalise=True)),\n"
+        "        json.dumps(_load(_GENERIC, data, normalise=True)),\n"
         "        parse_int=lambda text: int(text) if abs(int(text)) < 2**53 else float(text),\n"
         "    )",
         ("tests/interop/test_differential_conf.py", "tests/test_vectors.py"),

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import anyio
 import anyio.lowlevel
@@ -37,7 +38,7 @@ from cni_async import (
     RuntimeConf,
 )
 from cni_async.cache import records
-from cni_async.testing import FakeExec
+from cni_async.testing import FakeCache, FakeExec
 from tests.support.chains import (
     KEY,
     RT,
@@ -449,3 +450,59 @@ async def test_task_cancel_while_the_record_is_written(
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [one.container_id for one in await cache.attachments()] == ["c1"]
+
+
+async def test_an_error_that_an_exec_raises_twice_keeps_its_text() -> None:
+    """It belongs to the caller's own `Exec`, and gets neither context nor notes."""
+    error = failure()
+    error.add_note("mine")
+
+    class Same(FakeExec):
+        async def exec_plugin(
+            self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
+        ) -> NoReturn:
+            raise error
+
+        async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
+            if plugin == "missing":
+                raise not_found
+            return await super().find_in_path(plugin, paths)
+
+    not_found = PluginNotFoundError("nowhere")
+    cni = CNIConfig(["/bin"], exec=Same(), cache=FakeCache())
+    for _ in range(2):
+        with pytest.raises(PluginError) as caught:
+            await cni.add_network_list(network("a"), RT)
+        assert str(caught.value) == 'plugin type="a" failed (add): boom'
+        assert (caught.value.plugin, caught.value.command) == ("a", "ADD")
+        assert caught.value.__cause__ is error
+        caught.value.add_note("more")
+        with pytest.raises(PluginNotFoundError) as missing:
+            await cni.add_network_list(network("missing"), RT)
+        assert str(missing.value) == 'plugin type="missing" failed (add): nowhere'
+    assert (str(error), error.plugin, error.__notes__) == ("boom", "", ["mine"])
+    assert str(not_found) == "nowhere"
+
+
+async def test_a_cache_that_says_itself_that_its_time_is_up() -> None:
+    class Slow(FakeCache):
+        async def store(self, key: AttachmentKey, record: bytes) -> None:
+            raise TimeoutError("my own")
+
+    cni = CNIConfig(["/bin"], exec=FakeExec(), cache=Slow())
+    with pytest.raises(TimeoutError, match="my own"):
+        await cni.add_network_list(network("a"), RT)
+
+
+async def test_a_record_of_another_attachment_in_a_store_by_file_names() -> None:
+    class ByName(FakeCache):
+        async def load(self, key: AttachmentKey) -> bytes | None:
+            return next(
+                (data for one, data in self.records.items() if one.file_name == key.file_name), None
+            )
+
+    cache = ByName()
+    cni = CNIConfig(["/bin"], exec=FakeExec(), cache=cache, strict=True)
+    await cni.add_network_list(network("a", name="x-y"), RuntimeConf("c", "", "eth0"))
+    with pytest.raises(CacheWriteError, match="is of another attachment"):
+        await cni.add_network_list(network("a", name="x"), RuntimeConf("y-c", "", "eth0"))

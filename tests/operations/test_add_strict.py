@@ -147,3 +147,30 @@ async def test_libcnis_way_is_the_default() -> None:
     await fake.added(NET)
     await fake.cni.add_network_list(OTHER, ELSEWHERE)
     assert fake.order == ["a ADD", "b ADD"]
+
+
+async def test_true_is_not_one() -> None:
+    """In Python they are equal; to a plugin they are not."""
+    fake = runtime(strict=True)
+    await fake.added(network({"type": "a", "isGateway": True}))
+    await refused(fake, network({"type": "a", "isGateway": 1}), RT)
+
+
+async def test_the_same_namespace_at_another_spelling_of_its_path() -> None:
+    fake = await attached()
+    await fake.cni.add_network_list(NET, msgspec.structs.replace(RT, netns=f"{RT.netns}/."))
+    assert fake.order == ["a ADD", "b ADD"]
+
+
+async def test_a_network_without_plugins() -> None:
+    """Its ADD calls no plugin, but it replaces a record."""
+    fake = await attached()
+    await refused(fake, NetworkConfigList("net", "1.1.0", plugins=(), raw=b"{}"), RT)
+
+
+async def test_a_record_of_before_libcni_0_8() -> None:
+    """It is a bare result, so the configuration of its ADD is unknown."""
+    fake = await attached()
+    fake.cache.records = dict.fromkeys(fake.cache.records, b'{"cniVersion": "0.4.0"}')
+    await fake.cni.add_network_list(NET, RT)
+    assert fake.order == ["a ADD", "b ADD"]

@@ -21,6 +21,7 @@ from cni_async import (
     MemoryCache,
     PluginInfo,
     PluginTimeoutError,
+    RawExec,
     RuntimeConf,
 )
 from cni_async.testing import FakeCall, FakeExec
@@ -50,6 +51,21 @@ def test_a_cache_and_a_directory(directory: Any) -> None:
 def test_a_timeout_that_makes_no_sense(timeout: float, exec: FakeExec | None) -> None:
     with pytest.raises(ValueError, match=r"^timeout must be positive, not"):
         CNIConfig([], exec=exec, timeout=timeout)
+
+
+@pytest.mark.anyio
+async def test_an_empty_lock_file_is_none() -> None:
+    """As with `cache_dir`; it would be the current directory."""
+    cni = CNIConfig(["/bin"], exec=FakeExec(), cache=MemoryCache(), lock_file="")
+    await cni.add_network_list(network("a"), RT)
+
+
+def test_bounds_of_a_raw_exec() -> None:
+    with pytest.raises(ValueError, match="max_output must not be negative, as -1 is"):
+        RawExec(max_output=-1)
+    wrong: Any = ["posix"]
+    with pytest.raises(ValueError, match="spawn must be"):
+        RawExec(spawn=wrong)
 
 
 def test_a_grace_that_makes_no_sense() -> None:

@@ -297,3 +297,10 @@ async def test_a_disk_that_never_answers(
     with caplog.at_level(logging.WARNING):
         await cni.del_network_list(network("a"), RT)
     assert caplog.messages == ["the record net-c1-eth0 stays after its DEL: no answer in 0.01 s"]
+
+
+async def test_the_version_is_checked_before_the_container_id() -> None:
+    """As in libcni: the first fault that is reported is that of the configuration."""
+    fake = runtime()
+    with pytest.raises(VersionError):
+        await fake.cni.del_network_list(network("a", version="x.y"), RuntimeConf(""))

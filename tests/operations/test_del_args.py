@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cni_async import CNIConfig, PluginError, RuntimeConf
+from cni_async import CNIConfig, GCArgs, PluginError, RuntimeConf
 from cni_async.testing import FakeExec
 from tests.support.chains import KEY, Runtime, failure, network, runtime, single
 
@@ -171,3 +171,27 @@ async def test_a_check_is_given_what_its_caller_gives() -> None:
     fake = await added()
     await fake.cni.check_network_list(network({"type": "p", **CAPABLE}), given())
     assert seen(fake) == ("", None)
+
+
+@pytest.mark.parametrize("pair", [["K", "a;b"], ["K;", "v"], ["K", "a\0b"], ["K", "x" * 200_000]])
+@pytest.mark.parametrize("how", ["del", "del_attachment", "gc"])
+async def test_args_in_a_record_that_no_plugin_can_receive(
+    caplog: pytest.LogCaptureFixture, pair: list[str], how: str
+) -> None:
+    """No ADD wrote such a record, and it does not keep the container attached for ever."""
+    fake = await added()
+    record = json.loads(fake.cache.records[KEY])
+    fake.cache.records[KEY] = json.dumps({**record, "cniArgs": [pair]}).encode()
+    net = network({"type": "p", **CAPABLE})
+    if how == "del":
+        await fake.cni.del_network_list(net, given())
+    elif how == "gc":
+        await fake.cni.gc_network_list(net, GCArgs())
+    else:
+        [attachment] = await fake.cni.get_cached_attachments()
+        await fake.cni.del_attachment(attachment)
+    [call] = [call for call in fake.exec.calls if call.command == "DEL"]
+    assert call.environ["CNI_ARGS"] == ""
+    assert call.config["prevResult"] is not None
+    assert not fake.cache.records
+    assert "goes on without the args of its ADD: CNI_ARGS cannot carry" in caplog.text

@@ -178,16 +178,18 @@ async def test_another_attachments_record_stays(tmp_path: Path) -> None:
     assert (left.network, left.container_id) == ("x-y", "c")
 
 
-async def test_in_another_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_cache", [False, True])
+async def test_in_another_directory(tmp_path: Path, *, has_cache: bool) -> None:
     exec = FakeExec({("a", "ADD"): address(1)})
     here, there = tmp_path / "here", tmp_path / "there"
     await CNIConfig(["/bin"], exec=exec, cache_dir=there).add_network_list(network("a"), RT)
     exec.calls.clear()
     cni = CNIConfig(["/bin"], exec=exec)
     [attachment] = await cni.get_cached_attachments(cache_dir=there)
-    # A CNIConfig with its own cache never uses another `cache_dir`, as in every other operation.
-    await CNIConfig(["/bin"], exec=exec, cache_dir=here).del_attachment(attachment, cache_dir=there)
+    await CNIConfig(["/bin"], exec=exec, cache_dir=here).del_attachment(attachment)
     assert "prevResult" not in exec.calls.pop().config
+    # The directory counts also where the CNIConfig has a cache of its own.
+    cni = CNIConfig(["/bin"], exec=exec, cache_dir=here if has_cache else None)
     await cni.del_attachment(attachment, cache_dir=there)
     assert exec.calls.pop().config["prevResult"] == address(1)
     assert await cni.get_cached_attachments(cache_dir=there) == []

@@ -228,13 +228,14 @@ async def test_damaged_records_are_nobodys() -> None:
     assert len(fake.cache.records) == 2
 
 
-async def test_another_directory(tmp_path: Path) -> None:
+@pytest.mark.parametrize("has_cache", [False, True])
+async def test_another_directory(tmp_path: Path, *, has_cache: bool) -> None:
     key, data = record()
     folder = tmp_path / "there" / "results"
     folder.mkdir(parents=True)
     (folder / key.file_name).write_bytes(data)
     exec = FakeExec()
-    cni = CNIConfig(["/bin"], exec=exec)
+    cni = CNIConfig(["/bin"], exec=exec, cache_dir=tmp_path / "here" if has_cache else None)
     assert names(await cni.recover(cache_dir=tmp_path / "there")) == ["c1 eth0"]
     assert names(await cni.recover(delete=True, cache_dir=tmp_path / "there")) == ["c1 eth0"]
     assert [call.plugin for call in exec.calls] == ["b", "a"]

@@ -287,8 +287,8 @@ def test_a_record_of_another_hand_that_is_removed(
 def test_a_namespace_that_is_not_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, only: Callable[[str], None]
 ) -> None:
-    def nowhere(attachment: NetworkAttachment, cache_dir: str = "") -> RuntimeConf:
-        return runtime_of(msgspec.structs.replace(attachment, netns=""), cache_dir)
+    def nowhere(attachment: NetworkAttachment) -> RuntimeConf:
+        return runtime_of(msgspec.structs.replace(attachment, netns=""))
 
     only("fails with words")
     monkeypatch.setattr(foreign, "UNREADABLE", {})
