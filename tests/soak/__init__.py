@@ -1,12 +1,12 @@
 """The soak: thousands of operations with faults and cancellations, after which nothing is left.
 
-``python -m tests.soak --help`` shows how to run it by hand.
+``python -m tests.soak --help`` lists the options.
 """
 
 import sys
 from pathlib import Path
 
-# Where the tests find it through pytest's configuration.
+# pytest adds this directory through its configuration; ``python -m`` does not.
 _EXAMPLES = str(Path(__file__).parents[2] / "examples")
 if _EXAMPLES not in sys.path:
     sys.path.append(_EXAMPLES)

@@ -27,7 +27,7 @@ ALL = "all"
 
 
 def main() -> int:
-    """Run it, print the figures; succeed if nothing was left and nothing wrong."""
+    """Run the soak and print its figures; return 0 if nothing was left and nothing was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.soak", description=__doc__)
     parser.add_argument("--operations", type=int, default=1000, help="how many at the most")
     parser.add_argument("--seconds", type=float, default=600, help="how long at the most")
@@ -65,11 +65,11 @@ def main() -> int:
     if options.together:
         return _together(options, conditions)
     seed = SystemRandom().randrange(2**32) if options.seed is None else options.seed
-    for name in ("cni_async", "asyncio"):  # of what they warn there is plenty
+    for name in ("cni_async", "asyncio"):  # the faults cause many warnings
         logging.getLogger(name).setLevel(logging.ERROR)
     clean = True
     for backend in options.backend or run.BACKENDS:
-        # Before it begins, as it might not come to its end.
+        # Print the seed first: the soak may hang or crash.
         under = f" under {', '.join(conditions)}" if conditions else ""
         print(f"soak on {backend}{under}: seed {seed}", flush=True)
         with tempfile.TemporaryDirectory() as folder:
@@ -95,7 +95,7 @@ def main() -> int:
 
 
 def _together(options: argparse.Namespace, conditions: Sequence[str]) -> int:
-    """Run a soak of each event loop at the same time; print what each says when it has ended."""
+    """Run a soak of each event loop at the same time; print the output of each when it ends."""
     command = [sys.executable, "-m", __package__, f"--operations={options.operations}"]
     command += [f"--seconds={options.seconds}", f"--kills={options.kills}"]
     command += [f"--condition={name}" for name in conditions]

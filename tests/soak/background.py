@@ -1,4 +1,4 @@
-"""A thread that runs beside the event loop, and whose failure is not lost."""
+"""A thread beside the event loop, whose failure reaches the caller."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ def background(run: Callable[[threading.Event], None]) -> Iterator[None]:
     """Run a function in a thread during a block.
 
     Args:
-        run: is given an event that is set at the end of the block; it returns then.
+        run: receives an event that is set at the end of the block, and has to return then.
 
     Raises:
-        Exception: what the function raised.
+        Exception: the function raised it.
     """
     over = threading.Event()
     failures: list[Exception] = []

@@ -1,4 +1,4 @@
-"""Conditions of a node that a runtime cannot control, in force while operations run."""
+"""Conditions that a node imposes on a runtime while its operations run."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from .operations import REPLACING
 from .tally import BUSY_THREADS, Tally
 from .world import World
 
-# Seconds for which the application's threads are busy: longer than all bounds. And the shortest
-# and longest time, in seconds, for which they are then free.
+# Seconds for which the application's threads are busy, longer than every bound; and the shortest
+# and longest time, in seconds, for which they are free afterwards.
 BUSY = 20.0
 FREE = (5.0, 15.0)
-# Seconds between two records of other hands.
+# Seconds between two records by other writers.
 FOREIGN_EVERY = 0.03
 FROZEN_DISK: Final = "frozen-disk"
 FOREIGN_RECORDS: Final = "foreign-records"
@@ -44,11 +44,11 @@ class Scene:
     """The surroundings that conditions act on.
 
     Attributes:
-        worlds: of one event loop.
-        tally: counts how often each condition was felt.
-        disk: where the caches are.
-        seed: for what happens at random.
-        turn: after how many operations conditions that hide each other take turns.
+        worlds: the worlds of one event loop.
+        tally: counts how often each condition had an effect.
+        disk: the mount point of the disk with the caches.
+        seed: for random decisions.
+        turn: the number of operations after which conditions that hide each other take turns.
         backend: the event loop.
     """
 
@@ -61,7 +61,7 @@ class Scene:
 
 
 class Disposition:
-    """The process's handler of SIGCHLD, which Python sets, and libuv in C, unknown to Python."""
+    """The process's handler of SIGCHLD, which Python sets, and libuv without Python's knowledge."""
 
     def __init__(self) -> None:
         self._libc = ctypes.CDLL(None, use_errno=True)
@@ -71,13 +71,13 @@ class Disposition:
     def ignore(self) -> None:
         """Ignore SIGCHLD, even if libuv has set its handler since the last call."""
         now = self._now()
-        # The handler is the first field. Parts of the reported mask are arbitrary.
+        # Only the handler, the first field, counts: the kernel leaves parts of the mask arbitrary.
         if ctypes.c_void_p.from_buffer(now).value != signal.SIG_IGN:
             self._others = now
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
 
     def restore(self) -> None:
-        """Put the handler back that would be there if SIGCHLD had not been ignored."""
+        """Restore the handler that SIGCHLD would have without `ignore`."""
         self.ignore()
         signal.signal(signal.SIGCHLD, self._before)
         self._call(self._others, None)
@@ -94,12 +94,12 @@ class Disposition:
 
 @asynccontextmanager
 async def _sigchld_ignored(scene: Scene) -> AsyncGenerator[None]:
-    """Ignore SIGCHLD: the kernel reaps all children, and no parent hears of their end."""
+    """Ignore SIGCHLD, so that the kernel reaps all children and reports no exit status."""
     disposition = Disposition()
 
     async def ignore() -> None:
         while True:
-            # libuv puts a handler in its place whenever a first child is started.
+            # libuv sets its handler whenever it starts a child and has no other.
             disposition.ignore()
             scene.tally.conditions["SIGCHLD was ignored"] += 1
             await anyio.sleep(0.05)
@@ -139,7 +139,7 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
             finally:
                 enough.set()
                 # The thread may be in waitpid() while all other children live on. This child ends
-                # after `enough` is set, so the thread wakes up and sees it.
+                # after `enough` is set, so it wakes the thread.
                 last = os.posix_spawn("/bin/true", ["true"], {})
     finally:
         with suppress(ChildProcessError):
@@ -148,10 +148,10 @@ async def _reaper(scene: Scene) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def _take_turns(scene: Scene) -> AsyncGenerator[None]:
-    """Reap in a thread, ignore SIGCHLD, and neither, one after the other.
+    """Reap in a thread, ignore SIGCHLD, and do neither, in turns.
 
-    Both at once would hide each other, and under either many exit statuses are lost, so that few
-    operations succeed.
+    At the same time one would hide the other. Under either the library loses many exit statuses
+    and few operations succeed, so there are turns without both.
     """
     tally = scene.tally
 
@@ -178,15 +178,15 @@ async def _take_turns(scene: Scene) -> AsyncGenerator[None]:
 async def _spares_uvloop(
     scene: Scene, condition: Callable[[Scene], AbstractAsyncContextManager[None]]
 ) -> AsyncGenerator[None]:
-    """Replace no plugins under a condition.
+    """Have a condition in force, and open no plugin for writing meanwhile.
 
-    If a child cannot exec, because its executable is open for writing, and the kernel or another
-    thread reaps that child, libuv aborts the whole process (`err == *pid`).
+    A child cannot exec a file that is open for writing. If the kernel or another thread then reaps
+    that child, libuv aborts the whole process (`err == *pid`).
     """
     busy = [world.busy for world in scene.worlds]
     for world in scene.worlds:
         world.busy = []
-    await anyio.sleep(2 * REPLACING)  # until the plugin that is being replaced now is closed
+    await anyio.sleep(2 * REPLACING)  # until the plugin that is open now is closed
     try:
         async with condition(scene):
             yield
@@ -197,9 +197,9 @@ async def _spares_uvloop(
 
 @asynccontextmanager
 async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
-    """Take all the threads of anyio's limiter, as an application's own work may.
+    """Take all threads of anyio's limiter, as the work of an application may.
 
-    Now and then they are free for a while: on trio nothing would be done otherwise.
+    Now and then release them for a while: on trio no plugin would start otherwise.
     """
     limiter = current_default_thread_limiter()
     threads = int(limiter.total_tokens)
@@ -215,7 +215,7 @@ async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
         await run_sync(work, begun, abandon_on_cancel=True)
 
     async def keep_busy() -> None:
-        # A library that waits for these threads comes to its end when they do.
+        # A library that wrongly waits for these threads must come to an end, too.
         while not all(world.over for world in scene.worlds):
             release.clear()
             begun: list[None] = []
@@ -243,7 +243,7 @@ async def _busy_threads(scene: Scene) -> AsyncGenerator[None]:
 
 @asynccontextmanager
 async def _foreign_records(scene: Scene) -> AsyncGenerator[None]:
-    """Write into the cache with other hands: other programs, older ones, and broken ones."""
+    """Write records into the cache as other programs, older programs and broken ones do."""
     random = Random(scene.seed)
     hands: list[Hand] = []
     for world in scene.worlds:
@@ -256,20 +256,20 @@ async def _foreign_records(scene: Scene) -> AsyncGenerator[None]:
         while not over.wait(FOREIGN_EVERY):
             scene.tally.conditions[f"a record: {random.choice(hands).write()}"] += 1
 
-    # Not in the event loop: the disk may be frozen.
+    # In a thread, because the disk may be frozen.
     with background(write), scene.tally.force.holds(FOREIGN_RECORDS):
         yield
 
 
 @asynccontextmanager
 async def _frozen_disk(scene: Scene) -> AsyncGenerator[None]:
-    """Freeze the file system of the cache, as a snapshot does."""
+    """Freeze the file system of the cache now and then, as a snapshot does."""
     with frozen_now_and_then(scene.disk, Random(scene.seed), scene.tally):
         yield
 
 
-# In the order in which they come into force; each ends before the one above it. Other hands wait
-# for a frozen disk.
+# In the order in which they come into force; each ends before the one above it. The disk has to be
+# frozen no longer when `_foreign_records` ends, because its thread waits for the disk.
 CONDITIONS: Final[dict[str, Callable[[Scene], AbstractAsyncContextManager[None]]]] = {
     FOREIGN_RECORDS: _foreign_records,
     FROZEN_DISK: _frozen_disk,
@@ -277,8 +277,8 @@ CONDITIONS: Final[dict[str, Callable[[Scene], AbstractAsyncContextManager[None]]
     REAPER: _reaper,
     SIGCHLD_IGNORED: _sigchld_ignored,
 }
-# Under each of these the kernel or another thread may reap a child before the event loop does. One
-# hides the other: when SIGCHLD is ignored, the thread finds no child to reap.
+# Under each of these the kernel or another thread may reap a child before the event loop does.
+# They hide each other: while SIGCHLD is ignored, the thread finds no child to reap.
 _REAPING: Final = frozenset({REAPER, SIGCHLD_IGNORED})
 
 

@@ -1,4 +1,4 @@
-"""Which conditions are in force, since when, and how many operations were under each."""
+"""The times at which each condition is in force, and the number of operations under it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from contextlib import contextmanager
 
 
 class Force:
-    """The conditions in force; they enter from other threads, too.
+    """The conditions in force. Other threads may use `holds`, too.
 
     Attributes:
-        whole: how many operations began and ended under each condition.
-        partly: how many were under it for a part of their time.
+        whole: the number of operations that were under each condition from beginning to end.
+        partly: the number of those that were under it for a part of their time.
         spans: when each was in force, by the monotonic clock; the last end may be infinity.
     """
 
@@ -35,7 +35,7 @@ class Force:
             spans[-1] = (began, time.monotonic())
 
     def count(self, began: float) -> None:
-        """Count an operation that began then and ends now."""
+        """Count an operation that ends now, and began at this time of the monotonic clock."""
         now = time.monotonic()
         for condition, spans in list(self.spans.items()):
             if any(start <= began and now <= end for start, end in spans):
@@ -44,13 +44,13 @@ class Force:
                 self.partly[condition] += 1
 
     def seconds(self, condition: str, since: float) -> float:
-        """Return for how long a condition was in force from then until now."""
+        """Return for how many seconds a condition has been in force since a time."""
         now = time.monotonic()
         spans = self.spans.get(condition, ())
         return sum(max(0.0, min(end, now) - max(start, since)) for start, end in spans)
 
     def table(self) -> list[str]:
-        """Return, line by line, how many operations were under each condition."""
+        """Return the lines that show how many operations were under each condition."""
         if not self.spans:
             return []
         lines = [

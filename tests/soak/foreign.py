@@ -1,4 +1,4 @@
-"""Records of other hands: a node's cache has more in it than this library has written."""
+"""Records that other programs write into a node's cache, and files that are not records."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Any
 
 from cni_async import AttachmentKey, NetworkConfigList
 
-# The prefix of the ids of containers that they attach, and the namespace of all of them.
+# The prefix of the ids of the containers that those programs attach, and the namespace of all.
 FOREIGN = "foreign"
 NETNS = "/run/netns/foreign"
 
 _HUGE = 200 * 1024**3
-# Levels: more than Python likes, and more than Go reads.
+# Levels of JSON: deeper than Python's recursion limit, and deeper than Go reads.
 _DEEP = 1000
 _TOO_DEEP = 20_000
 
 
 def go_record(net: NetworkConfigList, key: AttachmentKey, *, netns: bool = True) -> bytes:
-    """Return what Go's libcni writes; before its version 1.2 without a namespace."""
+    """Return the record that Go's libcni writes: without a namespace before its version 1.2."""
     record: dict[str, Any] = {
         "kind": "cniCacheV1",
         "containerId": key.container_id,
@@ -70,16 +70,16 @@ def _huge(path: Path, record: bytes) -> None:
 
 
 def _deep(levels: int) -> Callable[[bytes], bytes]:
-    # Half a character is what msgspec does not take, and Go does.
+    # msgspec rejects a lone surrogate, and Go accepts it.
     odd = b',"capabilityArgs":{"half":"\\ud800","deep":' + b"[" * levels + b"]" * levels + b"}}"
     return lambda record: record[:-1] + odd
 
 
-# Whether a record says where its container is; where not, its result does (containerd 1.6).
+# Whether a record has the container's namespace. If not, its result has it (containerd 1.6).
 READABLE: dict[str, bool] = {"Go's": True, "Go's, from before libcni 1.2": False}
-# To Go it is a record, so it is none that has to be left alone: it is put in the place of others.
+# Go reads this one as a record, so the library may remove it; it takes the name of another record.
 _IN_PLACE = "deep"
-# Of these no attachment can be made out: they are to be left where and as they are.
+# No attachment can be read from these: the library has to leave them alone.
 UNREADABLE: dict[str, Callable[[Path, bytes], None]] = {
     "empty": _file(lambda record: b""),
     "cut off": _file(lambda record: record[: len(record) // 2]),
@@ -101,7 +101,7 @@ UNREADABLE: dict[str, Callable[[Path, bytes], None]] = {
 
 
 class Hand:
-    """Another hand that writes records into a cache, in place, as Go's libcni does.
+    """Another program, which writes records in place, as Go's libcni does.
 
     Attributes:
         unreadable: the names of its files that do not hold a valid record.
@@ -114,13 +114,13 @@ class Hand:
         corruptible: list[AttachmentKey],
         random: Random,
     ) -> None:
-        """Say where.
+        """Write into a directory of records.
 
         Args:
             results: the directory of records.
-            nets: the networks that it attaches containers of its own to.
-            corruptible: the attachments whose records it spoils.
-            random: decides.
+            nets: the networks to which the program attaches its own containers.
+            corruptible: the attachments whose records it overwrites.
+            random: for all decisions.
         """
         self._results = results
         self._nets = nets
@@ -129,11 +129,11 @@ class Hand:
         self.unreadable: set[str] = set()
 
     def write(self) -> str:
-        """Write one; return what kind it is of."""
+        """Write a file, and return its kind."""
         random = self._random
         kind = random.choice([*READABLE, *UNREADABLE])
         net = random.choice(self._nets)
-        # Not under the same names: a DEL of the one must not be what removes the other.
+        # Different names, because a DEL of the foreign container must not remove the odd file.
         container_id = "odd" if kind in UNREADABLE else FOREIGN
         key = AttachmentKey(net.name, f"{container_id}{random.randrange(20)}", "eth0")
         own = kind == _IN_PLACE or (kind in UNREADABLE and random.random() < 0.5)
@@ -144,7 +144,7 @@ class Hand:
         _remove(path)
         record = go_record(net, key, netns=READABLE.get(kind, True))
         plant = UNREADABLE.get(kind, lambda path, record: path.write_bytes(record))
-        with suppress(OSError):  # the library has just put its own there
+        with suppress(OSError):  # the library has just written a record of that name
             plant(path, record)
         if kind in UNREADABLE and not own:
             self.unreadable.add(path.name)

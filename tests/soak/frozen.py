@@ -1,6 +1,6 @@
-"""A disk that is frozen now and then, as a snapshot does it (FIFREEZE).
+"""A disk that freezes now and then, as during a snapshot (FIFREEZE).
 
-The disk is a file with ext4 on it, mounted by a loop device in a mount namespace of this process.
+The disk is a file with ext4, mounted through a loop device in a mount namespace of this process.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from tests.support.wait import eventually_blocking
 from .background import background
 from .tally import Tally
 
-# Seconds; what waits for the disk is given up after ten.
+# Seconds: longer than the ten for which the library waits for the disk.
 LENGTH = 12.0
 FIRST = 2.0
 PAUSE = (4.0, 16.0)
 
 _CLONE_NEWNS = 0x00020000
-# It is not left frozen, whatever becomes of its parent: that cannot even end while a thread of it
-# waits for the disk.
+# The shell unfreezes the disk even if its parent is killed: the parent cannot end while one of its
+# threads waits for the disk.
 _FREEZER = """
 while read -r seconds; do
     fsfreeze --freeze "$1"
@@ -40,7 +40,7 @@ done
 
 
 def why_no_disk() -> str | None:
-    """Return what is missing, if anything is."""
+    """Return why no disk can be frozen here, or `None` if one can."""
     if os.geteuid() != 0:
         return "a disk that can be frozen needs root"
     if subprocess.run(["losetup", "--find"], capture_output=True).returncode:
@@ -50,11 +50,11 @@ def why_no_disk() -> str | None:
 
 @contextmanager
 def disk(folder: Path) -> Iterator[Path]:
-    """Make a disk for a block; return where it is mounted.
+    """Mount a disk during a block, and return where.
 
-    Threads that exist already stay in the mount namespace of before, and would write to the
-    directory below the mount. So this waits for worker threads to end; trio keeps idle ones for ten
-    seconds.
+    Threads that exist already stay in the old mount namespace, and would write to the directory
+    below the mount. So this function waits until all worker threads have ended; trio keeps idle
+    ones for ten seconds.
     """
     eventually_blocking(_worker_threads, lambda threads: not threads)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -75,7 +75,7 @@ def disk(folder: Path) -> Iterator[Path]:
 
 @contextmanager
 def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[None]:
-    """Freeze a disk again and again during a block."""
+    """Freeze a disk again and again, for `LENGTH` seconds each time, during a block."""
     with subprocess.Popen(
         ["sh", "-c", _FREEZER, "sh", str(place)],
         stdin=subprocess.PIPE,
@@ -97,7 +97,7 @@ def frozen_now_and_then(place: Path, random: Random, tally: Tally) -> Iterator[N
                 tally.conditions["the disk was frozen"] += 1
                 pause = random.uniform(*PAUSE)
 
-        # Not in the event loop: it may be what waits for the disk.
+        # In a thread, because the event loop itself may wait for the disk.
         with background(run):
             yield
 

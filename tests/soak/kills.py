@@ -1,8 +1,8 @@
 """Kill a runtime at random moments of its ADDs and DELs, recover, and look for what is left.
 
-Two kinds of death take turns. Either the runtime alone is killed, and its plugins keep running
-during the recovery; or the runtime and all its plugins are, as by the OOM killer or the end of a
-cgroup. Leftovers of a plugin that was killed during a write of its own are counted separately.
+Two kinds of kills take turns. One kills only the runtime, and its plugins keep running during the
+recovery. The other kills the runtime and all its plugins, as the OOM killer and the end of a cgroup
+do. What a plugin leaves that is killed during a write of its own is counted separately.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from .tally import leaks_table
 
 ROOT = Path(__file__).parents[2]
 CONTAINERS = 4
-# Seconds that a runtime has until it is killed; an ADD takes half of that.
+# The most seconds until a runtime is killed; an ADD takes half of that.
 LONGEST_LIFE = 0.5
-# Seconds before an ADD does anything, at times: a DEL that does not wait comes first.
+# Seconds by which some ADDs are delayed, so that a DEL that does not wait for them comes first.
 SLOWNESS = 0.15
 
 
@@ -76,7 +76,7 @@ class Deaths:
         return not any(self.leaks.values())
 
     def table(self) -> str:
-        """Return it all for people to read."""
+        """Return all figures for people to read."""
         kinds = ", ".join(f"{count} of {kind}" for kind, count in self.kills.items())
         lines = [
             f"kills: seed {self.seed}, {self.kills.total()} in {self.seconds:.0f} s ({kinds})",
@@ -92,7 +92,7 @@ class Deaths:
 
 
 class _Scene:
-    """A host with containers, a network, and whoever works on them."""
+    """A host with containers and a network, and the runtimes that work on them."""
 
     def __init__(self, folder: Path, plugins: Path, deaths: Deaths, random: Random) -> None:
         self.host = Host(folder, plugins)
@@ -112,7 +112,7 @@ class _Scene:
         self._lock_file = folder / "locks"
 
     def run(self, seconds: float) -> subprocess.Popen[str]:
-        """Start a runtime, and return some time after it has begun to work."""
+        """Start a runtime, and return it so many seconds after it has begun to work."""
         self.host.slow_down("bridge", self._random.choice([0, SLOWNESS]))
         order = {
             "path": [str(self.host.plugins)],
@@ -137,12 +137,12 @@ class _Scene:
         return runtime
 
     def wait_for_orphans(self) -> None:
-        """Wait until all plugins are done, those of a DEL of a whole attachment too."""
+        """Wait until all plugins have ended, also those of a DEL, which `recover` may not know."""
         plugins = str(self.host.plugins)
         eventually_blocking(lambda: processes_with(plugins), lambda left: not left)
 
     def kill_plugins(self) -> None:
-        """Kill the plugins, and what they have started, too."""
+        """Kill the plugins and their children."""
 
         def kill() -> dict[int, str]:
             left = processes_with(str(self.host.plugins))
@@ -154,7 +154,10 @@ class _Scene:
         eventually_blocking(kill, lambda left: not left)
 
     async def recover(self) -> set[str] | None:
-        """Do what a runtime does first when it is started again; return who is attached then."""
+        """Recover as a restarted runtime does, and return the containers that are attached then.
+
+        Return `None` if the recovery fails.
+        """
         deaths = self.deaths
         cni = CNIConfig(
             # The plugins here are scripts that execute the real ones.
@@ -177,7 +180,7 @@ class _Scene:
         return {one.container_id for one in rest}
 
     def look(self, attached: set[str]) -> None:
-        """Look for what is whose."""
+        """Count what plugins and the cache hold for containers that are not attached."""
         leaks = self.deaths.leaks
         for path in (self.host.cache / "results").glob("*-*"):
             try:
@@ -193,12 +196,12 @@ class _Scene:
                 leaks["interfaces"].append(f"{links} in {box.id}")
 
     async def clear(self) -> None:
-        """Detach what is attached; nothing may be left then."""
+        """Detach all containers, and count what is left."""
         for one in await self.host.cni.get_cached_attachments():
             await self.host.cni.del_attachment(one)
         self.deaths.own["empty files of host-local"] += self.host.forget_torn_notes()
         left = self.host.wait_until_clean()
-        # The next writer removes the file that a killed writer left, unless the file is too young.
+        # The next writer removes the files that killed writers left, unless they are too young.
         unfinished = self.host.cache / "results" / ".tmp"
         for path in unfinished.iterdir():
             os.utime(path, (0, 0))
@@ -218,8 +221,8 @@ def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deat
     Args:
         folder: an empty directory.
         plugins: the reference plugins.
-        kills: how many.
-        seed: for all that happens at random.
+        kills: the number of runtimes.
+        seed: for all random decisions.
     """
     started = time.monotonic()
     random = Random(seed)
@@ -239,7 +242,7 @@ def kill_runtimes(folder: Path, plugins: Path, *, kills: int, seed: int) -> Deat
                 deaths.orphans += len(processes_with(str(scene.host.plugins)))
             torn = deaths.own.total()
             attached = anyio.run(scene.recover)
-            # A plugin that was still running may have made something that has no record.
+            # A plugin that was still running may have created something that has no record.
             scene.wait_for_orphans()
             if attached is not None:
                 scene.look(attached)

@@ -1,4 +1,4 @@
-"""Random operations, cancelled at random."""
+"""Random operations, some of which are cancelled."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _OwnError(Exception):
 
 
 class Driver:
-    """Makes workers do operations until there were enough, or it took long enough."""
+    """Runs operations in workers, up to a number of them or for a time."""
 
     def __init__(
         self,
@@ -59,7 +59,7 @@ class Driver:
         }
 
     async def run(self, workers: int) -> None:
-        """Let so many work at a time, until all are done."""
+        """Run so many workers at a time, until their operations have ended."""
         async with anyio.create_task_group() as watch:
             watch.start_soon(self._watch)
             async with anyio.create_task_group() as group:
@@ -74,7 +74,7 @@ class Driver:
             watch.cancel_scope.cancel()
 
     async def _watch(self) -> None:
-        """Measure what holds up the event loop."""
+        """Measure how long the event loop stalls."""
         while True:
             asleep = time.monotonic()
             await anyio.sleep(0.05)
@@ -84,13 +84,13 @@ class Driver:
         return self._left > 0 and time.monotonic() < self._deadline
 
     async def _keep_busy(self, scope: anyio.CancelScope) -> None:
-        """Now and then hold a plugin open for writing, as an upgrade does (ETXTBSY)."""
+        """Now and then hold a plugin open for writing, as an upgrade does; its exec is ETXTBSY."""
         with scope:
             while True:
                 await anyio.sleep(self._random.uniform(0.2, 0.6))
                 if not self._world.busy:
                     continue
-                # It cannot be opened while it is being started: the kernel excludes both ways.
+                # The open fails, too, while the plugin runs: the kernel excludes one or the other.
                 with suppress(OSError), self._random.choice(self._world.busy).open("ab"):
                     self._tally.faults["is being replaced"] += 1
                     await anyio.sleep(REPLACING)
@@ -109,7 +109,7 @@ class Driver:
             self._tally.outcomes[name + self._world.suffix, outcome] += 1
 
     async def _outcome(self, name: str, call: Callable[[], Awaitable[None]]) -> str:
-        """Run an operation to its end or until it is cancelled; return what became of it."""
+        """Run an operation, perhaps cancel it, and return its outcome."""
         kind = self._random.choices(["", "scope", "native"], [11, 5, 4])[0]
         delay = self._random.uniform(0, self._longest_delay)
         if kind:
@@ -139,11 +139,11 @@ class Driver:
     async def _to_its_end(
         self, *keys: AttachmentKey, call: Callable[[], Awaitable[Result | None]]
     ) -> None:
-        """Make a call and note the address that each attachment then has, where that is certain.
+        """Make a call, and note the address of each attachment afterwards if it is certain.
 
         Args:
             keys: the attachments.
-            call: changes them; returns the result of ADD if the attachments exist afterwards.
+            call: changes them, and returns the result of ADD if they exist afterwards.
         """
         world = self._world
         world.clock += 1
@@ -157,7 +157,7 @@ class Driver:
                 shaken = world.shaken.get(key, 0)
                 if shaken < began:
                     world.shaken.pop(key, None)
-                    # Of two concurrent operations it is unknown which one ended last.
+                    # With two operations at a time it is unknown which one worked last.
                     if world.at_work[key] == 1 and key.container_id not in world.wild:
                         world.recorded[key] = address_in(result)
         except BaseException:
@@ -191,7 +191,7 @@ class Driver:
 
     async def _check(self, key: AttachmentKey) -> None:
         world = self._world
-        # Preferably of something that is there.
+        # CHECK of an attachment without a record would only fail.
         known = {path.name for path in world.results.glob("*-*")}
         present = [each for each in world.keys if each.file_name in known]
         key = self._random.choice(present or [key])
@@ -228,15 +228,15 @@ class Driver:
 
 
 async def natively(call: Callable[[], Awaitable[None]], delay: float, times: int) -> bool:
-    """Await a call and cancel it after a time as the event loop's own users do.
+    """Await a call, and cancel it after a delay in the event loop's own way, without anyio.
 
     Args:
         call: what to await.
         delay: seconds.
-        times: how often to cancel it.
+        times: how often to cancel the task, on asyncio.
 
     Returns:
-        whether it came to its end all the same.
+        whether the call ended without having been cancelled.
     """
     if _on_trio():
         import trio

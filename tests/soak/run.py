@@ -1,4 +1,4 @@
-"""One run of the soak: a world, its operations, its end, and a look at what this process has."""
+"""One run of the soak: operations on the worlds, the clean-up, and a search for what is left."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "uvloop": ("asyncio", {"use_uvloop": True}),
     "trio": ("trio", {}),
 }
-# Of ten operations with real plugins as many as with others would take a hundred times as long.
+# The share of operations with real plugins, which take a hundred times as long.
 REAL_SHARE = 0.1
-# How often conditions that hide each other take turns, if there are enough operations for it.
+# How many turns conditions that hide each other take, each of at least `LEAST_TURN` operations.
 TURNS = 12
 LEAST_TURN = 30
-# Seconds for what goes by itself: daemons of plugins, and threads that have nothing to do.
+# Seconds until daemons of plugins and idle threads have ended by themselves.
 PATIENCE = 20.0
 
 
@@ -51,18 +51,18 @@ def soak(
     conditions: Sequence[str] = (),
     spawn: Spawn | None = None,
 ) -> Tally:
-    """Run a soak in an event loop of its own, and look at what it has left in another one.
+    """Run a soak in an event loop of its own, and clean up in another one.
 
     Args:
         folder: an empty directory.
         backend: one of `BACKENDS`.
-        operations: how many at the most.
-        seconds: how long at the most, the end not included.
-        seed: for all that happens at random.
-        plugins: the reference plugins; a part of the operations then uses them.
+        operations: the most operations to run.
+        seconds: the longest time to run operations; the clean-up is extra.
+        seed: for all random decisions.
+        plugins: the directory of the reference plugins, which a part of the operations then uses.
         conditions: some of `CONDITIONS`, all at the same time; those that hide each other take
             turns.
-        spawn: how plugins are started; by default in the event loop's usual way.
+        spawn: the way in which plugins are started; the event loop's usual way by default.
     """
     tally = Tally(backend, seed)
     tally.spawn = spawn or ("posix" if backend == "uvloop" else "anyio")
@@ -75,9 +75,9 @@ def soak(
     frozen = FROZEN_DISK in conditions
     with ExitStack() as stack:
         stack.enter_context(starts.in_use(spawn))
-        # Before there are worker threads.
+        # Before there are worker threads, which would not see the mount.
         caches = stack.enter_context(disk(folder)) if frozen else folder / "caches"
-        # The first call allocates what the process keeps forever.
+        # The first call opens and starts what the process keeps forever.
         in_loop(_call_once)
         before = _Process()
         worlds: list[World] = [FakeWorld(folder / "fake", caches, random, tally, durable=frozen)]
@@ -138,7 +138,7 @@ async def _settle(worlds: Sequence[World], tally: Tally) -> None:
 
 
 class _Process:
-    """The resources of this process, for a comparison with later."""
+    """The resources of this process, to compare with later."""
 
     def __init__(self) -> None:
         self._fds = _descriptors()
@@ -146,7 +146,7 @@ class _Process:
         self._threads = _threads()
 
     def changes(self) -> dict[str, list[str]]:
-        """Return, by kind, what is there now and was not; what goes by itself is waited for."""
+        """Return, by kind, the new resources that do not go away within `PATIENCE`."""
         gc.collect()
         return {
             "zombies and children": _after_patience(
@@ -160,13 +160,13 @@ class _Process:
 def _descriptors() -> list[str]:
     found: list[str] = []
     for fd in open_fds():
-        with suppress(OSError):  # the listing's own
+        with suppress(OSError):  # the descriptor of the listing itself
             found.append(os.readlink(f"/proc/self/fd/{fd}").partition("[")[0])
     return found
 
 
 def _threads() -> list[str]:
-    # Trio keeps threads for a while, and gives them other names each time.
+    # Trio keeps idle threads for a while, and renames them for each job.
     return [thread.name for thread in threading.enumerate() if not thread.name.startswith("Trio")]
 
 
@@ -179,7 +179,7 @@ def _more(now: list[str], before: list[str]) -> list[str]:
 
 
 def _after_patience(look: Callable[[], Iterable[str]]) -> list[str]:
-    """Return what is left when it is nothing or the time is up."""
+    """Return what is left once nothing is, or after `PATIENCE`."""
     deadline = time.monotonic() + PATIENCE
     while (left := list(look())) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -1,4 +1,4 @@
-"""A container runtime that attaches and detaches until it is killed; see `kills`."""
+"""A container runtime that attaches and detaches until `kills` kills it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.support import starts
 
 
 async def main(order: dict[str, Any]) -> None:
-    """Work on all containers at the same time, for ever."""
+    """Attach and detach all containers at the same time, forever."""
     cni = CNIConfig(
         order["path"],
         cache=FileCache(order["cache"], durable=False),
@@ -29,7 +29,7 @@ async def main(order: dict[str, Any]) -> None:
     async def work(container: str, netns: str) -> None:
         rt = RuntimeConf(container, netns, "eth0")
         operations = [cni.add_network_list, cni.del_network_list]
-        random.shuffle(operations)  # what the one before us was killed in the middle of
+        random.shuffle(operations)  # the runtime before may have been killed during either
         while True:
             for operation in operations:
                 with suppress(CNIError):

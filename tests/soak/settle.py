@@ -1,4 +1,4 @@
-"""The end of a soak: all that is left has an owner and can be deleted through the API."""
+"""The end of a soak: all that is left has an owner, and the API can delete it."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from cni_async import AttachmentKey, GCArgs, GCAttachment, NetworkAttachment
 from .tally import Tally
 from .world import World, address_in, key_of
 
-# So many failures, and a library that is broken is left alone.
+# After so many failures the library is broken, and more of them say nothing new.
 PATIENCE = 20
 
 
 async def settle(world: World, tally: Tally) -> None:
-    """Look whether all is as it should be, and delete it."""
+    """Compare a world with its books, then delete all attachments."""
     world.steering.stop()
     try:
         await _settle(world, tally)
@@ -42,7 +42,7 @@ async def _settle(world: World, tally: Tally) -> None:
         if key not in world.shaken and found != address:
             tally.violations.append(f"record of {key}: {found!r}, ADD and DEL left {address!r}")
     wild = {key for key in world.keys if key.container_id in world.wild}
-    # Each thing that plugins hold has a record with its owner, unless records may be damaged.
+    # All that plugins hold has a record with its owner, unless the record may be damaged.
     tally.leaked("attachments without a record", world.owned() - records.keys() - wild)
 
     sound = [
@@ -58,7 +58,7 @@ async def _settle(world: World, tally: Tally) -> None:
         await must(f"GC of {net.name}", lambda: calm.gc_network_list(net, _valid(records)))  # noqa: B023
     tally.leaked("valid attachments that GC took", before - world.owned())
 
-    # A damaged record may name attachments that never existed; DEL removes it.
+    # A damaged record may name an attachment that never existed; DEL removes the record.
     for key in wild:
         net = world.nets[key.network]
         await must(f"DEL of {key}", lambda: calm.del_network_list(net, world.rt(key)))  # noqa: B023

@@ -1,4 +1,4 @@
-"""The faults of a soak: of plugins, and of the cache."""
+"""The faults of plugins and of the cache during a soak."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from .foreign import FOREIGN, NETNS
 from .tally import PLUGINS, RECORDS, Tally
 from .verdicts import Verdicts
 
-# Seconds that a call may take longer than its deadline, its grace and the wait for SIGKILL.
+# Seconds that the library waits for SIGKILL to take effect.
 KILL_WAIT = 0.5
-# Where the addresses begin that calls are named by.
+# Each call has an address as its name; this is the first one.
 _CALLS = itertools.count(int(IPv4Address("10.0.0.1")))
 
 
 class Steering:
-    """Decides, call by call, what goes wrong; switched off for the clean-up."""
+    """Decides for each call whether it fails and how, until the clean-up begins."""
 
     def __init__(self, random: Random, tally: Tally, *, share: float) -> None:
         self._random = random
@@ -38,25 +38,26 @@ class Steering:
         self._share = share
 
     def stop(self) -> None:
-        """From here on nothing goes wrong."""
+        """Inject no more faults."""
         self._share = 0
 
     def plugin(self, command: str) -> str:
-        """Return the fault that a plugin is to have; empty for none."""
+        """Return the fault for a plugin to commit, or "" for none."""
         if self._random.random() >= self._share:
             return ""
-        # Hanging is what takes time, and so it is not what happens most.
+        # A plugin that hangs takes long, so only a few do.
         kinds = ODDITIES if self._random.random() < 0.2 else FAULTS
         fault = self._random.choice(list(kinds))
         if fault in ENDLESS and self._random.random() < 0.5:
             fault = "fails with words"
         self._tally.faults[fault] += 1
-        # A plugin that says it is done, and is not, is beyond help: for DEL exit 0 is an answer.
+        # No library can detect a plugin that exits with 0 and has not done its work: for DEL, exit
+        # 0 means success. So this plugin does its work first.
         lies = command in {"DEL", "GC", "CHECK"} and "exit 0" in FAULTS.get(fault, "")
         return f"{'late' if lies else self._random.choice(['early', 'late'])}:{fault}"
 
     def cache(self, operation: str) -> int:
-        """Return the number of the error that the cache's operation meets, or zero."""
+        """Return the errno with which an operation of the cache fails, or zero."""
         if self._random.random() >= self._share / 4:
             return 0
         number = self._random.choice([errno.EIO, errno.ENOSPC, errno.EDQUOT])
@@ -64,7 +65,7 @@ class Steering:
         return number
 
     def corruption(self, record: bytes) -> bytes:
-        """Return what becomes of a record on the disk."""
+        """Return a record, at times damaged."""
         if self._random.random() >= self._share / 2:
             return record
         kind = self._random.choice(["emptied", "truncated", "flipped"])
@@ -77,7 +78,7 @@ class Steering:
 
 
 class FaultyCache(FileCache):
-    """libcni's cache, on a disk that is at times full, broken or forgetful."""
+    """A `FileCache` on a disk that is full at times, or fails, or damages records."""
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class FaultyCache(FileCache):
         *,
         durable: bool,
     ) -> None:
-        """Say where.
+        """Wrap a cache directory.
 
         Args:
             folder: libcni's cache directory.
@@ -118,7 +119,7 @@ class FaultyCache(FileCache):
 
     async def store(self, key: AttachmentKey, record: bytes) -> None:
         self._fail("store", key)
-        # As a crash of the machine leaves it.
+        # A crash of the machine can damage a record.
         if key.container_id in self._corruptible:
             record = self._steering.corruption(record)
         with self._measured():
@@ -134,7 +135,7 @@ class FaultyCache(FileCache):
             self._fail("remove", key)
             with self._measured():
                 await super().remove(key)
-        except BaseException:  # it was given up, too: the disk is frozen
+        except BaseException:  # also a cancellation, while the disk is frozen
             self._stays(key)
             raise
 
@@ -153,7 +154,7 @@ class FaultyCache(FileCache):
 
 
 class WatchedExec(DefaultExec):
-    """Runs plugins, gives them faults to commit, and reports forbidden behaviour."""
+    """Runs plugins with faults, and reports what the library must not do."""
 
     def __init__(
         self,
@@ -200,7 +201,7 @@ class WatchedExec(DefaultExec):
             return answer
 
     def _see_namespace(self, environ: Mapping[str, str]) -> None:
-        """Check that a call for a foreign attachment receives the namespace of its record."""
+        """Report a call for a foreign attachment without the namespace of its record."""
         if environ.get("CNI_CONTAINERID", "").startswith(FOREIGN) and environ["CNI_NETNS"] != NETNS:
             self._tally.violations.append(
                 f"{environ['CNI_COMMAND']} of {environ['CNI_CONTAINERID']} is told of no namespace"
@@ -208,7 +209,7 @@ class WatchedExec(DefaultExec):
 
 
 class Running:
-    """The calls in progress; reports those that must not run at the same time."""
+    """Counts the calls in progress, and reports those that must not run at the same time."""
 
     def __init__(self, tally: Tally) -> None:
         self._tally = tally
@@ -219,7 +220,7 @@ class Running:
 
     @contextmanager
     def call(self, command: str, network: str, container_id: str) -> Iterator[None]:
-        """Count a call during a block, and report it if it must not run beside another one."""
+        """Count a call during a block, and report it if it must not run beside another."""
         counters = [(self._containers, container_id)] if container_id else []
         if command in {"ADD", "DEL"}:
             counters.append((self._attaching, network))

@@ -1,4 +1,4 @@
-"""The counts of a soak, and the table of them."""
+"""The counts of a soak, and their table."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from cni_async.invoke import Spawn
 from .force import Force
 
 MOST_SHOWN = 20
-# Durations, and their bounds in seconds, far above the needs of a loaded machine.
+# Durations, and their bounds in seconds, far above what a loaded machine needs.
 PLUGINS = "the end of a plugin, beyond its bounds"
 RECORDS = "an operation of the cache, the disk being idle"
 CANCELLATIONS = "the end of what was cancelled, the disk being idle"
 STALLS = "a stall of the event loop"
 BOUNDS = {PLUGINS: 10.0, RECORDS: 6.0, CANCELLATIONS: 15.0, STALLS: 5.0}
-# anyio's start of a process on trio is trio's: in one of the worker threads of the default limiter,
-# which are the application's. While all of these are busy no plugin is started, so its end, and the
-# DEL that ends what was cancelled, are late by that time (docs/reliability.md, "What is not
-# promised"). It does not count there; all the time in which there was a thread does.
+# On trio, anyio starts a process in a worker thread of the default limiter, which the application
+# uses, too. While all of these threads are busy no plugin starts, so plugins end late, and so do
+# cancelled operations, because of their DEL (docs/reliability.md, "What is not promised"). That
+# time does not count for these durations.
 BUSY_THREADS: Final = "busy-threads"
 WAITS_FOR_THREADS: Final = frozenset({("trio", "anyio", PLUGINS), ("trio", "anyio", CANCELLATIONS)})
 OUTCOMES = ("done", "failed", "timed out", "cancelled")
@@ -36,15 +36,17 @@ class Tally:
         outcomes: how often each operation ended in each way.
         faults: how often each was injected.
         cancellations: how often an operation was cancelled, by kind.
+        calls: the number of calls of plugins.
+        at_once: the most calls in progress at the same time.
         leaks: what was left, by kind; all have to be empty.
-        false_successes, false_failures: calls of plugins that the library took for what they were
-            not; both have to be empty.
-        lost_statuses: how often it said that it cannot know.
+        false_successes: failed calls that the library reported as a success; has to be empty.
+        false_failures: calls with a wrong status in the library's error; has to be empty.
+        lost_statuses: how often the library reported that it lost an exit status.
         violations: what must not have happened: unexpected errors, plugins at the same time,
-            attachments that were lost, what took too long.
-        own: what plugins left that were ended in the middle of a write of their own.
+            attachments that were lost, durations beyond their bounds; has to be empty.
+        own: what plugins left that were killed during a write of their own.
         longest: the most seconds that each of `BOUNDS` took.
-        conditions: how often each condition was felt.
+        conditions: how often each condition had an effect.
         spawn: the way in which plugins are started.
         force: which conditions are in force, and the operations under each.
         waited: the most seconds that a plugin's start may have waited for a busy thread.
@@ -75,7 +77,7 @@ class Tally:
 
     @property
     def operations(self) -> int:
-        """How many operations were run."""
+        """The number of operations that have ended."""
         return sum(self.outcomes.values())
 
     @property
@@ -85,13 +87,13 @@ class Tally:
         return not wrong and not any(self.leaks.values())
 
     def took(self, what: str, since: float) -> None:
-        """Compare with its bound what took until now.
+        """Compare a duration that ends now with its bound.
 
-        A frozen disk does not count, nor on trio a start that waits for a busy thread.
+        The time of a frozen disk does not count, nor the time of `WAITS_FOR_THREADS`.
 
         Args:
             what: one of `BOUNDS`.
-            since: when it began, by the monotonic clock.
+            since: when the duration began, by the monotonic clock.
         """
         if what in {RECORDS, CANCELLATIONS}:
             since = max(since, self.thawed)
@@ -109,7 +111,7 @@ class Tally:
         self.leaks.setdefault(kind, []).extend(sorted(map(str, what)))
 
     def table(self) -> str:
-        """Return it all for people to read."""
+        """Return all figures for people to read."""
         per_second = self.operations / self.seconds if self.seconds else 0
         lines = [
             f"soak on {self.backend}, started with {self.spawn}: seed {self.seed}, "
@@ -147,7 +149,7 @@ class Tally:
 
 
 def leaks_table(leaks: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return, line by line, how much was left of each kind, and what."""
+    """Return the lines that list what was left of each kind."""
     lines = [f"  leaks: {sum(map(len, leaks.values()))}"]
     for kind, each in leaks.items():
         lines.append(f"    {kind:<38}{len(each):>5}")

@@ -1,4 +1,4 @@
-"""The soak's command line: what it runs, what it prints and its exit code."""
+"""The soak's command runs, prints and exits as its arguments and results require."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The conditions themselves: they do what they say, and leave nothing when they end."""
+"""The conditions do what they say, and leave nothing when they end."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .tally import Tally
 
 
 def test_who_hears_of_children_after_sigchld_was_ignored() -> None:
-    """Libuv's handler is C's, and Python knows nothing of it."""
+    """Libuv's handler, which it sets in C and Python does not know, is put back."""
     libc = ctypes.CDLL(None)
     libc.signal.restype = ctypes.c_void_p
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)
@@ -50,7 +50,7 @@ async def test_the_reaper_leaves_no_child_when_it_is_cancelled(tmp_path: Path) -
 
 
 def test_a_disk_waits_for_threads_that_would_not_see_it(tmp_path: Path) -> None:
-    """A thread that is older than the mount writes to the directory below it."""
+    """A thread that is older than the mount would write to the directory below it."""
     require(not frozen.why_no_disk(), str(frozen.why_no_disk()))
     idle = threading.Thread(target=time.sleep, args=(0.5,), name="Trio thread 1")
     idle.start()

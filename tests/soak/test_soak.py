@@ -1,4 +1,4 @@
-"""The soak finds nothing wrong with the library, and something with each that is broken."""
+"""The soak finds nothing wrong with the library, and finds each way to break it."""
 
 from __future__ import annotations
 
@@ -56,14 +56,14 @@ def soak(
     return tally
 
 
-# asyncio complains of its own objects of a child that something else has reaped during the start.
+# If another thread or the kernel reaps a child during its start, asyncio warns of its own objects.
 _REAPED_ELSEWHERE = (
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 )
 
 
-# The others take longer: the session soak-short has them all.
+# The other conditions take longer; the session soak-short runs all of them.
 _IN_TURNS = ("reaper", "sigchld-ignored")
 
 
@@ -75,22 +75,22 @@ def test_nothing_is_wrong(
     tally = soak(tmp_path, backend, condition, spawn)
     assert tally.clean, tally.table()
     assert tally.operations == OPERATIONS
-    assert len(tally.leaks) > 10  # all kinds were looked for
+    assert len(tally.leaks) > 10  # the soak looked for all kinds
     assert tally.faults.total() > 10
     assert bool(tally.conditions) == bool(condition)
     met = tally.force.whole + tally.force.partly
     assert met.keys() == ({*condition, conditions.NEITHER} if condition else set())
-    assert tally.force.whole.total() <= OPERATIONS  # they hide each other
+    assert tally.force.whole.total() <= OPERATIONS  # these conditions take turns
 
 
 @pytest.fixture
 def only(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Return what makes one fault the only one of plugins."""
+    """Return a function that makes one fault the only one of plugins."""
 
     def choose(fault: str) -> None:
         monkeypatch.setattr(steering, "FAULTS", {fault: FAULTS[fault]})
         monkeypatch.setattr(steering, "ENDLESS", ())
-        # Nor is it waited long for what will not go.
+        # The soak need not wait long for what will not go away.
         monkeypatch.setattr(run, "PATIENCE", 2.0)
 
     return choose
@@ -159,7 +159,7 @@ def test_an_order_that_is_not_kept(
     assert any("at once" in each for each in soak(tmp_path).violations)
 
 
-# -- under the conditions of a hostile node
+# -- the conditions of a hostile node
 
 
 @pytest.mark.parametrize("status", [0, 255])
@@ -230,7 +230,7 @@ def test_an_event_loop_that_waits_for_the_disk(
     store = FileCache.store
 
     async def blocking(self: FileCache, key: AttachmentKey, record: bytes) -> None:
-        # Beside the directory of records, and on the same disk.
+        # Write beside the directory of records, on the same disk.
         Path(self.directory).with_name(key.file_name).write_bytes(record)
         await store(self, key, record)
 

@@ -1,4 +1,4 @@
-"""The counts of a soak, and the condition for a clean one."""
+"""The counts of a soak decide whether it is clean."""
 
 from __future__ import annotations
 

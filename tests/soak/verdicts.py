@@ -1,7 +1,7 @@
 """Compare the exit status that a plugin notes with the outcome that the library reports.
 
-A plugin of `tests.support.faulty` writes down the status that it exits with. The library may miss
-that status if something else reaps the plugin, but must not report a wrong one.
+A plugin of `tests.support.faulty` notes the status with which it exits. The library may miss that
+status if another process or thread reaps the plugin, but must not report a wrong one.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from .tally import Tally
 
 
 class Verdicts:
-    """Compares the two, call by call."""
+    """Compares the status and the outcome of each call."""
 
     def __init__(self, ends: Path, tally: Tally) -> None:
-        """Set the directory of the plugins' exit statuses, and the tally."""
+        """Read the plugins' exit statuses from a directory."""
         self._ends = ends
         self._tally = tally
 
     def compare(self, call: str, what: str, error: PluginError | None) -> None:
-        """Count a call that was not cancelled if the library is wrong about its end.
+        """Count a call if the library is wrong about its end. The call was not cancelled.
 
         Args:
-            call: its name.
+            call: the name of the call.
             what: the plugin and its command.
             error: the error that the library raised; `None` for a success.
         """
@@ -42,7 +42,7 @@ class Verdicts:
                 self._tally.false_failures.append(f"{what} was killed: {error}")
         elif not knows and not ended_by_us and error.retryable:
             self._tally.lost_statuses += 1
-        # The plugin's own exit and our signal can cross, but then its status is known.
+        # The plugin may exit just before our signal; its status is known then.
         elif not knows or (not ended_by_us and error.exit_code != own):
             self._tally.false_failures.append(f"{what} exited with {own}: {error}")
 
@@ -53,5 +53,5 @@ class Verdicts:
         except FileNotFoundError:
             return None
         path.unlink()
-        # A shell that is killed between open() and write() leaves an empty file.
+        # A shell that is killed between its open() and its write() leaves an empty file.
         return int(status) if status else None

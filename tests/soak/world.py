@@ -1,4 +1,4 @@
-"""The networks and containers of a soak, and the state that plugins keep of them."""
+"""The networks and containers of a soak, and what plugins hold for them."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from .steering import FaultyCache, Running, Steering, WatchedExec
 from .tally import Tally
 from .verdicts import Verdicts
 
-# Seconds; a plugin without a fault never misses this deadline.
+# Seconds: a deadline that a plugin without a fault never misses.
 PATIENT = 60.0
 
 
 def network(name: str, *plugins: Any) -> NetworkConfigList:
-    """Make a network."""
+    """Return a network with these plugins."""
     document = {"cniVersion": "1.1.0", "name": name, "plugins": plugins}
     return conf_list_from_bytes(json.dumps(document).encode())
 
@@ -42,23 +42,23 @@ class World:
 
     Attributes:
         rolling: rolls back an ADD that failed.
-        plain: leaves that to its caller, as libcni does.
-        calm: has plugins and a cache without faults, and much time.
+        plain: does not roll back, as libcni does not.
+        calm: injects no faults into plugins, and has a long deadline.
         nets: the networks by their names.
-        wild: the containers that may be added with `plain`, and whose records may be damaged: in
-            the end they need a DEL with the network's configuration. Of the others nothing may
-            ever exist without a readable record.
-        shaken: attachments with an operation that did not finish, so that CHECK may fail, each
-            with the `clock` of that operation.
-        clock: counts the operations.
+        wild: the containers that `plain` may add, and whose records may be damaged. In the end
+            they need a DEL with the network's configuration. Plugins may hold nothing for any
+            other container without a readable record.
+        shaken: the attachments with an operation that did not finish, so that CHECK may fail;
+            each with the `clock` at which that operation failed.
+        clock: numbers the beginnings and the failures of operations.
         recorded: the address in each attachment's record after the last operation on it, "" for
-            none; attachments whose address is uncertain are missing.
+            none; without the attachments whose address is uncertain.
         at_work: the number of operations in progress on each attachment.
         over: whether no more operations begin.
         foreign: the names of foreign files in the cache that do not hold a valid record.
-        suffix: distinguishes its operations in the tally from those of other worlds.
-        marks: strings that all its plugins have in their environment.
-        busy: the plugins that may be opened for writing at times.
+        suffix: marks the operations of this world in the tally.
+        marks: strings that all plugins of this world have in their environment.
+        busy: the plugins that the soak may open for writing.
     """
 
     suffix = ""
@@ -113,8 +113,8 @@ class World:
         steer = no_fault if ends is None else self.steering.plugin
         quick = records(durable=False)
         kept = records(durable=True) if durable else quick
-        # A cache that is not durable writes in the event loop's own thread where the disk was fast
-        # within the last second (docs/reliability.md): a disk that freezes then stalls the loop.
+        # A cache that is not durable writes in the event loop's own thread if the disk was fast
+        # within the last second (docs/reliability.md). A disk that freezes then stalls the loop.
         self.rolling = config(steer, timeout, kept, rollback=True, cleanup_timeout=PATIENT)
         self.plain = config(steer, timeout, kept)
         self.calm = config(no_fault, PATIENT, quick, cleanup_timeout=PATIENT)
@@ -142,11 +142,11 @@ class World:
         raise NotImplementedError
 
     def processes(self) -> list[str]:
-        """Return the plugins, and children of theirs, that run."""
+        """Return the plugins that run, and their children."""
         return [each for mark in self.marks for each in processes_with(mark).values()]
 
     def records(self) -> set[str]:
-        """Return the names of the records in the cache, and of what else is there."""
+        """Return the names of all files in the cache, except its temporary directory."""
         return {path.name for path in self.results.glob("*")} - {".tmp"}
 
     def temporary_files(self) -> set[str]:
@@ -158,7 +158,7 @@ class World:
 
 
 class FakeWorld(World):
-    """Plugins of a few lines that commit every fault."""
+    """Fake plugins that commit every fault."""
 
     def __init__(
         self, folder: Path, caches: Path, random: Random, tally: Tally, *, durable: bool
@@ -207,10 +207,10 @@ class FakeWorld(World):
 
 
 class RealWorld(World):
-    """bridge, host-local and portmap on a network of their own.
+    """The plugins bridge, host-local and portmap on a network of their own.
 
-    Operations are cancelled and the cache has faults, but the plugins have none: what they leave
-    when they are killed at any moment would not be the library's fault.
+    The driver cancels operations and the cache has faults, but the plugins have none: the library
+    is not to blame for what a plugin leaves when it is killed.
     """
 
     suffix = ", real plugins"
@@ -285,7 +285,7 @@ class RealWorld(World):
 
 
 def address_in(result: Result | None) -> str:
-    """Return the address in an ADD's result, which identifies that ADD; "" without a result."""
+    """Return the address in an ADD's result, which identifies the ADD, or "" without a result."""
     if result is None:
         return ""
     ips = json.loads(result.to_json()).get("ips")
