@@ -1,1 +1,1 @@
-"""The same questions for Go's libcni and for cni_async, and their answers compared."""
+"""Comparison of the answers of Go's libcni and of cni_async to the same questions."""

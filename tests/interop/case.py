@@ -1,4 +1,4 @@
-"""A question with both answers, as the explanations of differences look at it."""
+"""A question with both answers, as the explanations of differences read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from .wire import Answer, Question
 
-# Both answers as they have to be equal, or None where a difference cannot be the cause.
+# Returns both answers without a difference, or None if that cannot be the cause.
 Rewrite = Callable[["Case"], tuple[Any, Any] | None]
 Same = tuple[Any, Any]
 
@@ -25,11 +25,11 @@ class Case:
     """A question with both answers.
 
     Attributes:
-        question: what was asked.
+        question: the question.
         go: libcni's answer.
-        ours: ours.
-        go_form: libcni's in canonical form, less what is explained already.
-        our_form: ours likewise.
+        ours: our answer.
+        go_form: libcni's answer in canonical form, without the differences explained so far.
+        our_form: our answer likewise.
         ask: asks libcni another question; `None` without an oracle.
     """
 
@@ -42,11 +42,11 @@ class Case:
 
     @property
     def equal(self) -> bool:
-        """Tell whether nothing is left to explain."""
+        """Whether nothing is left to explain."""
         return bool(self.go_form == self.our_form)
 
     def with_canonical(self, go_form: Any, our_form: Any) -> Case:
-        """Go on with what is left to explain."""
+        """Return the case with the rest that is left to explain."""
         return replace(self, go_form=go_form, our_form=our_form)
 
     @property
@@ -56,22 +56,22 @@ class Case:
 
     @property
     def go_text(self) -> str:
-        """The text of libcni's error; empty where it has none."""
+        """The text of libcni's error, or "" without one."""
         return self.go.error.text if self.go.error else ""
 
     @property
     def our_text(self) -> str:
-        """The text of our error; empty where we have none."""
+        """The text of our error, or "" without one."""
         return self.ours.error.text if self.ours.error else ""
 
     @property
     def words(self) -> tuple[str, str]:
-        """The texts of both errors in canonical form; empty where there is none."""
+        """The texts of both errors in canonical form, or "" without an error."""
         return _words(self.go_form), _words(self.our_form)
 
     @property
     def inputs(self) -> list[bytes]:
-        """All the documents that the question is about."""
+        """All documents in the question."""
         found = [self.question.fields.get(name) for name in ("data", "stdout")]
         files = (self.question.files or {}).values()
         return [each for each in (*found, *files) if isinstance(each, bytes)]
@@ -83,7 +83,7 @@ class Case:
         return pairs(self.question.fields["data"] if stdout is None else stdout)
 
     def has_huge_number(self) -> bool:
-        """Tell whether a document has a number that no float64 can hold."""
+        """Return whether a document has a number that no float64 can hold."""
         return any(
             abs(float(number)) == float("inf")
             for data in self.inputs
@@ -96,19 +96,19 @@ def _words(form: Any) -> str:
 
 
 class Pairs(list[tuple[str, Any]]):
-    """An object with all its keys, repeated ones too."""
+    """A JSON object with all its keys, also repeated ones."""
 
     def all(self, name: str) -> list[Any]:
         """Return the values of a key in any letter case, in the document's order."""
         return [value for key, value in self if fold(key) == fold(name)]
 
     def get(self, name: str) -> Any:
-        """Return what a case-sensitive reader has for a key; None if there is none."""
+        """Return the value that a case-sensitive reader reads for a key, or `None`."""
         return next((value for key, value in reversed(self) if key == name), None)
 
 
 def pairs(data: bytes) -> Any:
-    """Decode a document, its objects as `Pairs`; `None` if it is not JSON."""
+    """Decode a document with objects as `Pairs`, or return `None` if it is not JSON."""
     try:
         return json.loads(data.decode("utf-8", "replace"), object_pairs_hook=Pairs)
     except (ValueError, RecursionError):
@@ -116,5 +116,5 @@ def pairs(data: bytes) -> Any:
 
 
 def fold(key: str) -> str:
-    """Reduce a key to what Go compares when it ignores letter case."""
+    """Fold the case of a key as Go does to compare keys."""
     return key.casefold()

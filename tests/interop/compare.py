@@ -1,4 +1,4 @@
-"""Ask both, and see to it that they say the same."""
+"""Ask libcni and cni_async, and compare their answers."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ from .wire import Answer, Question
 
 
 def ask_oracle(oracle: Oracle, question: Question) -> Answer:
-    """Ask libcni; the question's directory is there meanwhile."""
+    """Ask libcni alone, with the question's directory laid out."""
     with laid_out(question) as (placed, root):
         return without_root(oracle.answer(placed), root)
 
 
 def our_answer(question: Question) -> Answer:
-    """Ask cni_async alone."""
+    """Ask cni_async alone, with the question's directory laid out."""
     with laid_out(question) as (placed, root):
         return without_root(ours.answer(placed), root)
 
 
 def ask_both(oracle: Oracle, question: Question) -> tuple[Answer, Answer]:
-    """Ask libcni and cni_async, about the same directory."""
+    """Ask libcni and cni_async about the same directory."""
     with laid_out(question) as (placed, root):
         go = without_root(oracle.answer(placed), root)
         return go, without_root(ours.answer(placed), root)
 
 
 def check(oracle: Oracle, question: Question, family: str) -> None:
-    """Compare both answers to a question.
+    """Ask both a question, and compare their answers.
 
     Raises:
         AssertionError: there is a difference that no `Difference` explains.
@@ -44,7 +44,7 @@ def check(oracle: Oracle, question: Question, family: str) -> None:
 
 
 def check_chain(bench: Bench, question: Question, family: str) -> tuple[Observed, Observed]:
-    """Compare what both do with plugins and a cache, and return that.
+    """Ask both a question about a chain, compare the observations, and return them.
 
     Raises:
         AssertionError: there is a difference that no `Difference` explains.

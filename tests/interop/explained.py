@@ -1,7 +1,7 @@
-"""The chosen differences: each has its section in docs/differences.md, and a narrow rule here.
+"""The chosen differences: each has its row in docs/differences.md, and a narrow rule here.
 
-A `Difference` turns Go's and our canonical answers into values that are equal if the answers differ
-in nothing else. A difference that no `Difference` explains is a failure.
+A `Difference` rewrites Go's and our canonical answers so that they are equal if nothing else
+differs. The comparison fails at a difference that no `Difference` explains.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Difference:
     """A chosen difference.
 
     Attributes:
-        anchor: the anchor of its section in docs/differences.md.
-        rewrite: gives both answers as they are without it; None where it cannot be the cause.
+        anchor: the anchor of its row in docs/differences.md.
+        rewrite: returns both answers without the difference, or `None` if it cannot be the cause.
     """
 
     anchor: str
@@ -40,13 +40,13 @@ DIFFERENCES: Final = tuple(
 def explain(
     question: Question, go: Answer, ours: Answer, ask: Ask | None = None
 ) -> list[str] | None:
-    """Tell which chosen differences are between two answers.
+    """Return the chosen differences between two answers.
 
     Args:
-        question: what was asked.
+        question: the question.
         go: libcni's answer.
-        ours: ours.
-        ask: asks libcni something else, where a difference has to be looked into.
+        ours: our answer.
+        ask: asks libcni another question; `None` without an oracle.
 
     Returns:
         the anchors, none for equal answers; or `None` if a difference stays unexplained.

@@ -1,7 +1,7 @@
-"""The chosen differences in what is done with plugins and the cache; see `explained`.
+"""The chosen differences in operations with plugins and the cache; see `explained`.
 
-Most are explained by asking libcni again, about what is without the cause: then it has to do all
-that we do. So an explanation is as narrow as the comparison itself.
+Most explanations ask libcni the question again without the cause of the difference. libcni then has
+to do exactly what we do, so an explanation is as narrow as the comparison itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Rewrite = Callable[[Scene], Scene | None]
 
 
 def _identifiers(scene: Scene) -> Scene | None:
-    """We check on every operation what becomes a file name."""
+    """We check the parts of a record's file name in every operation."""
     if scene.op not in {"check", "del", "cached_result", "cached_config"} or not scene.is_refusal:
         return None
     checked = (
@@ -32,7 +32,7 @@ def _identifiers(scene: Scene) -> Scene | None:
     )
     errors = [scene.say_of_go(op, text=text).error for op, text in checked]
     if not all(text for _, text in checked):
-        # Libcni's own words, which it keeps to itself on DEL.
+        # The error is libcni's own, which it does not return for DEL.
         found = scene.read_by_go("cached_config").error
         errors = [found]
     first = next((error for error in errors if error is not None), None)
@@ -41,7 +41,7 @@ def _identifiers(scene: Scene) -> Scene | None:
 
 
 def _args(scene: Scene) -> Scene | None:
-    """We refuse what CNI_ARGS cannot carry."""
+    """We refuse args that CNI_ARGS cannot carry."""
     if scene.op not in {"add", "check"} or not scene.is_refusal:
         return None
     odd = any(
@@ -74,7 +74,7 @@ def _disabled_check(scene: Scene) -> Scene | None:
 
 
 def _prev_result_version(scene: Scene) -> Scene | None:
-    """We hand results on in the network's version, so libcni's are converted by itself."""
+    """We pass results on in the network's version, so libcni converts its own for comparison."""
     if scene.op != "add" or len(scene.go.calls) < 2:
         return None
     version = scene.network["cniVersion"]
@@ -84,7 +84,7 @@ def _prev_result_version(scene: Scene) -> Scene | None:
         data = json.dumps(request["prevResult"]).encode()
         converted = scene.say_of_go("convert", data=data, text=version)
         if converted.error is not None:
-            continue  # then it is handed on as it is, by both
+            continue  # both then pass the result on as it is
         request["prevResult"] = json.loads(converted.result["text"])
         calls[index] = replace(call, stdin=json.dumps(request, sort_keys=True).encode())
     go = replace(scene.go, calls=tuple(calls))
@@ -96,7 +96,7 @@ def _prev_result_version(scene: Scene) -> Scene | None:
 
 
 def _converted(scene: Scene, go: Observed, version: str) -> Observed:
-    """Convert the result, where the last plugin only prints its prevResult."""
+    """Convert libcni's result if the last plugin only prints its prevResult."""
     if go.answer.error is not None:
         return go
     answer = scene.say_of_go("convert", data=go.answer.result["text"].encode(), text=version)
@@ -122,7 +122,7 @@ _VALID: Final = ("cni.dev/valid-attachments", "cni.dev/attachments")
 
 
 def _reserved_keys(scene: Scene) -> Scene | None:
-    """We leave out what only the runtime may say."""
+    """We remove the keys that only the runtime may set."""
     injected = _VALID if scene.op == "gc" and not scene.question.fields.get("noValid") else ()
 
     def kept(call: Call, request: dict[str, Any]) -> dict[str, Any]:
@@ -140,7 +140,7 @@ _RESERVED: Final = ("cniVersion", "name", "prevResult", "runtimeConfig")
 
 
 def _case_variants(scene: Scene) -> Scene | None:
-    """Other spellings give way to what the runtime sets."""
+    """We remove other spellings of the keys that the runtime sets."""
 
     def kept(_: Call, request: dict[str, Any]) -> dict[str, Any]:
         folded = {fold(key) for key in _RESERVED if key in request}
@@ -154,7 +154,7 @@ def _case_variants(scene: Scene) -> Scene | None:
 
 
 def _version_variant(scene: Scene) -> Scene | None:
-    """To libcni another spelling of cniVersion is the version of a result without one."""
+    """libcni reads another spelling of cniVersion as the version of a result without one."""
     if scene.op != "add":
         return None
     network = dict(scene.network)
@@ -231,10 +231,10 @@ REWRITES: Final[tuple[tuple[str, Rewrite], ...]] = (
 
 
 def explain(bench: Bench, question: Question, go: Observed, ours: Observed) -> list[str] | None:
-    """Tell which chosen differences are between what both did.
+    """Return the chosen differences between two observations.
 
     Returns:
-        the anchors, none if both did the same; or `None` if a difference stays unexplained.
+        the anchors, none for equal observations; or `None` if a difference stays unexplained.
     """
     scene = Scene(question, go, ours, bench, explain)
     anchors: list[str] = []

@@ -28,7 +28,7 @@ _VERSION: Final = re.compile(r"[+-]?\d+(?:\.[+-]?\d+){0,2}")
 
 
 def _file_named(case: Case) -> Same | None:
-    """Ours names the file at the end."""
+    """Our error names the file at its end."""
     error = case.ours.error
     if error is None or "{root}" in case.go_text:
         return None
@@ -39,7 +39,7 @@ def _file_named(case: Case) -> Same | None:
 
 
 def _dot_dot(case: Case) -> Same | None:
-    """Go takes ``..`` out of the paths of files by the letter."""
+    """Go removes ``..`` from the paths of files without a look at the file system."""
     folder = case.question.fields.get("text")
     if not isinstance(folder, str) or "/.." not in folder:
         return None
@@ -59,7 +59,7 @@ def _with_text(form: Any, folder: str) -> Any:
 
 
 def without_precision(form: Any) -> Any:
-    """Write integers as they are after a float64 held them."""
+    """Round integers as float64 does."""
     match form:
         case ("integer", int(value)):
             return _as_float64(value)
@@ -87,7 +87,7 @@ def _as_float64(value: int) -> Any:
 
 
 def _digits(value: int) -> str:
-    """Spell the float64 next to an integer as Go does: its shortest digits, filled with zeros."""
+    """Return the float64 nearest to an integer as Go writes it: shortest digits, then zeros."""
     mantissa, _, exponent = f"{float(value)!r}".partition("e+")
     if not exponent:
         return mantissa.removesuffix(".0")
@@ -96,13 +96,13 @@ def _digits(value: int) -> str:
 
 
 def _big_integers(case: Case) -> Same | None:
-    """Integers are the same up to the precision of a float64."""
+    """Go rounds integers to the precision of float64, and we keep them."""
     rewritten = without_precision(case.go_form), without_precision(case.our_form)
     return rewritten if rewritten != (case.go_form, case.our_form) else None
 
 
 def _huge_numbers(case: Case) -> Same | None:
-    """We refuse a number beyond float64, whatever Go finds in the document."""
+    """We refuse a number beyond float64, even where Go reports another error or none."""
     refused = re.search(r"json: cannot unmarshal number -?[\d.eE+-]+ into Go value", case.our_text)
     return SAME if refused and case.has_huge_number() else None
 
@@ -116,17 +116,17 @@ def _number(version: Any) -> tuple[int, int, int] | None:
 
 
 def _unsupported_versions(case: Case) -> Same | None:
-    """All versions on offer are too new: Go runs as 0.1.0 or as the unsupported one."""
+    """We refuse a list with only unsupported versions; Go uses 0.1.0 or the unsupported one."""
     if ": no supported version among [" not in case.our_text:
         return None
     if case.go.error is not None:
-        return SAME  # of what comes later in the document
+        return SAME  # Go reports an error later in the document
     version = case.go.result["cniVersion"]
     return SAME if version == "" or (_number(version) or (0,)) > (1, 1, 0) else None
 
 
 def _version_spelling(case: Case) -> Same | None:
-    """Versions that are numerically equal, of which we choose the known spelling."""
+    """Of versions that are numerically equal we choose the known spelling."""
     if case.go_form[0] != "result" or case.our_form[0] != "result" or case.op not in _LISTS:
         return None
     go, ours = case.go_form[1], case.our_form[1]
@@ -139,7 +139,7 @@ def _version_spelling(case: Case) -> Same | None:
 
 
 def _offered(case: Case) -> list[str]:
-    """Collect the spellings of versions in a list."""
+    """Return the spellings of versions in a list."""
     for data in case.inputs:
         found = pairs(data)
         if isinstance(found, Pairs) and isinstance(found.get("cniVersions"), list):
@@ -151,7 +151,7 @@ _RESERVED: Final = frozenset({"cniVersion", "name", "prevResult", "runtimeConfig
 
 
 def _case_variants(case: Case) -> Same | None:
-    """Go leaves other spellings of what the runtime sets, and they may win."""
+    """Go keeps other spellings of the keys that the runtime sets, and may read their values."""
     if case.op != "inject_conf" or not isinstance(case.document, Pairs):
         return None
     injected = _RESERVED.intersection(case.question.fields["values"])
@@ -160,7 +160,7 @@ def _case_variants(case: Case) -> Same | None:
     if not variants:
         return None
     if case.go_form[0] == "error":
-        # A variant of another type than its key's.
+        # The variant's value does not have the key's type.
         return SAME if case.words[0].startswith("error parsing configuration: <type ") else None
     if case.our_form[0] == "error":
         return None
@@ -168,7 +168,7 @@ def _case_variants(case: Case) -> Same | None:
 
 
 def _without(form: Any, variants: set[str]) -> Any:
-    """Take keys out of a configuration, and what libcni reads in them out of its view."""
+    """Remove keys from a configuration, and the reserved fields from libcni's view of it."""
     kind, conf = form
     _, members = conf["bytes"]
     kept = [(key, value) for key, value in members if key not in variants]
@@ -177,14 +177,14 @@ def _without(form: Any, variants: set[str]) -> Any:
 
 
 def _null_configuration(case: Case) -> Same | None:
-    """InjectConf panics on null, or first sees what is wrong with the values."""
+    """InjectConf panics on null, or first reports an error in the values."""
     is_null = case.op == "inject_conf" and case.question.fields["data"].strip() == b"null"
     ours = "unmarshal existing network bytes: the document must be an object, not null"
     return SAME if is_null and case.our_text == ours else None
 
 
 def _repeated_arrays(case: Case) -> Same | None:
-    """Go fills the members of an array with what an earlier array of the same key had there."""
+    """Go merges the members of an array with those of an earlier array of the same key."""
     if case.go_form[0] != "result" or case.our_form[0] != "result":
         return None
     documents = [pairs(data) for data in case.inputs]
@@ -214,13 +214,13 @@ _ARRAYS: Final = frozenset(
 
 
 def _has_merging_arrays(value: Any) -> bool:
-    """Tell whether an array is there twice, the later one with members that can merge."""
+    """Return whether an array is repeated, with members in the later one that can merge."""
     if isinstance(value, list) and not isinstance(value, Pairs):
         return any(map(_has_merging_arrays, value))
     if not isinstance(value, Pairs):
         return False
     objects = [(fold(key), member) for key, member in value if isinstance(member, Pairs)]
-    # An object that is there twice is merged, so that its arrays are there twice as well.
+    # Go merges a repeated object, so its arrays are repeated, too.
     together: dict[str, Pairs] = {}
     for key, member in objects:
         together.setdefault(key, Pairs()).extend(member)
@@ -263,7 +263,7 @@ _FROM_FILES: Final = frozenset({"network_conf_from_file", "load_network_conf"})
 
 
 def _drop_ins_in_bytes(case: Case) -> Same | None:
-    """Our list's bytes have the plugins of the network's folder too."""
+    """Our list's bytes include the plugins of the network's folder."""
     if case.op not in _FROM_FILES or case.go.error or case.ours.error:
         return None
     go, ours = case.go_form[1], case.our_form[1]
@@ -275,7 +275,7 @@ def _drop_ins_in_bytes(case: Case) -> Same | None:
 
 
 def _names_checked(case: Case) -> Same | None:
-    """We refuse the name of a network that cannot name a directory."""
+    """We refuse a network whose name cannot name a directory."""
     refused = re.search(
         r"(?:missing network name:|invalid characters found in network name; )", case.our_text
     )
@@ -284,7 +284,7 @@ def _names_checked(case: Case) -> Same | None:
 
 
 def _other_networks(case: Case) -> Same | None:
-    """Only the network that is asked for is completed: asked without the others, Go agrees."""
+    """We complete only the requested network; Go, asked without the others, agrees."""
     files = case.question.files
     if case.op != "load_network_conf" or files is None or case.ask is None:
         return None
@@ -299,7 +299,7 @@ def _other_networks(case: Case) -> Same | None:
 
 
 def _harmless(name: str, content: bytes | str | None, asked: str) -> bytes | str | None:
-    """Make another network's list one that needs nothing of its folder."""
+    """Replace another network's list by one that loads nothing from a folder."""
     if not name.endswith(".conflist") or not isinstance(content, bytes):
         return content
     try:
@@ -312,7 +312,7 @@ def _harmless(name: str, content: bytes | str | None, asked: str) -> bytes | str
 
 
 def _depth(case: Case) -> Same | None:
-    """Documents nest less deeply here."""
+    """We accept less deeply nested documents than Go."""
     deep = any(data.count(b"[") + data.count(b"{") > 500 for data in case.inputs)
     return SAME if deep and case.our_text.endswith("exceeded max depth") else None
 

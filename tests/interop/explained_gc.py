@@ -12,7 +12,7 @@ from .wire import Answer, Failure, Question
 
 
 def _listing(scene: Scene) -> Scene | None:
-    """We say that the cache cannot be listed, and plugins' GC runs all the same."""
+    """We report that the cache cannot be listed, and run the plugins' GC all the same."""
     if scene.op != "gc":
         return None
     listed = scene.bench.ask_go(_attachments(scene)).answer.error
@@ -53,10 +53,10 @@ def _null(scene: Scene) -> Scene | None:
 
 
 def _parts(scene: Scene) -> Scene | None:
-    """Each stale attachment is deleted with the network as it was when it was added.
+    """We delete each stale attachment with the network's configuration at its ADD.
 
-    So what we do is a DEL for each, which is compared with libcni's of the same network, and the
-    plugins' GC, which is that of a cache without attachments.
+    So compare a DEL of each with libcni's DEL on that configuration, and then the plugins' GC with
+    libcni's on a cache without attachments.
     """
     if scene.op != "gc" or scene.network.get("disableGC"):
         return None
@@ -103,7 +103,7 @@ def _deletion(scene: Scene, one: Mapping[str, Any], cache: Mapping[str, Any]) ->
 
 
 def _added_with(scene: Scene, one: Mapping[str, Any]) -> bytes:
-    """Return the network as it was added, if libcni can read that; else as it is."""
+    """Return the network's configuration at the ADD, or the present one if libcni cannot read it."""
     for op in ("conf_list_from_bytes", "conf_list_from_conf"):
         answer = scene.say_of_go(op, data=one["Config"])
         if answer.error is None and answer.result["name"] == one["Network"]:
@@ -114,7 +114,7 @@ def _added_with(scene: Scene, one: Mapping[str, Any]) -> bytes:
 
 
 def _compared(scene: Scene, question: Question) -> Observed | None:
-    """Do a part; None if it is not what libcni does, but for chosen differences."""
+    """Return what we do with a question, or `None` if libcni differs unexplained."""
     go, ours = scene.bench.ask_go(question), scene.bench.ask_ours(question)
     return None if scene.explain(scene.bench, question, go, ours) is None else ours
 

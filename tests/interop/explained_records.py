@@ -1,4 +1,4 @@
-"""The chosen differences in what is done with records in the cache; see `explained_chains`."""
+"""The chosen differences in operations on records in the cache; see `explained_chains`."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _READING: Final = frozenset({"check", "cached_result", "cached_config"})
 
 
 def _repeated(scene: Scene) -> Scene | None:
-    """Of repeated keys in a record the last one counts."""
+    """We use the last of repeated keys in a record; Go merges some."""
     files = dict(scene.question.files or {})
     changed = {
         name: _without_repetition(content)
@@ -36,7 +36,7 @@ def _repeated(scene: Scene) -> Scene | None:
 
 
 def _without_repetition(record: bytes) -> bytes | None:
-    """Leave the last of repeated keys in a record; None if there is nothing to leave out."""
+    """Return a record with only the last of repeated keys, or `None` if no key is repeated."""
     found = _members(record)
     if found is None:
         return None
@@ -50,7 +50,7 @@ def _without_repetition(record: bytes) -> bytes | None:
 
 
 def _members(record: bytes) -> Pairs | None:
-    """Read a record; what Go reads as U+FFFD is half a character in it, one for each byte."""
+    """Read a record. Each byte that Go reads as U+FFFD is a lone surrogate in the result."""
     try:
         found = json.loads(record.decode("utf-8", "surrogateescape"), object_pairs_hook=Pairs)
     except (ValueError, RecursionError):
@@ -70,7 +70,7 @@ def _as_json(value: Any) -> str:
 
 
 def _unwritable(scene: Scene) -> Scene | None:
-    """We try the cache before the first plugin."""
+    """We check that the cache is writable before the first plugin runs."""
     if scene.op != "add" or not scene.is_refusal:
         return None
     files = scene.question.files or {}
@@ -80,7 +80,7 @@ def _unwritable(scene: Scene) -> Scene | None:
 
 
 def _foreign(scene: Scene) -> Scene | None:
-    """We leave a record alone that is of another attachment with the same file name."""
+    """We leave the record of another attachment with the same file name alone."""
     if not scene.runtime or not scene.is_foreign:
         return None
     if scene.op == "del":
@@ -90,7 +90,7 @@ def _foreign(scene: Scene) -> Scene | None:
 
 
 def _misnamed(scene: Scene) -> Scene | None:
-    """We do not believe a record that says of itself to be one of another file name."""
+    """We refuse a record whose content belongs under another file name."""
     if scene.op not in _READING or not scene.runtime or not scene.is_misnamed:
         return None
     refused = scene.is_refusal and " says of itself: " in scene.our_text
@@ -98,7 +98,7 @@ def _misnamed(scene: Scene) -> Scene | None:
 
 
 def _unreadable(scene: Scene) -> Scene | None:
-    """We do not take what cannot be read for nothing."""
+    """We report an unreadable record; libcni treats it as missing."""
     files = scene.question.files or {}
     if scene.op not in _READING or not scene.is_refusal:
         return None
@@ -108,7 +108,7 @@ def _unreadable(scene: Scene) -> Scene | None:
 
 
 def _no_result(scene: Scene) -> Scene | None:
-    """We refuse what libcni takes for an empty result, and yet does not read the rest of."""
+    """We refuse a record that libcni reads as an empty result, but not as a configuration."""
     if scene.op not in {"check", "cached_result"} or not scene.is_refusal:
         return None
     refused = "no result in cache record " in scene.our_text
@@ -117,7 +117,7 @@ def _no_result(scene: Scene) -> Scene | None:
 
 
 def _unusable(scene: Scene) -> Scene | None:
-    """DEL goes on without a record that cannot be used, and removes it when it is done."""
+    """Our DEL goes on without an unusable record, and removes it after the plugins succeed."""
     if scene.op != "del" or scene.record is None:
         return None
     if scene.read_by_us("cached_result").error is None:
@@ -126,7 +126,7 @@ def _unusable(scene: Scene) -> Scene | None:
 
 
 def _without_record(scene: Scene, *, kept: bool) -> Scene:
-    """See what libcni does without the record, which stays or not."""
+    """Ask libcni without the record; with `kept`, put the record back afterwards."""
     files = dict(scene.question.files or {})
     record = files.pop(scene.record_name)
     changed = scene.with_go_asked(files=files)
@@ -137,7 +137,7 @@ def _without_record(scene: Scene, *, kept: bool) -> Scene:
 
 
 def _netns(scene: Scene) -> Scene | None:
-    """We return the netns of the ADD, where the caller passed none."""
+    """We return the namespace of the ADD if the caller passes none."""
     result = scene.go.answer.result
     if scene.op != "cached_config" or not result or result.get("netns") != "":
         return None
@@ -153,7 +153,7 @@ def _netns(scene: Scene) -> Scene | None:
 
 
 def _silent(scene: Scene) -> Scene | None:
-    """Where a record names no namespace, that of its result counts."""
+    """We use the namespace in a record's result if the record itself names none."""
     go, ours = scene.go.answer.result, scene.ours.answer.result
     if scene.op == "cached_config" and go and ours and "netns" in go and "netns" in ours:
         inside = _sandboxes([scene.record], scene.runtime["ifname"])
@@ -175,7 +175,7 @@ def _filled(go: Any, ours: Any, key: str, inside: set[str]) -> Any:
 
 
 def _sandboxes(records: Iterable[bytes | str | None], ifname: str) -> set[str]:
-    """Return the sandboxes that results in records have for interfaces of a name."""
+    """Return the sandboxes of the interfaces of this name in records."""
     found: set[str] = set()
 
     def look(value: Any) -> None:
@@ -196,7 +196,7 @@ def _sandboxes(records: Iterable[bytes | str | None], ifname: str) -> set[str]:
 
 
 def _args_of_add(scene: Scene) -> Scene | None:
-    """DEL has the record's args where the caller gives none, so libcni is given those."""
+    """Our DEL uses the record's args if the caller passes none, so pass those to libcni."""
     if scene.op != "del" or scene.record is None:
         return None
     added = scene.read_by_us("cached_config")

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from .case import SAME, Case, Pairs, Rewrite, Same
 
-# The faults of a member of a result, not of the whole of it.
+# Faults in one member of a result.
 _MEMBER_FAULT: Final = re.compile(
     r"(?:could not parse prevResult: )?(?:<type \w+>|invalid (?:CIDR|IP) address: .*)", re.DOTALL
 )
@@ -23,7 +23,7 @@ _MAPPED: Final = re.compile(
 
 
 def _missing_address(case: Case) -> Same | None:
-    """No address, or null in a list: Go takes it, and falls over it later."""
+    """We refuse a missing address, or null in a list; Go accepts it, and panics later."""
     if not _MISSING.fullmatch(case.our_text):
         return None
     if case.op.startswith("create_result") and case.our_text.endswith("missing") and case.go.result:
@@ -33,7 +33,7 @@ def _missing_address(case: Case) -> Same | None:
 
 
 def _repeats_addresses(value: Any) -> bool:
-    """Tell whether a key is there twice below which an address can be missing."""
+    """Return whether a key that can hold addresses is repeated."""
     if isinstance(value, Pairs):
         if any(len(value.all(key)) > 1 for key in _WITH_ADDRESSES):
             return True
@@ -42,7 +42,7 @@ def _repeats_addresses(value: Any) -> bool:
 
 
 def _mapped_prefix(case: Case) -> Same | None:
-    """We refuse an IPv4 address in IPv6 clothes with a prefix that leaves no network."""
+    """We refuse an IPv4-mapped IPv6 address with a prefix below 96."""
     found = _MAPPED.fullmatch(case.our_text)
     if found is None:
         return None
@@ -58,7 +58,7 @@ _IPV6_MASK: Final = re.compile(r"(?<={Dst:{IP:)(\d+(?:\.\d+){3}) Mask:f{24}(?=[0
 
 
 def _mapped_mask(case: Case) -> Same | None:
-    """To us the mask of such an address is IPv4's, too, in the one text that shows it."""
+    """We show an IPv4 mask for an IPv4-mapped address; only this text shows the mask."""
     if case.op != "route_texts" or case.go_form[0] != "result":
         return None
     texts = [_IPV6_MASK.sub(r"\1 Mask:", text) for text in case.go_form[1]]
@@ -66,14 +66,14 @@ def _mapped_mask(case: Case) -> Same | None:
 
 
 def _first_mistake(case: Case) -> Same | None:
-    """Of several mistakes in a result Go reports addresses first, we the first in the document."""
+    """Of several mistakes Go reports addresses first, and we the first in the document."""
     if case.question.single_fault:
         return None
     return SAME if all(map(_MEMBER_FAULT.fullmatch, case.words)) else None
 
 
 def _empty_prev_version(case: Case) -> Same | None:
-    """We give a prevResult with an empty version the configuration's."""
+    """We read a prevResult with an empty version in the configuration's version."""
     refused = re.fullmatch(
         r"could not parse prevResult: result type supports \[.*\] "
         r'but unmarshalled CNIVersion is ""',
@@ -83,19 +83,19 @@ def _empty_prev_version(case: Case) -> Same | None:
 
 
 def _load_args_panics(case: Case) -> Same | None:
-    """LoadArgs needs a container with IgnoreUnknown."""
+    """LoadArgs panics without a field IgnoreUnknown."""
     return SAME if case.op == "load_args_without_ignore_unknown" and case.go.panic else None
 
 
 def _no_versions(case: Case) -> Same | None:
-    """Go panics where a plugin supports nothing; here it is a ValueError."""
+    """Go panics if a plugin supports no version; we raise ValueError."""
     panics = case.go.panic == "programmer error: you must support at least one version"
     ours = case.ours.error is not None and case.ours.error.kind == "ValueError"
     return SAME if panics and ours else None
 
 
 def _empty_error(case: Case) -> Same | None:
-    """We say how the plugin ended where the error object has no words."""
+    """We report how the plugin ended if its error object has no message."""
     if case.op != "exec_plugin" or case.go.error is None or case.ours.error is None:
         return None
     if case.go.error.text or not case.our_text.startswith("netplugin failed"):
@@ -119,7 +119,7 @@ _MORE_THAN_JSON: Final = re.compile(
 
 
 def _odd_code(case: Case) -> Same | None:
-    """We keep the message where the code is not a uint."""
+    """We keep the message of an error object whose code is not a uint."""
     unreadable = _UNREADABLE.fullmatch(case.go_text)
     if case.op != "exec_plugin" or unreadable is None:
         return None
@@ -127,7 +127,7 @@ def _odd_code(case: Case) -> Same | None:
 
 
 def _odd_code_besides(case: Case) -> Same | None:
-    """Likewise where the message is lost over something else first."""
+    """The codes differ, too, if Go rejects another member of such an object first."""
     if case.op != "exec_plugin" or not isinstance(case.document, Pairs):
         return None
     if not (case.go_form[0] == case.our_form[0] == "error"):
@@ -139,7 +139,7 @@ def _odd_code_besides(case: Case) -> Same | None:
 
 
 def _among_output(case: Case) -> Same | None:
-    """We read the code of an object that is not all there is on stdout."""
+    """We read the code of an error object that is not all of stdout."""
     if case.op != "exec_plugin" or not (case.go_form[0] == case.our_form[0] == "error"):
         return None
     if not _MORE_THAN_JSON.fullmatch(case.go_text) or case.go_form[3] or not case.our_form[3]:

@@ -1,4 +1,4 @@
-"""The observed chain, in the form in which Go's and ours have to be equal."""
+"""Observations of chains, reduced to what has to be equal in Go's libcni and in cni_async."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .bench import Observed
 from .canonical import canonical, document
 from .wire import Answer, Failure, Question
 
-# The words that libcni puts around an error, or before one of its own.
+# The text that libcni puts before the error of a plugin, or before an error of its own.
 _WRAPPER: Final = re.compile(
     r'(?:plugin type="(?:[^"\\]|\\.)*"(?: name="(?:[^"\\]|\\.)*")? failed \((?:add|delete)\): |'
     r'failed to (?:get|set) network "(?:[^"\\]|\\.)*" cached result: |'
@@ -19,12 +19,12 @@ _WRAPPER: Final = re.compile(
     r"failed to GC plugin \S+: )*",
     re.DOTALL,
 )
-# Which file and which call of the system it was is not fixed.
+# The system call and the file in such an error may differ.
 _SYSTEM: Final = re.compile(
     r"(?:(?:open|mkdir|readdirent|fdopendir|read|write) )?(/[^:]*): "
     r"(not a directory|is a directory)"
 )
-# The decoder's words where other errors follow them.
+# The text of the JSON decoder, also where other errors follow it.
 _TYPE: Final = re.compile(
     r"json: cannot unmarshal (\w+) into Go (?:value|struct field Error\.\w+) of type [\w.]+|"
     r"(?:it|msg) is of type (\w+), not \w+"
@@ -35,7 +35,7 @@ _UNREADABLE: Final = re.compile(
 
 
 def form(question: Question, seen: Observed) -> dict[str, Any]:
-    """Reduce what was observed to what has to be the same."""
+    """Reduce an observation to what has to be equal."""
     calls = [(call.plugin, dict(call.env), unordered(document(call.stdin))) for call in seen.calls]
     return {
         "outcome": _outcome(question, seen.answer),
@@ -55,7 +55,7 @@ def _outcome(question: Question, answer: Answer) -> Any:
             return canonical(replace(answer, result=_read_back(answer.result or [])))
         return canonical(answer)
     if question.op == "gc":
-        # In any order, and of several causes libcni shows the code of one.
+        # libcni reports errors in any order, and of several codes only one.
         errors = [_error(Failure(line)) for line in answer.error.text.split("\n")]
         return ("errors", sorted(error[1] for error in errors))
     if question.op == "validate" and not question.fields["single"]:
@@ -64,7 +64,7 @@ def _outcome(question: Question, answer: Answer) -> Any:
 
 
 def unordered(value: Any) -> Any:
-    """Forget the order of keys in a document: what libcni puts in stands in another one."""
+    """Drop the order of keys in a document: libcni inserts keys in a different order."""
     match value:
         case ("object", list(members)):
             return {key: unordered(member) for key, member in members}
@@ -75,7 +75,7 @@ def unordered(value: Any) -> Any:
 
 
 def _read_back(value: Any) -> Any:
-    """Show a value read from the cache: libcni may have nil for empty, and only floats."""
+    """Normalize a value from the cache: libcni reads nil for empty, and all numbers as floats."""
     match value:
         case {"args": _} | {"CniArgs": _}:
             return {key: _read_back(each) or None for key, each in value.items()}
@@ -98,12 +98,12 @@ def _error(error: Failure) -> Any:
 
 
 def plain(text: str) -> str:
-    """Leave out of an error's text what is not fixed."""
+    """Return an error's text without the parts that may differ."""
     return _UNREADABLE.sub(r"\1<tail>", _SYSTEM.sub(r"\2", text))
 
 
 def _in_order(question: Question, calls: list[Any]) -> Any:
-    """Put calls into one order that may be made in any."""
+    """Sort the calls of an operation that may make them in any order."""
     match question.op:
         case "validate":
             return sorted({repr(call) for call in calls})

@@ -1,8 +1,8 @@
-"""Rules broken on purpose, to see that the comparison with libcni notices.
+"""Break rules on purpose, and require that the comparison with libcni notices.
 
 ``python -m tests.interop.mutations [name ...]`` breaks one rule after the other in what pytest
-imports, runs the fixed cases until one fails, and says which did. It fails if a broken rule goes
-unnoticed. The files of `cni_async` stay as they are.
+imports, runs the fixed cases until one fails, and prints which one did. It fails if a broken rule
+goes unnoticed. It does not change the files of `cni_async`.
 
 Loaded as a pytest plugin, this module breaks the rule that CNI_ASYNC_MUTATION names.
 """
@@ -30,10 +30,10 @@ class Mutation:
     """A broken rule.
 
     Attributes:
-        module: where it is.
-        old: the words that keep the rule, which are there once.
-        new: those that break it.
-        tests: what notices.
+        module: the module with the rule.
+        old: the source that keeps the rule, which occurs once.
+        new: the source that breaks it.
+        tests: the tests that have to notice.
     """
 
     module: str
@@ -82,7 +82,7 @@ MUTATIONS: Final = {
 
 
 class _Loader(SourceFileLoader):
-    """Loads one module with other words in it."""
+    """Loads a module with a broken rule."""
 
     def __init__(self, name: str, path: str, mutation: Mutation) -> None:
         super().__init__(name, path)
@@ -97,7 +97,7 @@ class _Loader(SourceFileLoader):
 
 
 class _Finder(MetaPathFinder):
-    """Finds that module."""
+    """Finds the module of a mutation."""
 
     def __init__(self, mutation: Mutation) -> None:
         self._mutation = mutation
@@ -121,15 +121,15 @@ def _break_rule(name: str) -> None:
     sys.meta_path.insert(0, _Finder(mutation))
 
 
-# On import, as pytest loads its plugins before any conftest.py; those import the library.
+# On import: pytest loads its plugins before any conftest.py, which imports the library.
 if _VARIABLE in os.environ:
     _break_rule(os.environ[_VARIABLE])
 
 
 def run_broken(name: str, tests: Sequence[str]) -> subprocess.CompletedProcess[str]:
-    """Run tests until one fails, with a rule broken."""
+    """Break a rule, and run tests until one fails."""
     command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "tests.interop.mutations"]
-    # Its lines are not those of the files, so coverage has no business there.
+    # Without coverage: the lines of a broken module are not those of its file.
     kept = {key: value for key, value in os.environ.items() if not key.startswith("COVERAGE_")}
     return subprocess.run(
         [*command, *tests],
@@ -141,9 +141,9 @@ def run_broken(name: str, tests: Sequence[str]) -> subprocess.CompletedProcess[s
 
 
 def main(names: Sequence[str]) -> int:
-    """Break each of these rules; return how many went unnoticed."""
+    """Break each of these rules, and return how many went unnoticed."""
     try:
-        build()  # without it all would fail, or nothing
+        build()  # without the oracle all tests would fail, or none
     except NoOracleError as error:
         sys.exit(str(error))
     unnoticed = 0

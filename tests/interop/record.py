@@ -1,4 +1,4 @@
-"""Write libcni's answers to the corpus down: ``python -m tests.interop.record``."""
+"""Record libcni's answers to the corpus: ``python -m tests.interop.record``."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from .oracle import NoOracleError, Oracle, build
 
 
 def record(oracle: Oracle, family: str) -> list[vectors.Vector]:
-    """Ask libcni all questions of a family."""
+    """Return all questions of a family with libcni's answers."""
     return [(question, ask_oracle(oracle, question)) for question in corpus.FAMILIES[family]]
 
 
 def main() -> None:
-    """Write all files anew."""
+    """Write all files of answers anew."""
     try:
         programs = build()
     except NoOracleError as error:

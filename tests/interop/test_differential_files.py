@@ -1,4 +1,4 @@
-"""Directories of configurations and of plugins."""
+"""Both libraries find the same in directories of configurations and of plugins."""
 
 from __future__ import annotations
 

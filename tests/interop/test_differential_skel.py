@@ -1,4 +1,4 @@
-"""The skeleton of plugins: it is content with our calls, and checks identifiers as we do."""
+"""libcni's skeleton of plugins accepts our calls, and checks identifiers as we do."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _DELETION: Final = {
 @cases(share=1)
 @given(data=st.data())
 def test_it_is_content_with_every_call(bench: Bench, data: st.DataObject) -> None:
-    """Go through the operations with what no plugin can object to."""
+    """The skeleton accepts each call of every operation on a valid network."""
     network = data.draw(chains.sound_networks())
     told = data.draw(chains.answers(chains.version_of(network)))
     cache: Cache = data.draw(records.caches())
@@ -60,7 +60,7 @@ def test_it_refuses_the_identifiers_that_we_refuse(oracle: Oracle, question: Que
     skel = oracle.answer(ask("skel", env=env, data=json.dumps(request).encode()))
     ours = our_answer(question)
     if not text:
-        # Of what is empty it says that it is missing, in words of its own.
+        # The skeleton has its own error text for an empty identifier.
         assert skel.error is not None
         assert ours.error is not None
         return

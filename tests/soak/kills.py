@@ -137,7 +137,10 @@ class _Scene:
         return runtime
 
     def wait_for_orphans(self) -> None:
-        """Wait until all plugins have ended, also those of a DEL, which `recover` may not know."""
+        """Wait until all plugins have ended.
+
+        `recover` waits only for those of unfinished ADDs, not for a DEL of a complete attachment.
+        """
         plugins = str(self.host.plugins)
         eventually_blocking(lambda: processes_with(plugins), lambda left: not left)
 

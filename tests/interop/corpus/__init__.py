@@ -1,6 +1,6 @@
-"""Questions for both libraries: for each item of docs/maintainers/conformance.md, and others.
+"""Questions for both libraries, some of them for each item of docs/maintainers/conformance.md.
 
-libcni's answers to them are in ``vectors/``; `tests.interop.record` writes those.
+`tests.interop.record` writes libcni's answers to ``vectors/``.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One operation for each chosen difference in what is done with plugins and the cache."""
+"""Operations with plugins and a cache, at least one for each chosen difference."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _record(**changes: Any) -> bytes:
 
 
 def _silent_record(version: str) -> bytes:
-    """Write a record as libcni did before 1.2, with the namespace in its result alone."""
+    """Return a record as libcni wrote it before 1.2, with the namespace in its result only."""
     inside = {"name": "eth0", "sandbox": "/run/netns/blue"}
     found = json.loads(_record(result={"cniVersion": version, "interfaces": [inside]}))
     return json.dumps({key: value for key, value in found.items() if key != "netns"}).encode()
@@ -69,7 +69,7 @@ _FAILS: Final = {"b": {"DEL": {"code": 1}}}
 _WITHOUT_ADDRESS: Final = b'{"interfaces":[{"name":"eth0","sandbox":"/n"}],"cniVersion":"%s"}'
 _PASSES: Final = {"ADD": {"pass": True}}
 
-# Answers that the network's version cannot hold: plugins see the same of both.
+# Answers that the network's version cannot hold: both libraries send plugins the same.
 SAME: Final = [
     _ask(
         op,
@@ -149,9 +149,9 @@ CHAINS: Final[Mapping[str, list[Question]]] = {
         for runtime in ({}, {"args": [["A", "b"]]}, {"capabilityArgs": {"mac": "x"}})
     ],
     "unusable-records": [
-        # libcni has removed it by the time a plugin fails,
+        # libcni has removed the record by the time a plugin fails,
         _ask("del", _network("a", "b"), {_NAME: b"garbage"}, answers=_FAILS),
-        _ask("del", cache={_NAME: b"{}"}),  # reads an empty result in it,
+        _ask("del", cache={_NAME: b"{}"}),  # reads an empty result from it,
         # or gives up.
         _ask("del", b'{"cniVersion":"1.0.0","name":"net","type":"a"}', {_NAME: b"x"}, single=True),
     ],

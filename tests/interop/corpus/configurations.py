@@ -1,4 +1,4 @@
-"""Configurations; the numbers are those of docs/maintainers/conformance.md."""
+"""Questions about configurations, with the numbers of docs/maintainers/conformance.md."""
 
 from __future__ import annotations
 

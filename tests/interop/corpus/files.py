@@ -1,4 +1,4 @@
-"""Directories of configurations, and of plugins."""
+"""Questions about directories of configurations and of plugins."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Results: of all versions, with odd addresses, converted, and as plugins print them."""
+"""Questions about results of all versions: read, converted, and printed by plugins."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _DNS: Final = {
 
 
 def _whole(version: str) -> dict[str, Any]:
-    """Make a result with everything that its version knows."""
+    """Return a result with every field of its version."""
     if version < "0.3":
         four = {"ip": "10.1.0.5/24", "gateway": "10.1.0.1", "routes": _ROUTES[:2]}
         six = {"ip": "fd00::5/64", "gateway": "fd00::1", "routes": _ROUTES[2:]}

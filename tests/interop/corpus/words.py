@@ -1,4 +1,4 @@
-"""Versions, identifiers, CNI_ARGS, and errors of plugins."""
+"""Questions about versions, identifiers, CNI_ARGS, and errors of plugins."""
 
 from __future__ import annotations
 
