@@ -154,7 +154,7 @@ def _case_variants(scene: Scene) -> Scene | None:
 
 
 def _version_variant(scene: Scene) -> Scene | None:
-    """libcni reads another spelling of cniVersion as the version of a result without one."""
+    """For a result without a version libcni uses another spelling of cniVersion."""
     if scene.op != "add":
         return None
     network = dict(scene.network)

@@ -103,7 +103,7 @@ def _deletion(scene: Scene, one: Mapping[str, Any], cache: Mapping[str, Any]) ->
 
 
 def _added_with(scene: Scene, one: Mapping[str, Any]) -> bytes:
-    """Return the network's configuration at the ADD, or the present one if libcni cannot read it."""
+    """Return the network's configuration at its ADD, or the present one if that is unreadable."""
     for op in ("conf_list_from_bytes", "conf_list_from_conf"):
         answer = scene.say_of_go(op, data=one["Config"])
         if answer.error is None and answer.result["name"] == one["Network"]:

@@ -127,7 +127,7 @@ def _odd_code(case: Case) -> Same | None:
 
 
 def _odd_code_besides(case: Case) -> Same | None:
-    """The codes differ, too, if Go rejects another member of such an object first."""
+    """We do so, too, if Go rejects another member of the object first."""
     if case.op != "exec_plugin" or not isinstance(case.document, Pairs):
         return None
     if not (case.go_form[0] == case.our_form[0] == "error"):
