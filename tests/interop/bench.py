@@ -1,7 +1,7 @@
-"""Chains of plugins, run by Go's libcni and by cni_async in the same place, one after the other.
+"""Chains of plugins that Go's libcni and cni_async run in the same directory, one after the other.
 
-A question about a chain has, besides what the oracle takes, the ``answers`` of the plugins (see
-``oracle/recorder``), and as its files the cache directory as it is before.
+A question about a chain has the oracle's fields, the ``answers`` of the plugins (see
+``oracle/recorder``), and as its files the cache directory before the operation.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .tree import ROOT, replaced
 from .wire import Answer, Question, to_wire
 
 PLUGINS: Final = ("a", "b", "c")
-# Of a record that is being written; nothing may stay there.
+# For records that are being written; no file may stay there.
 _UNFINISHED: Final = "results/.tmp"
 
 Cache = Mapping[str, bytes | str | None]
@@ -31,12 +31,12 @@ Cache = Mapping[str, bytes | str | None]
 
 @dataclass(frozen=True)
 class Call:
-    """The input of a call, as a plugin recorded it.
+    """The input of a call, as the plugin recorded it.
 
     Attributes:
-        plugin: its name.
-        env: what of the environment begins with CNI_.
-        stdin: its request.
+        plugin: the plugin's name.
+        env: the variables that begin with CNI_.
+        stdin: the request.
     """
 
     plugin: str
@@ -46,12 +46,12 @@ class Call:
 
 @dataclass(frozen=True)
 class Observed:
-    """All that can be seen of an operation.
+    """All that an operation does.
 
     Attributes:
-        answer: what the caller got.
-        calls: those of plugins, in order.
-        cache: all files in the cache directory afterwards; None for a directory among them.
+        answer: the caller's result or error.
+        calls: the calls of plugins, in order.
+        cache: all files in the cache directory afterwards; `None` for an empty directory.
     """
 
     answer: Answer
@@ -60,7 +60,7 @@ class Observed:
 
 
 class Bench:
-    """A place with plugins and a cache."""
+    """A directory with plugins and a cache, in which both libraries answer questions."""
 
     def __init__(self, oracle: Oracle, folder: Path) -> None:
         self.oracle = oracle
@@ -72,11 +72,11 @@ class Bench:
             os.symlink(oracle.recorder, self._plugins / name)
 
     def ask_go(self, question: Question) -> Observed:
-        """Have libcni do it."""
+        """Run the question's operation with libcni."""
         return self._observed(question, self.oracle.answer)
 
     def ask_ours(self, question: Question) -> Observed:
-        """Have cni_async do it."""
+        """Run the question's operation with cni_async."""
         return self._observed(question, ours_chains.answer)
 
     def _observed(self, question: Question, answer: Any) -> Observed:

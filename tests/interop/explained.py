@@ -1,4 +1,4 @@
-"""The chosen differences: each has its row in docs/differences.md, and a narrow rule here.
+"""The chosen differences: each has its section in docs/differences.md, and a narrow rule here.
 
 A `Difference` rewrites Go's and our canonical answers so that they are equal if nothing else
 differs. The comparison fails at a difference that no `Difference` explains.
@@ -23,7 +23,7 @@ class Difference:
     """A chosen difference.
 
     Attributes:
-        anchor: the anchor of its row in docs/differences.md.
+        anchor: the anchor of its section in docs/differences.md.
         rewrite: returns both answers without the difference, or `None` if it cannot be the cause.
     """
 

@@ -1,4 +1,4 @@
-"""Go's libcni, as programs that answer questions."""
+"""Programs that answer questions with Go's libcni."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _MODULES: Final = {
 
 
 class NoOracleError(Exception):
-    """The programs are not built, and cannot be."""
+    """The programs cannot be built here."""
 
 
 def programs() -> Path:
-    """Return the directory with the programs; without them the test is skipped."""
+    """Return the directory with the programs, or skip the test if they cannot be built."""
     try:
         return build()
     except NoOracleError as error:
@@ -35,7 +35,7 @@ def programs() -> Path:
 
 
 def build() -> Path:
-    """Build the programs unless they are; return the directory with all of them.
+    """Build the programs that are not built yet, and return their directory.
 
     They are ``oracle``, ``oracle130``, ``plugin`` and ``recorder``.
 
@@ -49,7 +49,7 @@ def build() -> Path:
 
 
 class Program:
-    """One of the programs, running."""
+    """A running program."""
 
     def __init__(self, path: Path) -> None:
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
@@ -58,7 +58,7 @@ class Program:
         )
 
     def ask(self, wire: dict[str, Any]) -> dict[str, Any]:
-        """Ask one question."""
+        """Send a question, and return its answer."""
         stdin, stdout = _pipes(self._process)
         line = b""
         try:
@@ -75,7 +75,7 @@ class Program:
         return answer
 
     def close(self) -> None:
-        """End it."""
+        """Close the program's stdin, and wait until it ends."""
         for pipe in _pipes(self._process):
             pipe.close()
         self._process.wait(10)
@@ -89,11 +89,11 @@ def _pipes(process: subprocess.Popen[bytes]) -> tuple[IO[bytes], IO[bytes]]:
 
 
 class Oracle:
-    """Answers from libcni v1.2.3, and from v1.3.0 about what only that knows.
+    """Asks libcni v1.2.3, and v1.3.0 about functions that only v1.3.0 has.
 
     Attributes:
         plugin: an executable that answers as the variable CNI_ASYNC_ANSWER says.
-        recorder: one that remembers its calls, see `tests.interop.bench`.
+        recorder: an executable that records its calls, see `tests.interop.bench`.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -118,7 +118,7 @@ class Oracle:
         return self.answer(Question(op, fields))
 
     def answer(self, question: Question) -> Answer:
-        """Answer a question."""
+        """Return libcni's answer to a question."""
         newer = question.op.startswith(("network_", "load_network_"))
         program = self._programs["oracle130" if newer else "oracle"]
         answer = Answer.from_wire(program.ask(self._completed(question).to_wire()))
@@ -127,7 +127,7 @@ class Oracle:
         return answer
 
     def _completed(self, question: Question) -> Question:
-        """Say which plugin is to be run, and what it answers."""
+        """Add the plugin to run, and its answer, to a question that needs them."""
         if question.op not in {"exec_plugin", "exec_with_result"}:
             return question
         steering = {key: question.fields.get(key) for key in ("stdout", "stderr", "code", "signal")}

@@ -1,4 +1,4 @@
-"""Directories that questions are about."""
+"""The directories of questions about files."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import Any, Final
 
 from .wire import Answer, Failure, Question
 
-# Stands for the directory, whose name is another one each time.
+# A placeholder for the directory, which has a new name each time.
 ROOT: Final = "{root}"
 
 
 @contextlib.contextmanager
 def laid_out(question: Question) -> Iterator[tuple[Question, str]]:
-    """Make the question's files for a block; give the question about them, and where they are."""
+    """Make a question's files for a block; return the question with their directory, and that."""
     if question.files is None:
         yield question, ROOT
         return
@@ -34,7 +34,7 @@ def laid_out(question: Question) -> Iterator[tuple[Question, str]]:
 
 
 def without_root(answer: Answer, root: str) -> Answer:
-    """Put the placeholder where the directory's name is."""
+    """Replace the directory's name by the placeholder."""
     error = answer.error and Failure(**replaced(vars(answer.error), root, ROOT))
     return replace(answer, result=replaced(answer.result, root, ROOT), error=error)
 

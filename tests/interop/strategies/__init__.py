@@ -1,1 +1,1 @@
-"""The questions that hypothesis asks: a strategy for each kind."""
+"""Strategies of hypothesis that make questions, one module for each kind."""

@@ -1,4 +1,4 @@
-"""Questions about chains of plugins: networks, what plugins answer, and what is asked of them."""
+"""Questions about chains: networks, the answers of their plugins, and operations."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def networks(
     names: SearchStrategy[str] = _names,
     versions: SearchStrategy[str] = _versions,
 ) -> dict[str, Any]:
-    """Make a network: the fields of a question with a list, or with a single plugin."""
+    """Make the fields of a question about a network, which is a list or a single plugin."""
     version, name = draw(versions), draw(names)
     if draw(seldom(4)):
         single = draw(_plugins({"name": name, "cniVersion": version}))
@@ -117,7 +117,7 @@ def networks(
 
 
 def sound_networks() -> SearchStrategy[dict[str, Any]]:
-    """Make a network with a name and a version that are ones."""
+    """Make a network with a valid name and a known version."""
     return networks(st.sampled_from(NETWORKS), st.sampled_from(VERSIONS))
 
 
@@ -168,7 +168,7 @@ _infos: SearchStrategy[dict[str, Any]] = st.sampled_from(_INFOS)
 
 @st.composite
 def _without_addresses(draw: st.DrawFn) -> bytes:
-    """Make a result of any version, which an older network's cannot hold."""
+    """Make a result without addresses, which a network's older version may not hold."""
     version = draw(st.sampled_from([*VERSIONS, ""]))
     found: dict[str, Any] = {"cniVersion": version} if draw(st.booleans()) or version else {}
     if draw(st.booleans()):
@@ -201,7 +201,7 @@ def _results(draw: st.DrawFn, version: str) -> dict[str, Any]:
 
 @st.composite
 def answers(draw: st.DrawFn, version: str) -> Answers:
-    """Say what plugins answer."""
+    """Make the answers of all plugins to all commands."""
     told: Answers = {}
     for plugin in PLUGINS:
         told[plugin] = {"ADD": draw(mostly(_results(version), _failures, 10))}
@@ -236,7 +236,7 @@ _odd_args = st.sampled_from(
 
 @st.composite
 def runtimes(draw: st.DrawFn, *, sound: bool) -> dict[str, Any]:
-    """Make the runtime's side of an attachment."""
+    """Make the runtime configuration of an attachment."""
     if sound:
         return {
             "containerID": draw(st.sampled_from(CONTAINERS)),
@@ -284,7 +284,7 @@ def operations(
     *,
     sound: bool = False,
 ) -> Question:
-    """Ask for something to be done with a network."""
+    """Ask for an operation on a network."""
     op = draw(st.sampled_from(ops or (_FOR_BOTH if network["single"] else _FOR_LISTS)))
     fields: dict[str, Any] = {**network, "answers": told}
     match op:
@@ -302,7 +302,7 @@ def operations(
         case _:
             fields["runtime"] = draw(runtimes(sound=sound))
             if draw(seldom(8)):
-                # libcni's deprecated way to say where attachments are remembered.
+                # libcni's deprecated way to choose the cache directory.
                 fields["runtime"]["cacheDir"] = f"{ROOT}/cache"
                 fields["cacheDir"] = ""
     return Question(op, fields, dict(cache))
@@ -310,7 +310,7 @@ def operations(
 
 @st.composite
 def delegations(draw: st.DrawFn) -> Question:
-    """Ask a plugin to have another one do its work."""
+    """Ask to delegate a plugin's work to another plugin."""
     version = draw(st.sampled_from(VERSIONS))
     data = draw(
         mostly(

@@ -1,4 +1,4 @@
-"""Questions about configurations: of one plugin, and lists."""
+"""Questions about configurations of one plugin and about lists."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ lists: Document = documents(
 
 
 def single_configurations() -> SearchStrategy[Question]:
-    """Ask about one plugin's configuration, and what becomes of it in a list."""
+    """Ask to read one plugin's configuration, or to make a list of it."""
     ops = ["conf_from_bytes", "conf_from_bytes", "conf_list_from_conf"]
     return st.builds(
         lambda op, data: ask(op, data=data),
@@ -113,7 +113,7 @@ def single_configurations() -> SearchStrategy[Question]:
 
 
 def configuration_lists() -> SearchStrategy[Question]:
-    """Ask about lists, v1.2.3 and now and then v1.3.0."""
+    """Ask v1.2.3, and now and then v1.3.0, to read a list."""
     return st.builds(
         lambda op, data: ask(op, data=data),
         st.sampled_from(["conf_list_from_bytes"] * 3 + ["network_conf_from_bytes"]),
@@ -162,7 +162,7 @@ def _new_values(draw: st.DrawFn) -> dict[str, Any]:
     values = {
         key: draw(mostly(_good_values[key], _values)) for key in draw(st.sets(_keys, max_size=3))
     }
-    # One at a time: which of several Go finds is random.
+    # Only one of these: Go reports a random one of several.
     if draw(seldom()):
         values[draw(_keys)] = None
     elif draw(seldom()):
@@ -171,7 +171,7 @@ def _new_values(draw: st.DrawFn) -> dict[str, Any]:
 
 
 def injections() -> SearchStrategy[Question]:
-    """Ask what comes of putting values into a configuration."""
+    """Ask to inject values into a configuration."""
     return st.builds(
         lambda data, values: ask("inject_conf", data=data, values=values),
         or_odd(plugins),
@@ -181,7 +181,7 @@ def injections() -> SearchStrategy[Question]:
 
 @st.composite
 def previous_results(draw: st.DrawFn) -> Question:
-    """Ask what a plugin makes of a prevResult."""
+    """Ask to parse a configuration's prevResult, as a plugin does."""
     family = draw(st.sampled_from(sorted(families)))
     version = mostly(st.sampled_from(FAMILIES[family]), words.versions, one_in=8)
     configuration = documents(

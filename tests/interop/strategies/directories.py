@@ -1,4 +1,4 @@
-"""Questions about directories of configurations, and of plugins."""
+"""Questions about directories of configurations and of plugins."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def _trees(draw: st.DrawFn) -> Files:
 
 
 def _is_below(name: str, files: Files) -> bool:
-    """Tell whether a directory of a file's path is a file or a link itself."""
+    """Return whether one of the directories in a file's path is a file or a link."""
     parts = name.split("/")
     above = ("/".join(parts[:count]) for count in range(1, len(parts)))
     return any(files.get(path) is not None for path in above)
@@ -77,7 +77,7 @@ def _is_below(name: str, files: Files) -> bool:
 
 @st.composite
 def directories(draw: st.DrawFn) -> Question:
-    """Ask what is found in a directory."""
+    """Ask to list or to load the configurations in a directory."""
     files = draw(_trees())
     odd = [f"{ROOT}/missing", f"{ROOT}/d/nothing/..", f"{ROOT}/d/", f"{ROOT}/d/nothing"]
     folder = draw(mostly(st.just(f"{ROOT}/d"), st.sampled_from(odd)))
@@ -106,7 +106,7 @@ def directories(draw: st.DrawFn) -> Question:
 
 @st.composite
 def plugin_paths(draw: st.DrawFn) -> Question:
-    """Ask where a plugin is."""
+    """Ask to find a plugin."""
     name = st.sampled_from(["p", "q", "..", ".", "a b", "p\\q"])
     files: Files = {}
     for folder in draw(st.lists(st.sampled_from(["x", "y", "z z"]), max_size=3)):
@@ -127,5 +127,5 @@ def plugin_paths(draw: st.DrawFn) -> Question:
 
 
 def questions() -> SearchStrategy[Question]:
-    """Ask about either."""
+    """Ask about configurations or plugins."""
     return st.one_of(directories(), directories(), directories(), plugin_paths())

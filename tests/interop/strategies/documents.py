@@ -1,4 +1,4 @@
-"""JSON as text, token by token, so that it can be odd in ways that no writer of JSON is."""
+"""JSON token by token, so that it can be odd in ways in which no encoder writes it."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _ODD_STRINGS: Final = (
     b'"<&>\xe2\x80\xa8\\u2029"',
     b'"\xf0\x9f\x98\x80"',
     b'"\\ud83d\\ude00"',
-    b'"\\uD83D"',  # half a character
+    b'"\\uD83D"',  # a lone surrogate
     b'"\\ude00\\ud83d"',
     b'"\\ud83d\\u0041"',
-    b'"\xed\xa0\x80"',  # half a character, in UTF-8
+    b'"\xed\xa0\x80"',  # a lone surrogate, in UTF-8
     b'"\xff\xfe"',
     b'"a\xc3"',
     b'"\xc0\xaf"',
@@ -52,7 +52,7 @@ _NO_JSON: Final = tuple(
 
 
 def seldom(one_in: int = 20) -> SearchStrategy[bool]:
-    """Say yes now and then."""
+    """Return True once in so many times."""
     return st.sampled_from([False] * (one_in - 1) + [True])
 
 
@@ -60,12 +60,12 @@ def seldom(one_in: int = 20) -> SearchStrategy[bool]:
 def mostly(
     draw: st.DrawFn, usual: SearchStrategy[T], odd: SearchStrategy[T], one_in: int = 20
 ) -> T:
-    """Give what is usual, and now and then something odd."""
+    """Draw a usual value, and an odd one once in so many times."""
     return draw(odd if draw(seldom(one_in)) else usual)
 
 
 def string(text: str) -> bytes:
-    """Write a string."""
+    """Write a JSON string."""
     return json.dumps(text, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -73,7 +73,7 @@ def _escaped(text: str) -> bytes:
     return b'"' + b"".join(b"\\u%04x" % ord(char) for char in text) + b'"'
 
 
-# Of all Unicode, but where all versions of its tables agree on what is printable.
+# From parts of Unicode where all versions of its tables agree on what is printable.
 characters: SearchStrategy[str] = st.one_of(
     st.characters(max_codepoint=0x36F),
     st.sampled_from("\u200b\u200d\u2028\u2029\u202e\u2060\u3000\ufeff\ufffd\ufffe\uffff\u0378"),
@@ -100,7 +100,7 @@ scalars: Document = st.one_of(literals, strings, numbers)
 
 
 def array(members: Iterable[bytes]) -> bytes:
-    """Write an array of what is already written."""
+    """Write an array of members that are already written."""
     return b"[" + b",".join(members) + b"]"
 
 
@@ -110,16 +110,16 @@ def object_(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def arrays(members: Document, max_size: int = 3) -> Document:
-    """Arrays of these."""
+    """Make arrays of these members."""
     return st.lists(members, max_size=max_size).map(array)
 
 
 def objects(*members: Member, max_size: int = 3) -> Document:
-    """Objects of these members; keys may be repeated."""
+    """Make objects of these members; keys may be repeated."""
     return st.lists(st.one_of(*members), max_size=max_size).map(object_)
 
 
-# Deeper than any configuration, and far from where Python's recursion ends.
+# Deeper than any configuration, and far below Python's recursion limit.
 _DEEP: Final = 100
 _deep: Document = st.sampled_from(
     [b"[" * _DEEP + b"]" * _DEEP, b'{"a":' * _DEEP + b"1" + b"}" * _DEEP]
@@ -139,7 +139,7 @@ anything: Document = mostly(
 
 @st.composite
 def _variant(draw: st.DrawFn, key: str) -> bytes:
-    """Spell a key so that Go takes it for the same, or nearly."""
+    """Spell a key in a way that Go reads as the same key, or almost."""
     how = draw(st.sampled_from(["upper", "lower", "swap", "fold", "escape", "near"]))
     match how:
         case "upper":
@@ -149,7 +149,7 @@ def _variant(draw: st.DrawFn, key: str) -> bytes:
         case "swap":
             place = draw(st.integers(0, len(key) - 1))
             return string(key[:place] + key[place].swapcase() + key[place + 1 :])
-        case "fold":  # letters that only case folding brings to s and k
+        case "fold":  # only case folding turns these letters into s and k
             return string(key.translate({0x73: 0x17F, 0x53: 0x17F, 0x6B: 0x212A, 0x4B: 0x212A}))
         case "escape":
             return _escaped(key)
@@ -158,12 +158,12 @@ def _variant(draw: st.DrawFn, key: str) -> bytes:
 
 
 def spelled(key: str) -> Document:
-    """Spell a key, mostly as it is."""
+    """Write a key, now and then in another spelling."""
     return mostly(st.just(string(key)), _variant(key), one_in=8)
 
 
 def member(key: str, *good: Document) -> Member:
-    """Give a key one of these values, or now and then any other."""
+    """Make a member with one of these values, and now and then any other."""
     return st.tuples(spelled(key), mostly(st.one_of(*good), anything))
 
 
@@ -174,7 +174,7 @@ def documents(
     members: Sequence[Member],
     max_size: int = 5,
 ) -> bytes:
-    """Objects with what makes them good, more or less, and some of the other members."""
+    """Make objects with most of the required members, and some of the others."""
     pairs = draw(st.lists(st.one_of(*members), max_size=max_size))
     for key, value in required:
         if not draw(seldom()):

@@ -1,4 +1,4 @@
-"""Cache directories: records as libcni writes them, older ones, and damaged ones."""
+"""Cache directories with records as libcni writes them, older ones, and damaged ones."""
 
 from __future__ import annotations
 
@@ -73,16 +73,16 @@ _configs: SearchStrategy[bytes | None] = st.sampled_from(
 )
 
 
-# Values that this library refuses, which are compared where results are.
+# This library refuses these addresses; the comparison of results covers them.
 _MAPPED: Final = re.compile(rb'"::ffff:[^"/]*/(?:\d|[1-8]\d|9[0-5])"')
 
 
-# Likewise: what no float64 holds.
+# Likewise for numbers that no float64 holds.
 _HUGE: Final = re.compile(rb"\de\+?[3-9]\d\d|\d{300}", re.IGNORECASE)
 
 
 def printed(version: str, *, laced: bool = False) -> SearchStrategy[bytes]:
-    """Make a result as a plugin prints it, or as one could."""
+    """Make a result as a plugin may print it."""
     return sound(version, laced=laced).filter(
         lambda data: not (_MAPPED.search(data) or _HUGE.search(data))
     )
@@ -95,7 +95,7 @@ def _stored_results(draw: st.DrawFn) -> Any:
 
 
 def _interfaces(ifname: str) -> SearchStrategy[list[dict[str, str]]]:
-    """Make the interfaces of a result, which often have the sandbox of that name."""
+    """Make the interfaces of a result, many of them with this name and a sandbox."""
     inside = st.sampled_from(["/run/netns/blue", "/run/netns/green", "c1", ""])
     one = st.fixed_dictionaries(
         {"name": st.sampled_from([ifname, ifname, "veth1"])}, optional={"sandbox": inside}
@@ -179,7 +179,7 @@ _arguments = objects(
 
 @st.composite
 def _written(draw: st.DrawFn, record: dict[str, Any]) -> bytes:
-    """Write a record token by token: repeated keys, odd numbers, odd UTF-8, an odd spelling."""
+    """Write a record token by token, with odd keys, odd numbers and odd UTF-8."""
     pairs = [(spelled(key), json.dumps(value).encode()) for key, value in record.items()]
     result = st.sampled_from(VERSIONS).flatmap(lambda version: printed(version, laced=True))
     good: dict[str, Document] = {
@@ -261,7 +261,7 @@ def caches(draw: st.DrawFn, *, at_least_one: bool = False) -> Cache:
 
 @st.composite
 def odd_caches(draw: st.DrawFn) -> Cache:
-    """Make a cache directory with one record, of the usual attachment, that no writer writes."""
+    """Make a cache directory with one odd record, of the usual attachment."""
     record = draw(_records("net", "c1", "eth0"))
     legacy = st.sampled_from(VERSIONS).flatmap(lambda version: printed(version, laced=True))
     return {"results/net-c1-eth0": draw(mostly(_written(record), legacy, 6))}

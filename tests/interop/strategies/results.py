@@ -1,4 +1,4 @@
-"""Questions about results: of all versions, with good and with odd addresses."""
+"""Questions about results of all versions, with good and with odd addresses."""
 
 from __future__ import annotations
 
@@ -195,7 +195,7 @@ results: Document = st.one_of(*families.values())
 
 @st.composite
 def readings(draw: st.DrawFn) -> Question:
-    """Ask how a result is read and written."""
+    """Ask to read a result and to write it again."""
     family = draw(st.sampled_from(sorted(families)))
     data = draw(or_odd(families[family]))
     op = draw(st.sampled_from(["create_result", "create_result_from_bytes", "route_texts"]))
@@ -207,12 +207,12 @@ def readings(draw: st.DrawFn) -> Question:
 
 # Numbers that a float64 holds and an int64 does not.
 _NO_INTEGERS: Final = (b"1.0", b"15e2", b"-0", b"1.5", b"1e21", b"9007199254740993.0")
-# Values that Go merges member by member where they are repeated.
+# Go merges the values of these keys member by member if a key is repeated.
 _MERGED: Final = frozenset({"ips", "routes", "interfaces", "ip4", "ip6", "dns"})
 
 
 def _laced(found: dict[str, bytes], good: dict[str, Document]) -> Document:
-    """Write an object with some keys twice or spelled in another way, and unknown ones."""
+    """Write an object with some repeated, differently spelled and unknown keys."""
     again = st.sampled_from(sorted(found)).flatmap(
         lambda key: st.tuples(
             spelled(key),
@@ -228,11 +228,11 @@ def _laced(found: dict[str, bytes], good: dict[str, Document]) -> Document:
 
 @st.composite
 def sound(draw: st.DrawFn, version: str, *, laced: bool = False) -> bytes:
-    """Make a result with nothing wrong in it, so that it can be converted.
+    """Make a valid result, which can be converted.
 
     Args:
-        version: which.
-        laced: have repeated and unknown keys in it, and numbers that are not integers.
+        version: its version.
+        laced: with repeated and unknown keys, and numbers that are not integers.
     """
 
     def objects_of(*required: tuple[str, Document], **optional: Document) -> Document:
@@ -280,7 +280,7 @@ def sound(draw: st.DrawFn, version: str, *, laced: bool = False) -> bytes:
 
 @st.composite
 def conversions(draw: st.DrawFn, source: str) -> Question:
-    """Ask for a result of a version in any other."""
+    """Ask to convert a result of this version to any other."""
     data = draw(mostly(sound(source), or_odd(families[_family_of(source)]), one_in=4))
     target = mostly(st.sampled_from(VERSIONS), words.versions)
     op = draw(st.sampled_from(["convert", "convert", "convert_twice", "get_result"]))
@@ -298,7 +298,7 @@ def _family_of(version: str) -> str:
 
 
 def printed() -> SearchStrategy[Question]:
-    """Ask what comes of a plugin's output."""
+    """Ask for the result in a plugin's output."""
     config = mostly(
         words.known_versions.map(lambda version: b'{"cniVersion":%s}' % string(version)),
         or_odd(objects(member("cniVersion", words.versions.map(string)), max_size=2)),
@@ -314,7 +314,7 @@ def printed() -> SearchStrategy[Question]:
 
 @st.composite
 def single_faults(draw: st.DrawFn) -> Question:
-    """Ask how a result is read in which exactly one thing may be wrong."""
+    """Ask to read a result with at most one fault."""
     version = draw(st.sampled_from(VERSIONS))
     whole = json.loads(draw(sound(version)).decode("utf-8", "replace"))
     places = list(_places(whole))
@@ -335,7 +335,7 @@ _faults: SearchStrategy[Any] = st.one_of(
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """List all members of a document, each with what holds it."""
+    """Return the place of each member of a document: its object or array, and its key."""
     keys: Iterable[Any] = ()
     if isinstance(value, dict):
         keys = value

@@ -1,4 +1,4 @@
-"""Questions about words: versions, identifiers, CNI_ARGS, errors of plugins."""
+"""Questions about versions, identifiers, CNI_ARGS and errors of plugins."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ _any_version = st.one_of(versions, st.text(characters, max_size=6))
 
 
 def comparisons() -> SearchStrategy[Question]:
-    """Ask to parse and to compare versions."""
+    """Ask to parse, compare or reconcile versions."""
     one = st.builds(
         lambda op, text: ask(op, text=text),
         st.sampled_from(["parse_version", "versions_starting_from"]),
@@ -107,7 +107,7 @@ def comparisons() -> SearchStrategy[Question]:
 
 
 def plugin_info() -> SearchStrategy[Question]:
-    """Ask what an answer to VERSION says, and which version a configuration is of."""
+    """Ask to decode an answer to VERSION, or the version of a configuration."""
     version = versions.map(string)
     info = documents(
         ("cniVersion", version),
@@ -156,7 +156,7 @@ _identifiers = st.one_of(
 
 
 def identifiers() -> SearchStrategy[Question]:
-    """Ask whether an identifier is one."""
+    """Ask whether an identifier is valid."""
     ops = [f"validate_{what}" for what in ("container_id", "network_name", "interface_name")]
     return st.builds(
         lambda op, text: ask(op, text=text), st.sampled_from([*ops, ops[-1]]), _identifiers
@@ -225,7 +225,7 @@ _arg_texts = mostly(
 
 
 def loaded_args() -> SearchStrategy[Question]:
-    """Ask what a plugin reads in CNI_ARGS."""
+    """Ask what a plugin reads from CNI_ARGS."""
     ops = st.sampled_from(["load_args"] * 4 + ["load_args_without_ignore_unknown"])
     return st.builds(lambda op, text: ask(op, text=text), ops, _arg_texts)
 
@@ -278,7 +278,7 @@ _codes: Document = mostly(
 
 
 def failures() -> SearchStrategy[Question]:
-    """Ask for the error that a failed plugin gives."""
+    """Ask for the error of a plugin that failed."""
     error = documents(
         ("code", _codes),
         ("msg", strings),
@@ -310,14 +310,14 @@ def failures() -> SearchStrategy[Question]:
 
 
 def quotations() -> SearchStrategy[Question]:
-    """Ask how bytes are spelled in an error text."""
+    """Ask how an error's text quotes bytes."""
     data = st.one_of(st.text(characters, max_size=8).map(str.encode), st.binary(max_size=8))
     return data.map(lambda each: ask("quote", data=each))
 
 
 @st.composite
 def error_objects(draw: st.DrawFn) -> Question:
-    """Ask how an error is written."""
+    """Ask how an error is written as JSON and as text."""
     code = draw(st.one_of(st.sampled_from([0, 7, 11, 50, 51, 100, 999]), st.integers(0, 2**63)))
     text = st.text(max_size=6).map(string)
     members = [b'"code":%d' % code, b'"msg":' + draw(text)]
