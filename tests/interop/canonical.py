@@ -1,4 +1,4 @@
-"""Answers in the form in which Go's and ours have to be equal."""
+"""Answers, reduced to what has to be equal in Go's libcni and in cni_async."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .wire import Answer, Failure
 
-# Go's names of what JSON holds, and ours.
+# Go's names for the types of JSON, and ours.
 _TYPES: Final = {
     "float64": "number",
     "bool": "boolean",
@@ -24,13 +24,13 @@ _TYPED: Final = re.compile(
     r"(" + "|".join(map(re.escape, _TYPES)) + r")( for \w+)?\Z"
 )
 _NO_DIRECTORY: Final = re.compile(r"^readdirent(?= .*: not a directory\Z)", re.DOTALL)
-# Messages that end with nothing but words for types.
+# Messages whose ends only name types.
 _TYPE_WORDS: Final = re.compile(
     r"(error parsing configuration list: invalid type for cniVersions: |"
     r"ARGS: cannot unmarshal into field '.*' - type ).*\Z",
     re.DOTALL,
 )
-# The prefixes that libcni puts before the words of the JSON decoder.
+# The prefixes that libcni puts before the JSON decoder's text.
 _BEFORE_DECODER: Final = re.compile(
     r"(?:failed to parse plugin config \d+: )?error parsing configuration(?: list)?: |"
     r"unmarshal existing network bytes: |decoding version (?:info|from network config): |"
@@ -50,13 +50,13 @@ _OUR_TYPE: Final = re.compile(
 _ADDRESS: Final = re.compile(
     r"(.*invalid (?:CIDR|IP) address: .*?)(?: \([\w.\[\]]+\))?\Z", re.DOTALL
 )
-# Go's encoder writes these for what may stand unescaped, too.
+# Go's encoder escapes these characters, which JSON allows unescaped.
 _HTML: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u(003c|003e|0026|2028|2029)")
 _ESCAPED: Final = re.compile("[\udc80-\udcff]")
 
 
 def canonical(answer: Answer) -> Any:
-    """Reduce an answer to what has to be the same."""
+    """Reduce an answer to what has to be equal."""
     if answer.panic:
         return ("panic",)
     if answer.error is not None:
@@ -72,9 +72,9 @@ def _failure(error: Failure) -> Any:
 
 
 def words(text: str) -> str:
-    """Reduce an error's text to its fixed prefix and the kind of what follows."""
+    """Reduce an error's text to its fixed prefix and the JSON type in the rest."""
     text = _utf8(text)
-    # Which call of a directory's listing fails depends on the version of Go.
+    # The system call that fails when a directory is listed depends on Go's version.
     text = _NO_DIRECTORY.sub("open", text)
     text = _TYPE_WORDS.sub(r"\1", text)
     if typed := _TYPED.fullmatch(text):
@@ -109,14 +109,14 @@ def _value(value: Any, key: str = "") -> Any:
             return [_value(member) for member in value]
         case dict():
             members = ((name, _value(member, name)) for name, member in value.items())
-            # The order of a network's keys is what plugins' authors see in Go.
+            # Plugins in Go receive a network's keys in this order.
             return list(members) if key == "network" else dict(members)
         case _:
             raise TypeError(type(value))
 
 
 def _number(value: int | float) -> Any:
-    # 1 and 1.0 are equal, but not to a Go plugin with an int.
+    # Python has 1 == 1.0, but a Go plugin cannot read 1.0 into an int.
     return ("integer" if isinstance(value, int) else "float", value)
 
 
@@ -125,7 +125,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def document(data: bytes) -> Any:
-    """Decode JSON, with the order of its keys and the form of its numbers; give others back."""
+    """Decode JSON with the order of its keys and the form of its numbers; else return the data."""
     try:
         return json.loads(
             data.decode(),

@@ -1,4 +1,4 @@
-"""How many cases are generated, and how many there were."""
+"""The number of cases to generate, and the counts of those that were compared."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, Phase, settings
 
 F = TypeVar("F", bound=Callable[..., Any])
 
-# "ci" for the same few cases each time, "full" for many and other ones each time.
+# "ci": the same few cases each time; "full": many cases, different ones each time.
 PROFILE: Final = os.environ.get("CNI_ASYNC_INTEROP", "ci")
-# The size of one share. All shares together are about 105; a chain is one of several operations.
+# The cases in one share. All tests together have about 105 shares.
 _EXAMPLES: Final = {"ci": 50, "full": 330}[PROFILE] * float(os.environ.get("CNI_ASYNC_SCALE", "1"))
 FULL_TOTAL: Final = 20_000
 
@@ -25,8 +25,8 @@ DIFFERENCES: Final = Counter[str]()
 
 
 def cases(share: float = 1) -> Callable[[F], F]:
-    """Say how many cases a test generates, in shares of what the profile gives."""
-    # Set while rules are broken on purpose: that it fails is enough then.
+    """Set how many cases a test generates, in shares of the profile's size."""
+    # While a rule is broken on purpose, a failure is enough; shrinking only takes time.
     hurry = bool(os.environ.get("CNI_ASYNC_MUTATION"))
     phases = [Phase.explicit, Phase.reuse, Phase.generate]
     ours = settings(

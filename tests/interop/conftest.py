@@ -1,4 +1,4 @@
-"""The oracle, and how many cases there were."""
+"""Fixtures of the comparison, and a summary of its cases."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _OUTPUT = "cni-async-interop"
 
 @pytest.fixture(scope="session")
 def oracle() -> Iterator[Oracle]:
-    """Provide libcni's answers."""
+    """Provide the oracle, which answers with libcni."""
     with Oracle(programs()) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
 def bench(oracle: Oracle, tmp_path_factory: pytest.TempPathFactory) -> Bench:
-    """Provide a place with plugins and a cache."""
+    """Provide a directory with plugins and a cache."""
     return Bench(oracle, tmp_path_factory.mktemp("bench"))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Tell how many cases there were in each family, and which differences they met."""
+    """Print the number of cases of each family, and of the differences that they met."""
     if not COUNTS:
         return
     terminalreporter.section("compared with libcni")
@@ -42,14 +42,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Add up what a worker counted."""
+    """Add the counts of a pytest-xdist worker."""
     counts, differences = getattr(node, "workeroutput", {}).get(_OUTPUT, ({}, {}))
     COUNTS.update(counts)
     DIFFERENCES.update(differences)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Fail a full run that was none."""
+    """Fail a full run with too few cases."""
     config = session.config
     output: dict[str, Any] | None = getattr(config, "workeroutput", None)
     if output is not None:

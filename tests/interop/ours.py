@@ -1,4 +1,4 @@
-"""cni_async, answering the oracle's questions in the oracle's form."""
+"""cni_async's answers to the oracle's questions, in the oracle's form."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _KINDS: Final[Mapping[type[Exception], str]] = {
 
 
 def answer(question: Question) -> Answer:
-    """Answer a question; an error that is neither a `CNIError` nor documented is raised."""
+    """Answer a question; raise an error that is neither a `CNIError` nor documented."""
     try:
         return Answer(_OPERATIONS[question.op](question.fields))
     except CNIError as error:

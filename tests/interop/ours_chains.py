@@ -1,4 +1,4 @@
-"""cni_async, answering the oracle's questions about chains of plugins."""
+"""cni_async's answers to the oracle's questions about chains of plugins."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ Fields = Mapping[str, Any]
 
 
 def answer(question: Question) -> Answer:
-    """Answer a question; an error that is not a `CNIError` is raised."""
+    """Answer a question; raise an error that is not a `CNIError`."""
 
     async def call() -> Any:
         return await _OPERATIONS[question.op](question.fields)
@@ -155,7 +155,7 @@ def _show(one: NetworkAttachment) -> Any:
 
 
 def _or_null(value: Any) -> Any:
-    """Show an empty value as Go shows a missing one; our API has the same value for both."""
+    """Return `None` for an empty value: our API does not distinguish it from a missing one."""
     return value or None
 
 

@@ -1,4 +1,4 @@
-"""An operation with what both did, as the explanations of differences look at it."""
+"""An operation with both observations, as the explanations of differences read it."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ KNOWN: Final = frozenset({"", "0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.
 
 @dataclass(frozen=True)
 class Scene:
-    """An operation with what both did.
+    """An operation with both observations.
 
     Attributes:
-        question: what was asked.
-        go: what libcni did; or would have done, had it been without the differences so far.
-        ours: what we did.
-        bench: where to try something else.
-        explain: explains the differences of another scene, if there are any.
+        question: the question.
+        go: the observation of libcni, without the differences explained so far.
+        ours: the observation of this library.
+        bench: answers other questions.
+        explain: explains the differences of another scene.
     """
 
     question: Question
@@ -46,28 +46,28 @@ class Scene:
 
     @property
     def our_form(self) -> dict[str, Any]:
-        """The observation of this library, likewise."""
+        """The observation of this library, in canonical form."""
         return form(self.question, self.ours)
 
     @property
     def same(self) -> bool:
-        """Tell whether nothing is left to explain."""
+        """Whether nothing is left to explain."""
         return self.go_form == self.our_form
 
     @property
     def our_text(self) -> str:
-        """The text of our error; empty where we have none."""
+        """The text of our error, or "" without one."""
         return self.ours.answer.error.text if self.ours.answer.error else ""
 
     @property
     def is_refusal(self) -> bool:
-        """Tell whether we refused without having done a thing."""
+        """Whether we refused before any plugin ran and without a change to the cache."""
         untouched = dict(self.ours.cache) == dict(self.question.files or {})
         return bool(self.our_text) and not self.ours.calls and untouched
 
     @property
     def network(self) -> Mapping[str, Any]:
-        """The network's document; of a single plugin with the version and the name that count."""
+        """The network's document; for a single plugin with the name and version that Go reads."""
         found: dict[str, Any] = json.loads(self.question.fields["data"])
         if not self.question.fields.get("single"):
             return found
@@ -78,7 +78,7 @@ class Scene:
 
     @property
     def runtime(self) -> Mapping[str, Any]:
-        """The runtime's side of the attachment."""
+        """The attachment's runtime configuration."""
         found: Mapping[str, Any] = self.question.fields.get("runtime", {})
         return found
 
@@ -91,13 +91,13 @@ class Scene:
 
     @property
     def record(self) -> bytes | None:
-        """The content of that file before; `None` if it did not exist or was not a file."""
+        """The content of `record_name` before the operation; `None` if it was not a file."""
         found = (self.question.files or {}).get(self.record_name)
         return found if isinstance(found, bytes) else None
 
     @property
     def owner(self) -> tuple[str, str, str] | None:
-        """The owner that the record names; `None` if that is the attachment or missing."""
+        """The attachment that the record names, or `None` if it names this one or none."""
         found = None if self.record is None else pairs(self.record)
         if not isinstance(found, Pairs):
             return None
@@ -111,12 +111,12 @@ class Scene:
 
     @property
     def is_foreign(self) -> bool:
-        """Tell whether the record is of another attachment with the same file name."""
+        """Whether the record is of another attachment with the same file name."""
         return self.owner is not None and self._file_name(self.owner) == self.record_name
 
     @property
     def is_misnamed(self) -> bool:
-        """Tell whether the record is under a name that is not its own."""
+        """Whether the record names an attachment with another file name."""
         return self.owner is not None and self._file_name(self.owner) != self.record_name
 
     @staticmethod
@@ -124,18 +124,18 @@ class Scene:
         return posixpath.normpath("results/" + "-".join(map(str, parts)))
 
     def explained(self) -> Self:
-        """Leave nothing to explain."""
+        """Return the scene with nothing left to explain."""
         return replace(self, go=self.ours)
 
     def with_go_asked(self, **changes: Any) -> Self:
-        """See what libcni does with other files, or with other fields."""
+        """Ask libcni again with other files or fields."""
         files = changes.pop("files", self.question.files)
         fields = {**self.question.fields, **changes}
         asked = replace(self.question, fields=fields, files=files)
         return replace(self, go=self.bench.ask_go(asked))
 
     def with_requests(self, change: Callable[[Call, dict[str, Any]], dict[str, Any]]) -> Self:
-        """Change what plugins of libcni read."""
+        """Change the requests that libcni's plugins received."""
 
         def changed(call: Call) -> Call:
             try:
@@ -147,13 +147,13 @@ class Scene:
         return replace(self, go=replace(self.go, calls=tuple(map(changed, self.go.calls))))
 
     def say_of_go(self, op: str, **fields: Any) -> Answer:
-        """Ask libcni something that is about neither plugins nor the cache."""
+        """Ask libcni a question that needs neither plugins nor the cache."""
         return self.bench.oracle.answer(ask(op, **fields))
 
     def read_by_go(self, op: str) -> Answer:
-        """Ask libcni to read the attachment's record, as it was before."""
+        """Ask libcni to read the attachment's record from before the operation."""
         return self.bench.ask_go(replace(self.question, op=op)).answer
 
     def read_by_us(self, op: str) -> Answer:
-        """Read the attachment's record, as it was before."""
+        """Ask cni_async to read the attachment's record from before the operation."""
         return self.bench.ask_ours(replace(self.question, op=op)).answer

@@ -1,4 +1,4 @@
-"""CNI_ARGS as plugins read them, and the environment they come in."""
+"""Plugins read the same CNI_ARGS from both libraries, in the same environment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Chains: what plugins see, what the caller gets, and what is in the cache afterwards."""
+"""Both libraries call the same plugins, return the same, and leave the same in the cache."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _READERS = ("cached_result", "cached_config", "check", "del")
 @cases(share=5)
 @given(data=st.data())
 def test_operations_one_after_the_other(bench: Bench, data: st.DataObject) -> None:
-    """Each finds the cache as libcni left it, or as we did: it has two writers."""
+    """Each operation starts with the cache that libcni or cni_async left before."""
     network = data.draw(chains.networks())
     told = data.draw(chains.answers(chains.version_of(network)))
     cache: Cache = data.draw(records.caches())
@@ -43,7 +43,7 @@ def test_records_in_any_state(bench: Bench, data: st.DataObject) -> None:
 @cases(share=4)
 @given(data=st.data())
 def test_records_token_by_token(bench: Bench, data: st.DataObject) -> None:
-    """Repeated and misspelled keys, odd numbers and odd UTF-8: both of our readers' business."""
+    """Both of our readers of records agree on repeated keys, odd numbers and odd UTF-8."""
     network = data.draw(chains.networks(st.just("net"), st.sampled_from(VERSIONS)))
     op = data.draw(st.sampled_from(["cached_result"] * 4 + ["cached_config", "check", "del"]))
     runtime = {"containerID": "c1", "netns": "", "ifname": "eth0", "args": [], "capabilityArgs": {}}

@@ -1,4 +1,4 @@
-"""Configurations: Go's libcni and cni_async read the same in them."""
+"""Both libraries read the same from configurations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errors: what they say of a plugin that failed, and how they are written."""
+"""Both libraries report and write the errors of plugins alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Container IDs, network names and interface names, over all of Unicode."""
+"""Both libraries accept the same container IDs, network names and interface names."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_identifiers(oracle: Oracle, question: Question) -> None:
 
 @pytest.mark.parametrize("what", ["container_id", "network_name", "interface_name"])
 def test_every_character_of_the_basic_plane(oracle: Oracle, what: str) -> None:
-    """Ask about all that could be an exception, and about some of the rest."""
+    """Both agree on every character that could be an exception, and on a sample of the rest."""
     characters = [chr(code) for code in range(0x10000) if not 0xD800 <= code < 0xE000]
     odd = [char for char in characters if char.isspace() or char in "/:._-%" or ord(char) < 0x100]
     for char in odd:

@@ -1,4 +1,4 @@
-"""Results: read, converted between all versions, and taken from plugins' output."""
+"""Both libraries read and convert results, and take them from plugins' output, alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Versions: parsed, compared, reconciled, and read in what plugins answer to VERSION."""
+"""Both libraries parse, compare and reconcile versions, and read answers to VERSION, alike."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record of an ADD that never came to its end, as libcni sees it: it lists and deletes it."""
+"""libcni lists and deletes the attachment of an ADD that did not finish."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ RT = RuntimeConf("c1", "/run/netns/blue", "eth0", args=[("K", "v")], capability_
 
 
 class Killed(BaseException):
-    """Comes as SIGKILL does: nothing is taken back."""
+    """Stands for SIGKILL: nothing is rolled back."""
 
 
 def begin(cache: Path) -> None:
-    """Leave what a process leaves that is killed in the middle of an ADD."""
+    """Leave the cache as a process leaves it that is killed during an ADD."""
 
     def kill(call: FakeCall) -> NoReturn:
         raise Killed

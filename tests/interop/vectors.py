@@ -1,4 +1,4 @@
-"""Questions with libcni's answers, in files: one case a line, in ASCII."""
+"""Files of questions with libcni's answers, one case a line, in ASCII."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from .wire import BYTES, Answer, Failure, Question
 
 FOLDER: Final = Path(__file__).parent / "vectors"
-# The fields of questions that are bytes.
+# The fields of questions whose values are bytes.
 _DOCUMENTS: Final = frozenset({"data", "stdout", "stderr"})
 
 Vector = tuple[Question, Answer]
@@ -25,7 +25,7 @@ def read(family: str) -> list[Vector]:
 
 
 def write(family: str, vectors: Sequence[Vector]) -> None:
-    """Write a family's file anew."""
+    """Replace a family's file."""
     lines = sorted(json.dumps(_line(question, answer)) for question, answer in vectors)
     FOLDER.mkdir(exist_ok=True)
     (FOLDER / f"{family}.json").write_text("[\n" + ",\n".join(lines) + "\n]\n")

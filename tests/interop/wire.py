@@ -1,4 +1,4 @@
-"""Questions and answers: what they hold, and how they travel to the oracle and into files."""
+"""Questions and answers, and how they travel to the oracle."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Failure:
 
 @dataclass(frozen=True)
 class Answer:
-    """A result, an error, or the words with which libcni itself fell over."""
+    """A result, an error, or the text of a panic in libcni."""
 
     result: Any = None
     error: Failure | None = None
@@ -32,7 +32,7 @@ class Answer:
 
     @classmethod
     def from_wire(cls, wire: Mapping[str, Any]) -> Answer:
-        """Read what the oracle says."""
+        """Read the oracle's answer."""
         if error := wire.get("error"):
             return cls(error=Failure(**error))
         return cls(_with_bytes(wire.get("result")), panic=wire.get("panic", ""))
@@ -40,14 +40,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Question:
-    """An operation and what it is about.
+    """An operation and its arguments.
 
     Attributes:
         op: the operation's name.
         fields: bytes, strings (of any bytes, as in `os.fsdecode`) and JSON values.
-        files: a directory to lay out before, see `tests.interop.tree`; ``{root}`` in strings
-            stands for it.
-        single_fault: at most one thing is wrong in the document.
+        files: a directory to lay out before the operation, see `tests.interop.tree`; ``{root}``
+            in strings stands for it.
+        single_fault: whether the document has at most one fault.
     """
 
     op: str
@@ -56,7 +56,7 @@ class Question:
     single_fault: bool = False
 
     def to_wire(self) -> dict[str, Any]:
-        """Write it for the oracle."""
+        """Write the question for the oracle."""
         return {"op": self.op, **{key: to_wire(value) for key, value in self.fields.items()}}
 
 
@@ -66,7 +66,7 @@ def ask(op: str, **fields: Any) -> Question:
 
 
 def to_wire(value: Any) -> Any:
-    """Write a value as the oracle reads it: bytes as base64, text that is not UTF-8 marked so."""
+    """Write a value as the oracle reads it: bytes as base64, and text that is not UTF-8 marked."""
     match value:
         case bytes():
             return base64.b64encode(value).decode()

@@ -10,7 +10,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-// The names of both containers' fields are those of CNI_ARGS.
+// podArgs has the names of CNI_ARGS as its field names, and so has bareArgs.
 type podArgs struct {
 	types.CommonArgs
 	K8S_POD_NAME types.UnmarshallableString //nolint:revive
@@ -64,7 +64,7 @@ var argsOperations = map[string]operation{
 	},
 }
 
-// onlyEnv makes this the whole environment; the function it returns undoes that.
+// onlyEnv replaces the environment, and returns a function that restores it.
 func onlyEnv(env map[string]string) func() {
 	former := os.Environ()
 	os.Clearenv()

@@ -13,7 +13,7 @@ var chainOperations = map[string]operation{
 	"attachments": attachments, "delegate": delegate,
 }
 
-// network is what a question is about: a list, or a single plugin's configuration.
+// network is the network of a question: a list, or a single plugin's configuration.
 type network struct {
 	cni    *libcni.CNIConfig
 	list   *libcni.NetworkConfigList

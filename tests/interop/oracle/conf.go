@@ -49,7 +49,7 @@ var confOperations = map[string]operation{
 	},
 }
 
-// callersValues reads what a caller would pass: int64, not float64, for integers.
+// callersValues reads values as a caller passes them: integers are int64, not float64.
 func callersValues(data json.RawMessage) (map[string]interface{}, error) {
 	decoder := json.NewDecoder(bytes.NewReader(data))
 	decoder.UseNumber()

@@ -1,7 +1,7 @@
-// The oracle answers, one JSON line for each, what Go's libcni makes of the questions on its stdin.
+// The oracle asks Go's libcni the questions on its stdin, and prints each answer as a JSON line.
 //
-// A question is {"op": NAME, ...}; an answer {"result": VALUE}, {"error": {"text", "kind", "code",
-// "msg", "details"}}, or {"panic": TEXT} where libcni itself falls over. Bytes travel as base64.
+// A question is {"op": NAME, ...}. An answer is {"result": VALUE}, {"error": {"text", "kind", "code",
+// "msg", "details"}}, or {"panic": TEXT} if libcni panics. Bytes are base64.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 
 type question struct {
 	Op string `json:"op"`
-	// What is asked about, as far as the operation needs it.
+	// The arguments that the operation needs.
 	Data    []byte            `json:"data"`
 	Text    loop.Text         `json:"text"`
 	Other   loop.Text         `json:"other"`
@@ -51,7 +51,7 @@ func (r *runtimeConf) libcni() *libcni.RuntimeConf {
 	}
 	var capabilityArgs map[string]interface{}
 	if r.CapabilityArgs != nil {
-		// What fails here would have failed when the question was read.
+		// No error is possible: the question's decoder has checked this JSON.
 		capabilityArgs, _ = callersValues(r.CapabilityArgs)
 	}
 	return &libcni.RuntimeConf{
@@ -93,7 +93,7 @@ func ask(line []byte) (interface{}, error) {
 	return op(context.Background(), q)
 }
 
-// setenv sets a variable; the function it returns makes it what it was.
+// setenv sets a variable, and returns a function that restores it.
 func setenv(key, value string) func() {
 	former, was := os.LookupEnv(key)
 	os.Setenv(key, value)

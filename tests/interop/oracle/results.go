@@ -27,7 +27,7 @@ var resultOperations = map[string]operation{
 		}
 		return showResult(result.GetAsVersion(string(q.Text)))
 	},
-	// There and back again, which shows what the first conversion made that JSON does not.
+	// The second conversion shows values of the first result that its JSON does not show.
 	"convert_twice": func(_ context.Context, q *question) (interface{}, error) {
 		result, err := create.CreateFromBytes(q.Data)
 		if err != nil {

@@ -10,7 +10,7 @@ import (
 )
 
 var skelOperations = map[string]operation{
-	// What the skeleton of plugins says about a call, before the plugin has done a thing.
+	// Returns the error of the skeleton of plugins, which checks a call before it runs the plugin.
 	"skel": func(_ context.Context, q *question) (interface{}, error) {
 		defer onlyEnv(q.Env)()
 		undo, err := standardFiles(q.Data)
@@ -20,7 +20,7 @@ var skelOperations = map[string]operation{
 		defer undo()
 		fine := func(*skel.CmdArgs) error { return nil }
 		funcs := skel.CNIFuncs{Add: fine, Check: fine, Del: fine, GC: fine, Status: fine}
-		// Not return err: a nil *types.Error is no nil error.
+		// A nil *types.Error in an error is not nil, so err cannot be returned as it is.
 		if err := skel.PluginMainFuncsWithError(funcs, version.All, ""); err != nil {
 			return nil, err
 		}
@@ -28,7 +28,7 @@ var skelOperations = map[string]operation{
 	},
 }
 
-// standardFiles makes these bytes stdin, and nothing stdout; the function it returns undoes that.
+// standardFiles makes stdin these bytes and discards stdout, and returns a function that undoes it.
 func standardFiles(stdin []byte) (func(), error) {
 	file, err := os.CreateTemp("", "cni-async-skel-")
 	if err != nil {

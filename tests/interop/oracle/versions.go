@@ -64,7 +64,7 @@ func showInfo(info version.PluginInfo, err error) (interface{}, error) {
 }
 
 func validated(err *types.Error) (interface{}, error) {
-	// Not return err: a nil *types.Error is no nil error.
+	// A nil *types.Error in an error is not nil, so err cannot be returned as it is.
 	if err != nil {
 		return nil, err
 	}

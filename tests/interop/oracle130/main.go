@@ -1,4 +1,4 @@
-// The second oracle answers for the loaders that libcni v1.3.0 added, as the first does for v1.2.3.
+// The second oracle answers questions about the loaders that libcni v1.3.0 added.
 package main
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-// network is written as v1.2.3 writes it: without the methods it has no marshaller of its own.
+// network has no methods, so encoding/json writes it as it writes v1.2.3's type, field by field.
 type network types.PluginConf
 
 type question struct {

@@ -1,4 +1,4 @@
-// Package answer has what a plugin says, and how it ends, as it is told.
+// Package answer prints a plugin's output and ends its process as a test requires.
 package answer
 
 import (
@@ -20,7 +20,7 @@ func (a Answer) Give() {
 	os.Stdout.Write(a.Stdout)
 	os.Stderr.Write(a.Stderr)
 	if a.Signal != 0 {
-		// Go handles some signals itself; a shell dies of each.
+		// Go handles some signals itself; every signal kills a shell.
 		script := fmt.Sprintf("ulimit -c 0; kill -%d $$", a.Signal)
 		fmt.Fprintln(os.Stderr, syscall.Exec("/bin/sh", []string{"sh", "-c", script}, nil))
 	}

@@ -8,10 +8,10 @@ import (
 	"os"
 )
 
-// Failure is what is known about an error.
+// Failure has the attributes of an error.
 type Failure struct {
 	Text string `json:"text"`
-	// Kind is the name of its type, if it is one that callers can tell from others.
+	// Kind is the name of the error's type, if it is one that callers can distinguish.
 	Kind    string `json:"kind"`
 	Code    uint   `json:"code"`
 	Msg     string `json:"msg"`
@@ -24,7 +24,7 @@ type answer struct {
 	Panic  string      `json:"panic,omitempty"`
 }
 
-// Text is a string of any bytes: what is no UTF-8 travels as {"base64": ...}.
+// Text is a string of any bytes. If it is not UTF-8, it travels as {"base64": ...}.
 type Text string
 
 // UnmarshalJSON reads either form.
@@ -38,7 +38,7 @@ func (t *Text) UnmarshalJSON(data []byte) error {
 	return json.Unmarshal(data, (*string)(t))
 }
 
-// Strings turns texts into what libcni takes.
+// Strings converts texts to strings.
 func Strings(texts []Text) []string {
 	list := make([]string, len(texts))
 	for i, text := range texts {
@@ -81,7 +81,7 @@ func answerTo(
 	return answer{Result: result}
 }
 
-// Misuse is an error that is the questioner's, not libcni's.
+// Misuse is an error in a question, not of libcni.
 type Misuse struct{ Problem string }
 
 func (m Misuse) Error() string { return "oracle: " + m.Problem }

@@ -1,8 +1,8 @@
-// The recorder is every plugin of a chain, under the name by which it is called: it remembers the
-// call in ".calls", one JSON line for each, and answers as ".answers" says; both lie beside it.
+// The recorder plays every plugin of a chain. It appends each call to ".calls" as a JSON line, and
+// answers as ".answers" says for the name by which it is called. Both files are beside it.
 //
-// ".answers" is {PLUGIN: {COMMAND: ANSWER}}. "COMMAND CONTAINER" goes before COMMAND, and without
-// either there is success.
+// ".answers" is {PLUGIN: {COMMAND: ANSWER}}. A key "COMMAND CONTAINER" takes precedence over COMMAND.
+// Without either the recorder succeeds.
 package main
 
 import (
@@ -25,7 +25,7 @@ type call struct {
 
 type told struct {
 	answer.Answer
-	// Pass prints prevResult in place of Stdout, as plugins do that only change what is there.
+	// Pass prints prevResult instead of Stdout, as a plugin does that adds nothing to the result.
 	Pass bool `json:"pass"`
 }
 
@@ -72,7 +72,7 @@ func run(folder, plugin string) error {
 	return nil
 }
 
-// cniVariables lists those of CNI; the ones that steer our tests are not for plugins.
+// cniVariables lists the variables of CNI, without those that control our tests.
 func cniVariables() []string {
 	env := []string{}
 	for _, entry := range os.Environ() {
@@ -84,7 +84,7 @@ func cniVariables() []string {
 	return env
 }
 
-// remember appends in one write, so that plugins may run at the same time.
+// remember appends a call in one write, because plugins may run at the same time.
 func remember(path string, one call) error {
 	line, err := json.Marshal(one)
 	if err != nil {
