@@ -1,1 +1,1 @@
-"""Helpers that several tests need."""
+"""Helpers of several tests."""

@@ -19,23 +19,23 @@ Hold: TypeAlias = Callable[[Locks], AbstractAsyncContextManager[None]]
 
 
 def attachment(network: str = "n", container: str = "c", scope: str = "s") -> Hold:
-    """Hold what an operation on an attachment holds."""
+    """Return a hold on the locks of an ADD or DEL of an attachment."""
     return lambda locks: locks.attachment(scope, network, container)
 
 
 def container(container: str = "c", scope: str = "s") -> Hold:
-    """Hold what a CHECK holds."""
+    """Return a hold on the locks of a CHECK."""
     return lambda locks: locks.container(scope, container)
 
 
 def collection(network: str = "n", scope: str = "s") -> Hold:
-    """Hold what a GC holds."""
+    """Return a hold on the locks of a GC."""
     return lambda locks: locks.collection(scope, network)
 
 
 @asynccontextmanager
 async def nobody_left() -> AsyncGenerator[None]:
-    """Check that no lock is held or awaited after a block, and no new file is open."""
+    """Check that after a block no task holds or awaits a lock, and no new file is open."""
     fds = open_fds()
     yield
     assert locks_module._GATES.get({}) == {}
@@ -45,7 +45,7 @@ async def nobody_left() -> AsyncGenerator[None]:
 
 
 class Crowd:
-    """Tasks that arrive one after the other, and stay until a test has them leave.
+    """Tasks that ask for locks one after the other, and hold them until a test releases them.
 
     Attributes:
         came: the tasks that got their locks, in order.
@@ -60,7 +60,7 @@ class Crowd:
         self._scopes: dict[str, anyio.CancelScope] = {}
 
     async def arrive(self, name: str, hold: Hold) -> None:
-        """Let one more come; it is let in, or waits."""
+        """Start a task that gets its locks or waits for them."""
         self._leave[name] = anyio.Event()
         self._scopes[name] = anyio.CancelScope()
         self._group.start_soon(self._hold, name, hold)
@@ -77,17 +77,17 @@ class Crowd:
                     self._inside.remove(name)
 
     def tell(self, *names: str) -> None:
-        """Have some leave, and do not wait for it."""
+        """Make these tasks release their locks, without a wait until they have."""
         for name in names:
             self._leave[name].set()
 
     def cancel(self, *names: str) -> None:
-        """Cancel some, wherever they are."""
+        """Cancel these tasks, whether they hold their locks or wait for them."""
         for name in names:
             self._scopes[name].cancel()
 
     async def has_inside(self, *names: str) -> None:
-        """Wait until these are inside, and see that they stay alone."""
+        """Wait until exactly these tasks hold their locks, and check that it stays so."""
         await eventually(lambda: self._inside, lambda inside: inside == set(names))
         if self._locks._file is not None:
             # A task that waits for a lock file looks at it every 50 ms.
@@ -96,7 +96,7 @@ class Crowd:
         assert self._inside == set(names)
 
     async def end(self, *names: str) -> None:
-        """Have those who are inside leave, then the others, until these have been inside."""
+        """Release tasks until none holds its locks and each of these has held them."""
         with anyio.fail_after(PATIENCE):
             while self._inside or not set(names) <= set(self.came):
                 self.tell(*self._inside)

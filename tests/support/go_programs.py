@@ -1,6 +1,6 @@
-"""Go programs that tests need, built once for each state of their sources, below ``.nox/``.
+"""Go programs of tests, built below ``.nox/`` once for each state of their sources.
 
-Where they are there already, neither Go nor a network is needed.
+Programs that are built already need neither Go nor a network.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-# Names the network namespace that the machine has, once `leave_host_network` has left it.
+# The variable with the path of the machine's network namespace, once `leave_host_network` left it.
 HOST_NETWORK: Final = "TESTS_HOST_NETWORK"
 _BUILT: Final = Path(__file__).parents[2] / ".nox"
 _SOURCES: Final = {".go", ".mod", ".sum", ".json"}
@@ -23,16 +23,16 @@ Modules = Mapping[str, Mapping[str, str]]
 
 
 class CannotBuildError(Exception):
-    """The programs are not built, and cannot be; says why."""
+    """The programs cannot be built here; the message has the reason."""
 
 
 def build(label: str, home: Path, modules: Modules) -> Path:
-    """Build programs unless they are; return the directory with all of them.
+    """Build the programs that are not built yet, and return their directory.
 
     Args:
-        label: begins the name of that directory.
-        home: where the Go modules are.
-        modules: for each module's directory there, the package of each program.
+        label: the beginning of that directory's name.
+        home: the directory with the Go modules.
+        modules: the package of each program, for each module's directory in `home`.
 
     Raises:
         CannotBuildError: they cannot be built here.
@@ -48,7 +48,7 @@ def build(label: str, home: Path, modules: Modules) -> Path:
         except subprocess.CalledProcessError:
             if not (host := os.environ.get(HOST_NETWORK)):
                 raise
-            # Modules that this machine does not have yet come over a network that tests have left.
+            # Go downloads missing modules over the machine's network, which the tests have left.
             _build(folder, home, modules, ["nsenter", f"--net={host}", "--"])
     except (subprocess.CalledProcessError, OSError) as error:
         why = getattr(error, "stderr", error)
@@ -82,5 +82,5 @@ def _build(folder: Path, home: Path, modules: Modules, within: Sequence[str] = (
         try:
             os.rename(f"{fresh}/out", folder)
         except OSError:
-            if not folder.exists():  # or another run was faster
+            if not folder.exists():  # else another run was faster
                 raise

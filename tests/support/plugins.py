@@ -1,4 +1,4 @@
-"""The reference plugins, as end-to-end tests use them."""
+"""The reference plugins for end-to-end tests."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ VARIABLE = "CNI_ASYNC_PLUGINS"
 
 
 def reference_plugins() -> Path:
-    """Return the directory with the plugins and cnitool, all of the versions we test with.
+    """Return the directory with the plugins and cnitool, in the versions that we test.
 
-    Plugins that are installed on the machine have any version, so they are not used.
+    Plugins that are installed on the machine may have any version, so tests do not use them.
     """
     require(os.geteuid() == 0, "end-to-end tests need root")
     why_not = why_no_private_network()

@@ -1,4 +1,4 @@
-"""Looking at processes that are not our children."""
+"""The states and signals of processes, also of those that are not our children."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from .wait import PATIENCE, eventually, eventually_blocking
 
 
 def ignore_no_signals() -> None:
-    """Undo what this process has inherited, and what all that it starts would inherit.
+    """Restore the usual handlers of signals that this process was started to ignore.
 
-    nohup ignores SIGHUP, a shell's background jobs SIGINT and SIGQUIT, and a supervisor may ignore
-    any.
+    Its children would inherit that. nohup ignores SIGHUP, a shell's background jobs ignore SIGINT
+    and SIGQUIT, and a supervisor may ignore any signal.
     """
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGCHLD):
         if signal.getsignal(number) is signal.SIG_IGN:
@@ -21,7 +21,7 @@ def ignore_no_signals() -> None:
 
 
 def state(pid: int) -> str:
-    """Return the letter for what a process is doing, as in /proc/PID/stat; "X" if there is none."""
+    """Return the letter of a process's state from /proc/PID/stat, or "X" if there is none."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -30,7 +30,7 @@ def state(pid: int) -> str:
 
 
 def command(pid: int) -> str:
-    """Return the command line of a process; "" for a zombie, or if there is none."""
+    """Return the command line of a process, or "" for a zombie and without a process."""
     try:
         return (
             Path(f"/proc/{pid}/cmdline")
@@ -43,19 +43,19 @@ def command(pid: int) -> str:
 
 
 def is_running(pid: int) -> bool:
-    """Tell whether a process exists and is more than a zombie."""
+    """Return whether a process exists and is not a zombie."""
     return state(pid) not in "ZX"
 
 
 def is_asleep(pid: int) -> bool:
-    """Tell whether a process waits for something, and not in the middle of a vfork."""
+    """Return whether a process sleeps interruptibly, so not during a vfork."""
     return state(pid) == "S"
 
 
 async def comes_to_rest(pid: int) -> None:
-    """Wait until a process is asleep at ten looks, one after the other.
+    """Wait until a process is asleep at ten looks in a row.
 
-    A signal then hardly hits it in the middle of something.
+    A signal then hardly interrupts it at work.
     """
     looks = 0
 
@@ -68,12 +68,12 @@ async def comes_to_rest(pid: int) -> None:
 
 
 def is_stopped(pid: int) -> bool:
-    """Tell whether a signal has stopped a process."""
+    """Return whether a signal has stopped a process."""
     return state(pid) == "T"
 
 
 def processes_with(mark: str) -> dict[int, str]:
-    """Return the processes, zombies excepted, that have a text in their environment."""
+    """Return the command lines of the processes, except zombies, with a text in the environment."""
     found: dict[int, str] = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -86,10 +86,10 @@ def processes_with(mark: str) -> dict[int, str]:
 
 
 def wait_until_gone(*pids: int, timeout: float = PATIENCE) -> bool:
-    """Wait for processes to end: a kill takes effect a little later, on a busy machine later still.
+    """Wait until processes have ended: SIGKILL takes effect later, above all on a busy machine.
 
     Raises:
-        AssertionError: they do not; says which. So it never returns False.
+        AssertionError: they do not end in time; the message has them. The result is never False.
     """
     eventually_blocking(
         lambda: [pid for pid in pids if is_running(pid)], lambda left: not left, within=timeout

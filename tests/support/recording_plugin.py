@@ -1,8 +1,8 @@
 """A CNI plugin that follows a script and records each call; `Recorder` installs and steers it.
 
-It is a real executable that does not import `cni_async`. It is started some
-thousand times in a test run, so nothing slow is imported before it is needed: with `json`,
-`signal` and `typing` a call would take three times as long.
+It is a real executable that does not import `cni_async`. A test run starts it some thousand times,
+so it imports slow modules only where it needs them: with `json`, `signal` and `typing` a call would
+take three times as long.
 """
 
 import _json
@@ -19,7 +19,7 @@ VERSIONS = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"]
 
 
 def main() -> int:
-    """Do what the steering file says for this command."""
+    """Record the call, and answer it as the steering file says."""
     here, name = os.path.split(os.path.abspath(__file__))
     command = os.environ.get("CNI_COMMAND", "")
     with open(f"{here}/.{name}.steering", "rb") as file:
@@ -38,7 +38,7 @@ def main() -> int:
         "pid": os.getpid(),
         "process_group": os.getpgrp(),
         "session": os.getsid(0),
-        # Listing them took one, which was the lowest that was free, as the log is now.
+        # The listing had a descriptor of its own: the lowest free one, which the log has now.
         "fds": sorted(fd for fd in fds if fd != log),
         "grandchild": grandchild,
         "started": time.monotonic(),
@@ -56,7 +56,7 @@ def main() -> int:
 
 
 def _default(command: str, stdin: bytes) -> bytes:
-    """Answer like a plugin that succeeds and changes nothing."""
+    """Return the answer of a plugin that succeeds and changes nothing."""
     if command not in ("ADD", "VERSION"):
         return b""
     config = _loads(stdin)
@@ -66,7 +66,7 @@ def _default(command: str, stdin: bytes) -> bytes:
     return _dumps(config.get("prevResult") or version)
 
 
-# The core of `json`; importing `json` itself would import a dozen more modules.
+# This is the core of `json`: the import of `json` itself imports a dozen more modules.
 
 
 def _loads(data: bytes) -> "dict[str, Any]":
@@ -97,7 +97,7 @@ def _ignore_sigterm() -> None:
 
 
 def _leave_grandchild(seconds: float) -> int:
-    """Leave a process behind that holds our stdin, stdout and stderr and ignores SIGTERM."""
+    """Start a process that outlives this one, holds our standard files and ignores SIGTERM."""
     ready, started = os.pipe()
     child = os.fork()
     if child == 0:
@@ -105,14 +105,14 @@ def _leave_grandchild(seconds: float) -> int:
         os.write(started, b".")
         time.sleep(seconds)
         os._exit(0)
-    os.read(ready, 1)  # who reads of this call may rely on it
+    os.read(ready, 1)  # a test that reads the record of this call relies on the child's state
     os.close(ready)
     os.close(started)
     return child
 
 
 def _append(log: int, entry: "dict[str, Any]") -> None:
-    """Append a line in one write, so that plugins running in parallel do not mix theirs."""
+    """Append a line in one write, so that the lines of parallel plugins do not mix."""
     os.write(log, ascii(entry).encode() + b"\n")
 
 

@@ -8,7 +8,7 @@ import pytest
 
 
 def require(condition: object, reason: str) -> None:
-    """Skip the test, naming the reason, where something is missing; in CI nothing may be."""
+    """Skip the test for this reason if the condition is false; in CI, fail it."""
     if condition:
         return
     if os.environ.get("CI"):

@@ -1,4 +1,4 @@
-"""Plugins of a few lines, for what the recording plugin cannot do."""
+"""Plugins of a few lines, for behaviour that the recording plugin does not have."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ class Scripts:
         self.folder = folder
 
     def sh(self, body: str, name: str = "plugin") -> str:
-        """Write a shell script; return its path."""
+        """Write a shell script, and return its path."""
         path = self.folder / name
         path.write_text(f"#!/bin/sh\n{textwrap.dedent(body)}\n")
         path.chmod(0o755)
         return str(path)
 
     def python(self, body: str, name: str = "plugin") -> str:
-        """Write a script for this Python, free of its site-packages; return its path."""
+        """Write a script for this Python without site-packages, and return its path."""
         source = self.folder / f"{name}.py"
         source.write_text(textwrap.dedent(body))
-        # Not in the script's first line, where the kernel takes neither long paths nor spaces.
+        # The kernel accepts neither long paths nor spaces in a script's first line.
         return self.sh(shlex.join(["exec", sys.executable, "-IS", str(source)]), name)
 
     def note(self, name: str, value: str = "$$") -> str:
         """Return a shell command that adds a line to a file in this directory.
 
         Args:
-            name: of the file.
+            name: the file's name.
             value: the line, between double quotes; by default the shell's process ID.
         """
         return note(self.folder / name, value)
 
     def read(self, name: str) -> str:
-        """Return what a script that has ended wrote to a file in its directory."""
+        """Return the content of a file that a script wrote before it ended."""
         return (self.folder / name).read_text()
 
     def lines(self, name: str) -> list[str]:
@@ -52,36 +52,36 @@ class Scripts:
         return lines(self.folder / name)
 
     def number(self, name: str) -> int:
-        """Return the last number, mostly a process ID, that a script wrote to a file.
+        """Wait until a script has written a number to a file, and return the last one.
 
-        Nothing else happens until it is there: a script may be in the middle of writing it.
+        Most of these numbers are process IDs. The wait blocks the event loop.
         """
         return int(eventually_blocking(lambda: self.lines(name))[-1])
 
     async def numbers(self, name: str, count: int = 1) -> list[int]:
-        """Wait until scripts have written so many numbers to a file, and return them."""
+        """Wait until scripts have written at least so many numbers to a file, and return all."""
         found = await eventually(lambda: self.lines(name), lambda found: len(found) >= count)
         return [int(line) for line in found]
 
 
 def open_fds() -> set[int]:
-    """Return the file descriptors that this process has open."""
+    """Return the open file descriptors of this process."""
     fds = {int(fd) for fd in os.listdir("/proc/self/fd")}
     return {fd for fd in fds if os.path.exists(f"/proc/self/fd/{fd}")}
 
 
 def wait_for_fds(count: int, timeout: float = PATIENCE) -> bool:
-    """Wait until so many file descriptors are open: an abandoned thread may have some.
+    """Wait until exactly so many file descriptors are open; an abandoned thread may close some.
 
     Raises:
-        AssertionError: there are others in the end; says how many. So it never returns False.
+        AssertionError: the number is another one in the end. So the result is never False.
     """
     eventually_blocking(lambda: len(open_fds()), lambda number: number == count, within=timeout)
     return True
 
 
 def has_children() -> bool:
-    """Tell whether this process has children, zombies included."""
+    """Return whether this process has children, zombies included."""
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -103,18 +103,18 @@ def children() -> set[int]:
 
 
 def skip_on(loop: str, reason: str, spawn: Spawn | None = None) -> None:
-    """Skip a test on an event loop that cannot do what it asks.
+    """Skip a test on an event loop that cannot do what the test needs.
 
     Args:
         loop: "asyncio", "uvloop" or "trio".
-        reason: why.
-        spawn: skip it only if plugins are started in this way; by default in either.
+        reason: the reason in the test's report.
+        spawn: skip only with this way to start plugins; by default with each.
     """
     try:
         running = type(asyncio.get_running_loop()).__module__.partition(".")[0]
     except RuntimeError:
         running = "trio"
     if running == loop and spawn in {None, process._usual_spawn()}:
-        import pytest  # here, as programs that need no pytest use this module, too
+        import pytest  # here, because programs without pytest import this module, too
 
         pytest.skip(reason)

@@ -1,4 +1,4 @@
-"""In which of the two ways a test has plugins started where it does not say so itself."""
+"""The way in which the library starts plugins in a test that does not choose one itself."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _VARIABLE = "TESTS_SPAWN"
 
 
 def use(spawn: Spawn, patch: pytest.MonkeyPatch) -> None:
-    """Start plugins in one way on every event loop, in programs that call `inherit`, too."""
+    """Start plugins in one way on every event loop, also in programs that call `inherit`."""
     patch.setattr(process, "_usual_spawn", lambda: spawn)
     patch.setenv(_VARIABLE, spawn)
 
 
 def inherit() -> None:
-    """Start plugins as the test does that runs this program."""
+    """Start plugins in the way of the test that runs this program."""
     match os.environ.get(_VARIABLE):
         case "anyio" | "posix" as spawn:
             process.__dict__["_usual_spawn"] = lambda: spawn
@@ -33,11 +33,11 @@ def inherit() -> None:
 
 @contextmanager
 def in_use(spawn: Spawn | None) -> Iterator[None]:
-    """Do what `use` does for a block; nothing for None."""
+    """Do what `use` does during a block; do nothing for `None`."""
     if spawn is None:
         yield
         return
-    import pytest  # here, as programs that need no pytest use this module, too
+    import pytest  # here, because programs without pytest import this module, too
 
     with pytest.MonkeyPatch.context() as patch:
         use(spawn, patch)
@@ -50,15 +50,15 @@ def around(
     before: Callable[[], object] = lambda: None,
     after: Callable[[int], object] = lambda pid: None,
 ) -> None:
-    """Do something around each start, whichever way it is.
+    """Call functions before and after each start of a process, in either way to start them.
 
     Args:
-        patch: undoes it.
-        before: is called first; what it raises is the start's failure.
-        after: is called with the process ID.
+        patch: undoes this.
+        before: called first; the start fails with the error that it raises.
+        after: called with the process ID.
     """
     open_process, posix_spawn = anyio.open_process, os.posix_spawn
-    start_posix.is_available()  # which tries to start something, once
+    start_posix.is_available()  # its first call starts a process, which must not count
 
     async def open_with(*args: Any, **options: Any) -> anyio.abc.Process:
         before()
@@ -77,8 +77,8 @@ def around(
 
 
 def skip_with(spawn: Spawn, reason: str) -> None:
-    """Skip a test where plugins are started in a way that cannot do what it asks."""
+    """Skip a test if plugins are started in a way that cannot do what it needs."""
     if process._usual_spawn() == spawn:
-        import pytest  # here, as programs that need no pytest use this module, too
+        import pytest  # here, because programs without pytest import this module, too
 
         pytest.skip(reason)

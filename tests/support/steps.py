@@ -1,7 +1,7 @@
-"""Cancel a call after so many steps: a step is what a task does between two suspensions.
+"""Cancel a call after so many steps. A step is what a task does between two suspensions.
 
-All tasks of the call count, as a cancellation may reach the caller while another task of the call
-is in the middle of something. Nothing depends on time.
+The steps of all tasks of the call count, because a cancellation may reach the caller while another
+of these tasks is at work. Nothing depends on time.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ class Outcome:
     """How a call ended.
 
     Attributes:
-        reached: it was cancelled; if not, it ended in fewer steps.
-        cancelled: a cancellation is what it ended with.
-        error: the exception that it ended with.
+        reached: whether the step was reached, and the call cancelled there.
+        cancelled: whether the call ended with a cancellation.
+        error: the exception with which the call ended.
     """
 
     reached: bool
@@ -39,14 +39,14 @@ async def cancelled_after(
     times: int = 1,
     pause: Callable[[], object] = lambda: None,
 ) -> Outcome:
-    """Make a call in a task of its own and cancel it after so many steps.
+    """Make a call, and cancel it after so many steps.
 
     Args:
-        number: of the step that is the last before the cancellation.
-        call: what to make.
-        by_task: with asyncio's task.cancel(), and not with a cancel scope.
-        times: cancel it so often, each time after one step more.
-        pause: is called before the cancellation, while nothing else runs in the event loop.
+        number: the number of the last step before the cancellation.
+        call: the call to make.
+        by_task: cancel with asyncio's task.cancel(), and not with a cancel scope.
+        times: how often to cancel, each time after one more step.
+        pause: called before each cancellation, while nothing else runs in the event loop.
     """
     scope = anyio.CancelScope()
     steps = 0
@@ -83,9 +83,9 @@ async def cancelled_after(
 
 
 async def counted(call: Callable[[], Awaitable[object]], after_step: Callable[[], object]) -> None:
-    """Make a call, and report each step of this task and of the tasks that it starts.
+    """Make a call, and call `after_step` after each step of this task and of those it starts.
 
-    The step in which the call ends is not reported: its outcome is decided then.
+    The step in which the call ends does not count: its outcome is certain then.
     """
     if _on_asyncio():
 
@@ -167,7 +167,7 @@ async def _await(steps: _Steps) -> Any:
 
 @contextmanager
 def _instrument(after_step: Callable[[], object]) -> Iterator[None]:
-    # Here, as importing trio takes longer than what a program on asyncio does.
+    # Here, because the import of trio takes longer than a program on asyncio runs.
     import trio.abc
     import trio.lowlevel
 

@@ -24,7 +24,7 @@ class Stuck:
         hangs: set once a call hangs.
     """
 
-    # The thread of each hanging call calls these functions first.
+    # The thread of each call that hangs calls these functions first.
     told: ClassVar[list[Callable[[], object]]] = []
 
     def __init__(
@@ -38,10 +38,10 @@ class Stuck:
         """Make calls hang from now on.
 
         Args:
-            patch: undoes it.
+            patch: undoes this.
             name: the function's name in `os`.
             when: called with a call's arguments; returns whether that call hangs.
-            times: how many calls hang at most.
+            times: the most calls that hang.
         """
         self._go = threading.Event()
         self.hangs = threading.Event()
@@ -53,14 +53,14 @@ class Stuck:
                 self.hangs.set()
                 for tell in self.told:
                     tell()
-                # Bounded, so that a test whose event loop hangs here fails, and does not hang.
+                # Bounded, so that a test fails, and does not hang, if its event loop waits here.
                 self._go.wait(_PATIENCE)
             return real(*args, **options)
 
         patch.setattr(os, name, call)
 
     async def until_it_hangs(self) -> None:
-        """Wait until a call hangs, while the event loop goes on."""
+        """Wait until a call hangs; do not block the event loop."""
         with anyio.fail_after(_PATIENCE):
             while not self.hangs.is_set():
                 await anyio.sleep(0.005)

@@ -1,4 +1,4 @@
-"""Processes that sleep uninterruptibly, as far as the library can see."""
+"""Processes that seem to the library to sleep uninterruptibly."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Undead:
 
 @asynccontextmanager
 async def undead() -> AsyncIterator[list[int]]:
-    """Let children seem to survive SIGKILL; yield their process IDs, and reap them afterwards."""
+    """Make children seem to survive SIGKILL during a block; return their process IDs."""
     victims: list[anyio.abc.Process] = []
     pids: list[int] = []
     open_process, posix_spawn = anyio.open_process, os.posix_spawn
@@ -66,6 +66,6 @@ async def undead() -> AsyncIterator[list[int]]:
 
 
 def _reap() -> int:
-    """Do what the next call does first; return how many children are left."""
+    """Reap children as the library's next call does; return how many are left."""
     child.reap_left()
     return len(child._LEFT)

@@ -1,7 +1,7 @@
 // The oracle asks Go's libcni the questions on its stdin, and prints each answer as a JSON line.
 //
-// A question is {"op": NAME, ...}. An answer is {"result": VALUE}, {"error": {"text", "kind", "code",
-// "msg", "details"}}, or {"panic": TEXT} if libcni panics. Bytes are base64.
+// A question is {"op": NAME, ...}. An answer is {"result": VALUE}, {"error": {"text", "kind",
+// "code", "msg", "details"}}, or {"panic": TEXT} if libcni panics. Bytes are base64.
 package main
 
 import (
@@ -51,7 +51,7 @@ func (r *runtimeConf) libcni() *libcni.RuntimeConf {
 	}
 	var capabilityArgs map[string]interface{}
 	if r.CapabilityArgs != nil {
-		// No error is possible: the question's decoder has checked this JSON.
+		// The question's decoder has checked the syntax, and tests send only objects.
 		capabilityArgs, _ = callersValues(r.CapabilityArgs)
 	}
 	return &libcni.RuntimeConf{

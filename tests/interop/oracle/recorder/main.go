@@ -1,8 +1,8 @@
 // The recorder plays every plugin of a chain. It appends each call to ".calls" as a JSON line, and
 // answers as ".answers" says for the name by which it is called. Both files are beside it.
 //
-// ".answers" is {PLUGIN: {COMMAND: ANSWER}}. A key "COMMAND CONTAINER" takes precedence over COMMAND.
-// Without either the recorder succeeds.
+// ".answers" is {PLUGIN: {COMMAND: ANSWER}}. A key "COMMAND CONTAINER" takes precedence over
+// COMMAND. Without either the recorder succeeds.
 package main
 
 import (
