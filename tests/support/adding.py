@@ -1,4 +1,4 @@
-"""A runtime of its own process in the middle of an ADD, for tests that kill it."""
+"""A runtime in a process of its own, for tests that kill it during an ADD."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ anyio.run(main)
 def adding(
     plugins: Path, cache: Path, lock_file: Path, net: NetworkConfigList, container_id: str
 ) -> Iterator[Program]:
-    """Start it with an ADD, with `rollback`; after the block it is gone."""
+    """Run a runtime during a block, which makes an ADD with `rollback`; then kill it."""
     arguments = [str(plugins), str(cache), str(lock_file), net.raw.decode(), container_id]
     child = Program(*arguments, code=_PROGRAM)
     try:

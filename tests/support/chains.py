@@ -33,7 +33,7 @@ Operation: TypeAlias = Callable[[CNIConfig, RuntimeConf], Awaitable[object]]
 def network(
     *plugins: str | dict[str, Any], name: str = "net", version: str = "1.1.0", **keys: Any
 ) -> NetworkConfigList:
-    """Make a network of plugins, each given by its type or as its whole configuration."""
+    """Make a network of plugins; each is a type or a whole configuration."""
     objects = [{"type": plugin} if isinstance(plugin, str) else plugin for plugin in plugins]
     document = {"cniVersion": version, "name": name, "plugins": objects, **keys}
     return conf_list_from_bytes(json.dumps(document).encode())
@@ -48,19 +48,19 @@ def single(
 
 
 def address(number: int, version: str = "1.1.0") -> dict[str, Any]:
-    """Make a result with one address, for a plugin to answer with."""
+    """Make a plugin's result with one address."""
     return {"cniVersion": version, "ips": [{"address": f"10.0.0.{number}/24"}]}
 
 
 def as_dict(result: Result | None) -> dict[str, Any]:
-    """Return what a result is on the wire."""
+    """Return a result's JSON as a dictionary."""
     assert result is not None
     wire: dict[str, Any] = json.loads(result.to_json())
     return wire
 
 
 def failure(msg: str = "boom", **more: Any) -> PluginError:
-    """Make the error of a plugin that failed."""
+    """Make the error of a failed plugin."""
     return PluginError(msg, code=100, **more)
 
 
@@ -90,7 +90,7 @@ class Blocker:
 
 @dataclass(frozen=True)
 class Runtime:
-    """A `CNIConfig`, and what it runs and remembers with."""
+    """A `CNIConfig`, and its fake plugins and cache."""
 
     cni: CNIConfig
     exec: FakeExec
@@ -102,16 +102,16 @@ class Runtime:
         return [f"{call.plugin} {call.command}" for call in self.exec.calls]
 
     def configs(self, command: str) -> list[dict[str, Any]]:
-        """Return what plugins read on stdin, in the order of the calls."""
+        """Return the requests of the calls of a command, in order."""
         return [call.config for call in self.exec.calls if call.command == command]
 
     def only_config(self) -> dict[str, Any]:
-        """Return what the one plugin called so far read on stdin."""
+        """Return the request of the only call so far."""
         [call] = self.exec.calls
         return call.config
 
     async def added(self, net: NetworkConfigList | None = None, rt: RuntimeConf = RT) -> None:
-        """Add an attachment and forget the calls that it took."""
+        """Add an attachment, and forget its calls."""
         await self.cni.add_network_list(net or network("a"), rt)
         self.exec.calls.clear()
 
@@ -130,7 +130,7 @@ def runtime(
 
 
 def operations(*types: str, name: str = "net", version: str = "1.1.0") -> dict[str, Operation]:
-    """Return everything that is about one attachment, for a network of plugins."""
+    """Return all operations on one attachment, by name, for a network of these plugins."""
     net = network(*(types or ("a",)), name=name, version=version)
     one = single((types or ("a",))[0], name=name, version=version)
     return {

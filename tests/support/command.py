@@ -1,4 +1,4 @@
-"""The command cni-async, with plugins that record and a node of its own."""
+"""The command cni-async, with recording plugins and directories of its own."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.support.recorder import Call, Recorder
 from tests.support.wait import eventually_blocking
 
 NETNS: Final = "/run/netns/blue"
-BLUE: Final = "cnitool-df26705e2e4ffd095eb1"  # said Go's cnitool
+BLUE: Final = "cnitool-df26705e2e4ffd095eb1"  # from Go's cnitool
 COMMAND: Final = [sys.executable, "-m", "cni_async.cli"]
 
 
@@ -33,7 +33,7 @@ class Printed(NamedTuple):
 
 
 class Cli:
-    """The command, with plugins that record, and configurations and a cache of its own."""
+    """The command, with recording plugins, and configurations and a cache of its own."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class Cli:
         monkeypatch.setenv("NETCONFPATH", str(self.networks))
 
     def network(self, *types: str, name: str = "net", version: str = "1.1.0", **keys: Any) -> None:
-        """Write a network of these plugins, which all support everything."""
+        """Write a network of these plugins, and install the plugins."""
         plugins = [{"type": plugin_type, "capabilities": {"mac": True}} for plugin_type in types]
         document = {"cniVersion": version, "name": name, "plugins": plugins, **keys}
         (self.networks / f"{name}.conflist").write_text(json.dumps(document))
@@ -61,16 +61,16 @@ class Cli:
             self.plugins.plugin(plugin_type)
 
     def arguments(self, *args: str) -> list[str]:
-        """Return arguments, with the cache's directory for those that have one."""
+        """Return the arguments, with the cache directory for verbs that have a cache."""
         cached = args[0] in {"add", "check", "del", "gc", "attachments"}
         return [*args, *(["--cache-dir", str(self.cache)] if cached else [])]
 
     def words(self, *args: str) -> list[str]:
-        """Return what starts the command as a process."""
+        """Return the command line that starts the command as a process."""
         return [*COMMAND, *self.arguments(*args)]
 
     def __call__(self, *args: str, cache: bool = True) -> Printed:
-        """Run the command in this process; without `cache`, with the node's usual one."""
+        """Run the command in this process; without `cache`, do not pass the cache directory."""
         with pytest.raises(SystemExit) as exited:
             command(self.arguments(*args) if cache else [*args], prog_name="cni-async")
         code = exited.value.code
@@ -85,7 +85,10 @@ class Cli:
         return Program(*words, module="cni_async.cli", **{**pipes, **options})
 
     def on_terminal(self, *args: str, everything: bool = False, **environ: str) -> Printed:
-        """Run the command as a process whose stdout is a terminal, or all of its streams."""
+        """Run the command as a process with a terminal.
+
+        The terminal is its stdin and stdout, and with `everything` its stderr, too.
+        """
         ours, its = pty.openpty()
         fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("4H", 40, 100, 0, 0))
         env = {**os.environ, "TERM": "dumb", "COLUMNS": "100", **environ}
@@ -97,7 +100,7 @@ class Cli:
             while data := os.read(ours, 4096):
                 out += data
         except OSError:
-            pass  # how Linux reports that no process has the terminal open
+            pass  # Linux reports with EIO that no process has the terminal open
         os.close(ours)
         _, err = process.communicate(timeout=20)
         return Printed(process.wait(), out.decode().replace("\r\n", "\n"), err or "")
@@ -108,17 +111,17 @@ class Cli:
         return sorted(file.name for file in folder.glob("*-*")) if folder.exists() else []
 
     def only_call(self) -> Call:
-        """Return the one call of a plugin that there was."""
+        """Return the only call of a plugin so far."""
         [call] = self.plugins.calls()
         return call
 
     def wait_for(self, plugin: str, verb: str) -> Call:
-        """Wait until a plugin is called with a command; return the last such call."""
+        """Wait until a plugin is called with a command, and return the last such call."""
         return eventually_blocking(
             lambda: [each for each in self.plugins.calls(verb) if each.plugin == plugin]
         )[-1]
 
     def started_call(self) -> Call:
-        """Wait until a plugin runs; return its call."""
+        """Wait until a plugin runs, and return its call."""
         eventually_blocking(self.plugins.calls)
         return self.only_call()

@@ -1,10 +1,10 @@
 """Plugins that keep a ledger, and misbehave in the middle of a call on request.
 
-Each plugin is a shell script of one process, as thousands of calls are made. In its ledger an
-attachment has a note for each plugin, made by ADD and removed by DEL and GC; CHECK fails without
-it. `FaultyExec` puts the fault of a call into the plugin's environment. A call that has a name
-there writes its exit status to the file `.ends/<name>`, which does not depend on what reaps the
-plugin. Without that file, the plugin was ended by a signal or replaced itself by exec.
+Each plugin is a shell script of one process, because tests make thousands of calls. In the ledger
+each plugin has a note for an attachment. ADD makes the note, DEL and GC remove it, and CHECK fails
+without it. `FaultyExec` puts the fault of a call into the plugin's environment. A call with a name
+there writes its exit status to the file `.ends/<name>`, so the status does not depend on what reaps
+the plugin. Without that file, a signal ended the plugin, or it replaced itself by exec.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from cni_async.invoke import DefaultExec
 VARIABLE = "CNI_ASYNC_FAULT"
 # VERSION receives no CNI_PATH, but its processes must be identifiable too.
 FOLDER = "CNI_ASYNC_FOLDER"
-# An IPv4 address that no other call has: the answer to ADD, and where the plugin writes its end.
+# An IPv4 address that no other call has: the answer to ADD, and the name of the file in `.ends`.
 CALL = "CNI_ASYNC_CALL"
 HANG = 600
 
-# The faults of a plugin, each before it has done its work ("early") or after it ("late").
+# The faults of a plugin, each before its work ("early") or after it ("late").
 FAULTS: dict[str, str] = {
     "hangs": f"exec sleep {HANG}",
     "ignores SIGTERM": f"trap '' TERM; exec sleep {HANG}",
@@ -49,7 +49,7 @@ ODDITIES: dict[str, str] = {
     "forks": "sleep 0.5 &",
     "leaves a daemon that holds stdout": "setsid sleep 0.5 &",
 }
-# Those that only a deadline, the limit of output or a cancellation ends.
+# The faults that only a deadline, the limit of output or a cancellation ends.
 ENDLESS = [name for name, code in FAULTS.items() if "exec sleep" in code or "exec yes" in code]
 
 _SCRIPT = r"""#!/bin/sh
@@ -109,7 +109,7 @@ class Note:
 
 
 class FaultyPlugins:
-    """A directory of such plugins."""
+    """A directory of faulty plugins."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -120,7 +120,7 @@ class FaultyPlugins:
 
     @property
     def path(self) -> list[str]:
-        """The directories to give to `CNIConfig`."""
+        """The directories for `CNIConfig`."""
         return [str(self.folder)]
 
     def install(self, *names: str) -> None:
@@ -134,20 +134,20 @@ class FaultyPlugins:
             path.chmod(0o755)
 
     def notes(self) -> set[Note]:
-        """Return what is in the ledger."""
+        """Return the notes in the ledger."""
         return {Note(*path.name.split("+")) for path in self._ledger.iterdir()}
 
 
 class FaultyExec(DefaultExec):
-    """Runs plugins as processes and gives them faults to commit."""
+    """Runs plugins as processes, with faults in their environment."""
 
     def __init__(self, steer: Callable[[str, str], str], **bounds: Any) -> None:
-        """Say when.
+        """Choose the faults with a function.
 
         Args:
             steer: returns, for a plugin and a command, one of `FAULTS` or `ODDITIES` after
                 "early:" or "late:", or an empty string.
-            bounds: of `RawExec`.
+            bounds: the arguments of `RawExec`.
         """
         super().__init__(**bounds)
         self._steer = steer

@@ -1,10 +1,10 @@
-"""Every name of libcni v1.2.3, and what it is called here: README's table, as data."""
+"""Every name of libcni v1.2.3 with ours: README's table, as data."""
 
 from __future__ import annotations
 
 from typing import Final
 
-# (what Go has, what it is here): names in cni_async, dotted ones in its modules.
+# (Go's name, our names); ours are in cni_async, and dotted ones in its modules.
 GO_NAMES: Final[list[tuple[str, tuple[str, ...]]]] = [
     ("CNI", ("CNI",)),
     ("CNIConfig", ("CNIConfig",)),

@@ -1,4 +1,4 @@
-"""Another process, which holds the order of operations in a lock file."""
+"""Another process, which holds the locks of an operation in a lock file."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ anyio.run(main)
 
 
 class Holder:
-    """Another process, which holds the order as soon as it is let in."""
+    """Another process, which waits for the locks of an operation and then holds them."""
 
     def __init__(self, kind: str, file: Path, program: str = PROGRAM) -> None:
         self._process = Program(kind, str(file), code=program, stdin=PIPE, stdout=PIPE)
@@ -68,7 +68,7 @@ def holder(kind: str, file: Path, program: str = PROGRAM) -> Iterator[Holder]:
 
 
 async def is_queueing(file: Path, kind: str, name: str) -> None:
-    """Wait until another process is the next to have a "network" or a "container"."""
+    """Wait until another process is the next to get the lock of a "network" or a "container"."""
     with anyio.fail_after(PATIENCE):
         while not lockfile.is_locked(str(file), order._byte_of(kind, name) - 1):
             await anyio.sleep(0.01)

@@ -1,4 +1,4 @@
-"""A node whose plugins are processes that hold something for a container from ADD to DEL."""
+"""A node whose plugins hold a file for each container from ADD to DEL."""
 
 from __future__ import annotations
 
@@ -41,15 +41,15 @@ _A = network("a")
 
 
 def rt(container_id: str = "c1") -> RuntimeConf:
-    """Name an attachment of a container; other tests at the same time have another namespace."""
+    """Return a container's runtime configuration, with a namespace that no other test has."""
     return RuntimeConf(container_id, f"/run/netns/of-{os.getpid()}", "eth0")
 
 
 class Watched(DefaultExec):
-    """Runs processes, and remembers which it was to run."""
+    """Runs plugins as processes, and records which calls it began."""
 
     def __init__(self) -> None:
-        super().__init__(grace=30)  # a shell is gone at SIGTERM
+        super().__init__(grace=30)  # a shell ends at SIGTERM, so no plugin takes that long
         self.begun: list[str] = []
 
     async def exec_plugin(
@@ -62,7 +62,7 @@ class Watched(DefaultExec):
 
 
 class Node:
-    """Plugins, what they hold, and what the cache knows."""
+    """Plugins, the files that they hold, and the cache."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -70,7 +70,7 @@ class Node:
         self._results = folder / "cache" / "results"
         (self._results / ".tmp").mkdir(parents=True, exist_ok=True)
         self._plugins = folder / "plugins"
-        if not self._store.exists():  # else it is another process that looks at the same
+        if not self._store.exists():  # another process may have made this node
             self._store.mkdir()
             self._plugins.mkdir()
             for name in ("a", "b", "bad"):
@@ -81,10 +81,10 @@ class Node:
         self.rolling = self.make(rollback=True)
 
     def make(self, **options: Any) -> CNIConfig:
-        """Make one more that has the same plugins and cache."""
+        """Make another `CNIConfig` with the same plugins and cache."""
         options = {
             "exec": self.exec,
-            # A real one, which does not wait for the disk to turn.
+            # A real cache, but without fsync, which is slow.
             "cache": FileCache(self.folder / "cache", durable=False),
             "lock_file": self.folder / "lock",
             **options,
@@ -92,17 +92,22 @@ class Node:
         return CNIConfig([str(self._plugins)], **options)
 
     def held(self) -> set[str]:
-        """Return what plugins hold, as in ``{"c1.a"}``."""
+        """Return the files that plugins hold, as in ``{"c1.a"}``."""
         return {file.name for file in self._store.iterdir() if file.stat().st_size}
 
     def records(self) -> dict[str, bool]:
-        """Return the containers that have a record; False for that of an unfinished ADD."""
+        """Return, by container, whether its record is of a finished ADD."""
         files = [file for file in self._results.iterdir() if file.name != ".tmp"]
         objects = [json.loads(file.read_bytes()) for file in files]
         return {each["containerId"]: "result" in each for each in objects}
 
     def put(self, begun: tuple[str, ...], completed: tuple[str, ...]) -> None:
-        """Have these containers attached and no others, as if plugin a had done it."""
+        """Make these attachments of plugin a, and no others.
+
+        Args:
+            begun: the containers with an unfinished ADD.
+            completed: the containers with a finished ADD.
+        """
         for file in (*self._store.iterdir(), *self._results.glob("*-*")):
             file.unlink()
         for container_id in begun + completed:
@@ -120,9 +125,9 @@ class Node:
         self.exec.begun.clear()
 
     def hang(self, plugin: str, *commands: str) -> None:
-        """Have a plugin hang at these commands, with a child of its own, and no longer at others.
+        """Make a plugin hang at these commands, with a child of its own, and at no others.
 
-        Both ignore nothing, and are gone at the first signal.
+        Both end at the first signal.
         """
         for command in ("ADD", "DEL"):
             marker = self._plugins / f"{plugin}.{command}.hangs"
@@ -132,7 +137,7 @@ class Node:
                 marker.unlink(missing_ok=True)
 
     async def hangs(self, plugin: str, command: str) -> list[int]:
-        """Wait until a plugin hangs; return its process ID and its child's."""
+        """Wait until a plugin hangs, and return its process ID and its child's."""
         found = await eventually(lambda: lines(self._plugins / f"{plugin}.{command}.pids"))
         return [int(pid) for pid in found[-1].split()]
 

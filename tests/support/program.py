@@ -1,6 +1,6 @@
-"""A program of its own that is there at once: a fork of a process that has imported everything.
+"""A separate Python program that starts fast: a fork of a process that has imported everything.
 
-A test whose subject is how a Python starts, or what it has inherited, starts one itself.
+A test of how Python starts, or of what a process inherits, starts a Python itself.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ PIPE: Final = subprocess.PIPE
 
 
 class Program:
-    """A running program; as `subprocess.Popen` in text mode, of which it has what tests need.
+    """A running program, with those methods of `subprocess.Popen` in text mode that tests need.
 
-    The process that was forked for it is its parent, and not this process.
+    The program's parent is a process that was forked for it, and not this process.
 
     Attributes:
-        pid, returncode, stdin, stdout, stderr: those of `subprocess.Popen`.
+        pid, returncode, stdin, stdout, stderr: as in `subprocess.Popen`.
     """
 
     def __init__(
@@ -46,15 +46,15 @@ class Program:
         stdout: IO[Any] | int | None = None,
         stderr: IO[Any] | int | None = None,
     ) -> None:
-        """Start it.
+        """Start the program.
 
         Args:
-            args: its arguments.
-            module: the one whose `main` it is; or
-            code: what it does.
-            warnings: what it does with them, as after Python's option -W.
-            env: its environment; by default ours.
-            folder: that it is in.
+            args: the program's arguments.
+            module: the module whose `main` to run; or
+            code: the source to run.
+            warnings: the argument of Python's option -W.
+            env: the environment; by default that of this process.
+            folder: the working directory.
             stdin, stdout, stderr: as for `subprocess.Popen`.
         """
         self.args = [module, *args]
@@ -90,23 +90,23 @@ class Program:
         self.pid = int(self._socket.recv(100))
 
     def send_signal(self, number: int) -> None:
-        """Send it a signal, unless it is known to be over."""
+        """Send the program a signal, unless it has ended."""
         if self.poll() is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        """Send it SIGKILL."""
+        """Send the program SIGKILL, unless it has ended."""
         self.send_signal(signal.SIGKILL)
 
     def poll(self) -> int | None:
-        """Return how it ended, if it did."""
+        """Return the exit code, or `None` if the program still runs."""
         try:
             return self.wait(0)
         except subprocess.TimeoutExpired:
             return None
 
     def wait(self, timeout: float = PATIENCE) -> int:
-        """Wait for its end, and return how it ended."""
+        """Wait until the program ends, and return its exit code."""
         if self.returncode is None:
             self._socket.settimeout(timeout)
             try:
@@ -118,7 +118,7 @@ class Program:
         return self.returncode
 
     def communicate(self, timeout: float = PATIENCE) -> tuple[str, str]:
-        """Read what it prints until it ends; return that."""
+        """Close stdin, wait until the program ends, and return its stdout and stderr."""
         deadline = monotonic() + timeout
         said = {"stdout": b"", "stderr": b""}
         if self.stdin is not None:
@@ -146,7 +146,7 @@ class Program:
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        """See that it is over, and close everything."""
+        """Kill the program, and close its streams."""
         self.kill()
         self.communicate()
 
@@ -154,12 +154,12 @@ class Program:
 def run_program(
     *args: str, timeout: float = 55, **options: Any
 ) -> subprocess.CompletedProcess[str]:
-    """Run a program, wait until it exits, and return its exit code and what it printed.
+    """Run a program until it exits, and return its exit code, stdout and stderr.
 
     Args:
-        args: its arguments.
-        timeout: in seconds.
-        options: of `Program`; its stdout and stderr are read.
+        args: the program's arguments.
+        timeout: seconds.
+        options: other arguments of `Program`.
     """
     with Program(*args, **{"stdout": PIPE, "stderr": PIPE, **options}) as program:
         out, err = program.communicate(timeout)
@@ -174,10 +174,10 @@ def _number(stream: IO[Any] | int | None, number: int) -> int:
 
 @functools.cache
 def _server() -> str:
-    """Return the socket of the process to ask, which is started when it is first needed."""
+    """Return the socket of the process that forks programs; the first call starts it."""
     folder = tempfile.mkdtemp(prefix="programs-")
     path = f"{folder}/socket"
-    # With PYTHONUNBUFFERED Python keeps nothing back that it could fail to write at its end.
+    # With PYTHONUNBUFFERED Python has no buffered output that it could fail to write at its end.
     environ = {key: value for key, value in os.environ.items() if key != "PYTHONUNBUFFERED"}
     subprocess.run(
         [sys.executable, "-m", "tests.programs.forking", path, str(os.getpid())],

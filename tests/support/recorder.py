@@ -1,4 +1,4 @@
-"""The recording plugin, seen from a test."""
+"""The recording plugin, for tests to install, steer and examine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 from .wait import PATIENCE, eventually, lines
 
 _SOURCE = Path(__file__).with_name("recording_plugin.py")
-# Compiling it took a plugin a quarter of its time.
+# Plugins load compiled code, because compiling the source took a quarter of a plugin's time.
 _PROGRAM = """import marshal
 with open(__file__.rpartition("/")[0] + "/.code", "rb") as code:
     exec(marshal.load(code))
@@ -24,7 +24,7 @@ with open(__file__.rpartition("/")[0] + "/.code", "rb") as code:
 
 @dataclass(frozen=True, kw_only=True)
 class Answer:
-    """The behaviour of a plugin when called, in the order of the fields."""
+    """The behaviour of a plugin in a call, in the order of the fields."""
 
     ignore_sigterm: bool = False
     grandchild: float = 0
@@ -42,13 +42,13 @@ class Answer:
     exit_code: int = 0
 
     def steering(self) -> dict[str, Any]:
-        """Return this in the form that the plugin reads."""
+        """Return the answer in the form that the plugin reads."""
         return asdict(self) | {"stderr": _encode(self.stderr), "stdout": _encode(self.stdout)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """How a plugin was called."""
+    """A call, as the plugin recorded it."""
 
     plugin: str
     command: str
@@ -66,13 +66,13 @@ class Call:
 
     @property
     def config(self) -> dict[str, Any]:
-        """The network configuration it was given."""
+        """The configuration that the plugin received."""
         config: dict[str, Any] = json.loads(self.stdin or b"{}")
         return config
 
     @property
     def cni_environ(self) -> dict[str, str]:
-        """The part of the environment that the protocol is about."""
+        """The variables of the CNI protocol."""
         return {
             key: value
             for key, value in self.environ.items()
@@ -81,7 +81,7 @@ class Call:
 
 
 def _encode(output: object) -> bytes | None:
-    """Return the bytes of what to print."""
+    """Return the bytes that the plugin prints."""
     if output is None or isinstance(output, bytes):
         return output
     if not isinstance(output, str):
@@ -99,26 +99,26 @@ class Recorder:
 
     @property
     def path(self) -> list[str]:
-        """The directories to give to `CNIConfig`."""
+        """The directories for `CNIConfig`."""
         return [str(self.folder)]
 
     def plugin(self, name: str, answers: Mapping[str, Answer] | None = None) -> Path:
-        """Install a plugin, or steer it anew; it succeeds at every command not mentioned."""
+        """Install a plugin, or replace its answers; it succeeds at every command without one."""
         steering = {command: answer.steering() for command, answer in (answers or {}).items()}
-        # Replaced, not rewritten: a plugin that runs at this time reads the old or the new one.
+        # A rename, so that a plugin that runs at this time reads the old file or the new one.
         fresh = self.folder / f".{name}.fresh"
         fresh.write_bytes(marshal.dumps(steering))
         fresh.rename(self.folder / f".{name}.steering")
         script = self.folder / name
         if not script.exists():
-            if not (code := self.folder / ".code").exists():  # else a plugin may be reading it
+            if not (code := self.folder / ".code").exists():  # a plugin may be reading it
                 code.write_bytes(_code())
             script.write_text(_interpreter_lines() + _PROGRAM)
             script.chmod(0o755)
         return script
 
     def calls(self, command: str | None = None) -> list[Call]:
-        """Return all calls so far, or those with one command, in the order they started."""
+        """Return all calls so far, or those of one command, in the order of their starts."""
         entries: list[dict[str, Any]] = [ast.literal_eval(line) for line in lines(self._log)]
         ends = {entry["pid"]: entry["ended"] for entry in entries if "ended" in entry}
         calls = [
@@ -128,7 +128,7 @@ class Recorder:
         return [call for call in calls if command in (None, call.command)]
 
     def order(self) -> list[str]:
-        """Return what was called, in order, as in ``["bridge ADD", "tuning ADD"]``."""
+        """Return the calls in order, as in ``["bridge ADD", "tuning ADD"]``."""
         return [f"{call.plugin} {call.command}" for call in self.calls()]
 
     def forget(self) -> None:
@@ -136,7 +136,7 @@ class Recorder:
         self._log.unlink(missing_ok=True)
 
     async def wait_for_calls(self, count: int = 1, *, timeout: float = PATIENCE) -> list[Call]:
-        """Wait until so many calls were recorded."""
+        """Wait until at least so many calls are recorded, and return all."""
         return await eventually(self.calls, lambda calls: len(calls) >= count, within=timeout)
 
 
@@ -146,9 +146,9 @@ def _code() -> bytes:
 
 
 def _interpreter_lines() -> str:
-    """Return the head of a script that is run by this Python, free of its site-packages."""
+    """Return the first lines of a script that this Python runs without site-packages."""
     line = f"#!{sys.executable} -IS\n"
     if len(line) < 127 and " " not in sys.executable:
         return line
-    # The kernel takes neither long paths nor spaces; to Python, the next lines are a string.
+    # The kernel accepts neither long paths nor spaces. Python reads the lines after it as a string.
     return f"#!/bin/sh\n'''exec' '{sys.executable}' -IS \"$0\" \"$@\"\n' '''\n"

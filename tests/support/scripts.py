@@ -71,7 +71,7 @@ def open_fds() -> set[int]:
 
 
 def wait_for_fds(count: int, timeout: float = PATIENCE) -> bool:
-    """Wait until exactly so many file descriptors are open; an abandoned thread may close some.
+    """Wait until exactly so many descriptors are open: an abandoned thread may still have some.
 
     Raises:
         AssertionError: the number is another one in the end. So the result is never False.

@@ -1,4 +1,4 @@
-"""Count how often the file system is asked."""
+"""Record system calls about files."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 
-# Functions of `os` that are one system call each.
+# The functions of `os` that make one system call each.
 _OF_OS: Final = (
     "access",
     "close",
@@ -30,7 +30,7 @@ _OF_OS: Final = (
 
 @contextmanager
 def counted() -> Iterator[list[str]]:
-    """Have each system call about files in a block noted by its name, in order."""
+    """Return a list to which each system call about files in a block adds its name."""
     calls: list[str] = []
 
     def noting(name: str, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
-"""Waiting for what other processes and threads do, reading what they write, and measuring.
+"""Wait for other processes and threads, read their files, and measure time.
 
-They run when the machine lets them: nothing is true after a fixed time, a file may be read in the
-middle of being written, and a program that a busy machine does not run takes longer.
+The machine decides when they run. So nothing is certain after a fixed time, a file that is read may
+be half written, and on a busy machine a program takes longer.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import anyio
 
 T = TypeVar("T")
 
-# Seconds after which something does not happen any more. Only what is broken takes them.
+# Seconds after which a test gives up. Only broken code takes that long.
 PATIENCE: Final = 30.0
-# Time limits, in seconds, to hit a plugin that has begun its work. A busy machine may take longer
-# than the first one to start it, and then the next is tried.
+# Time limits, in seconds, that have to hit a plugin after it has begun its work. A busy machine may
+# not start the plugin within the first one; the test then tries the next.
 LIMITS: Final = (0.5, 3.0, 15.0)
-# Seconds that an idle machine may add to what takes a time, and that a busy one may.
+# Seconds that an idle machine may add to a duration, and that a busy one may add at most.
 SLACK: Final = 1.0
 BUSY_SLACK: Final = 15.0
 
@@ -38,8 +38,8 @@ async def eventually(
 
     Args:
         look: the function to call; it blocks the event loop.
-        until: returns whether a value is accepted; by default any true value is.
-        within: seconds until it gives up.
+        until: returns whether a value is accepted; by default every true value is.
+        within: seconds until the test gives up.
         every: seconds between two looks.
 
     Raises:
@@ -55,7 +55,7 @@ async def eventually(
 def eventually_blocking(
     look: Callable[[], T], until: Callable[[T], object] = bool, *, within: float = PATIENCE
 ) -> T:
-    """Do the same without an event loop, or while it must stand still."""
+    """Do the same as `eventually` without an event loop, or while the loop is blocked."""
     deadline = monotonic() + within
     while not until(seen := look()):
         _see_to(deadline, within, seen)
@@ -77,16 +77,16 @@ def note(path: Path, value: str = "$$") -> str:
     writers neither cut nor mix each other's lines.
 
     Args:
-        path: of the file.
-        value: what the shell puts between double quotes; its process ID by default.
+        path: the file.
+        value: the line, between double quotes; by default the shell's process ID.
     """
     return f'echo "{value}" >>{shlex.quote(str(path))}'
 
 
 def lines(path: Path) -> list[str]:
-    """Return the whole lines that a file has so far: none if it is not there.
+    """Return the whole lines that a file has so far; none if it does not exist.
 
-    Text after the last end of a line may be incomplete, and is left out.
+    The text after the last newline may be incomplete, and does not count.
     """
     try:
         data = path.read_bytes()
@@ -99,10 +99,10 @@ def lines(path: Path) -> list[str]:
 
 
 class Stopwatch:
-    """Measures, from its making on, against bounds that a busy machine does not break.
+    """Measures time since its creation against bounds that hold on a busy machine, too.
 
-    A bound that has to hold on an idle machine is widened by the time in which something on this
-    machine waited for a processor or the disk, up to `BUSY_SLACK`.
+    A bound is one for an idle machine. It is extended by the time in which tasks on this machine
+    waited for a processor or the disk, up to `BUSY_SLACK`.
     """
 
     def __init__(self) -> None:
@@ -111,17 +111,17 @@ class Stopwatch:
         self._stopped: tuple[float, float | None] | None = None
 
     def stop(self) -> None:
-        """Let what comes from here on not count."""
+        """Stop the measurement."""
         self._stopped = monotonic(), _stalled()
 
     @property
     def seconds(self) -> float:
-        """The time that it has measured."""
+        """The measured time, in seconds."""
         now, _ = self._stopped or (monotonic(), None)
         return now - self._began
 
     def within(self, bound: float) -> bool:
-        """Return whether the time is within a bound, plus what a busy machine may add."""
+        """Return whether the time is within a bound in seconds, extended on a busy machine."""
         _, stalled = self._stopped or (0.0, _stalled())
         before = self._stalled
         busy = BUSY_SLACK if stalled is None or before is None else stalled - before
@@ -129,10 +129,10 @@ class Stopwatch:
 
 
 def processor_seconds(call: Callable[[], object]) -> float:
-    """Return the time of a processor that a call takes: the least of three.
+    """Make a call three times, and return the least processor time of one, in seconds.
 
-    A processor that another program or another virtual machine shares does less in a second, and
-    machines differ: compare with another call, or leave much room.
+    A processor does less in a second if another program or virtual machine shares it, and machines
+    differ. So compare the time with that of another call, or with a generous bound.
     """
     took: list[float] = []
     for _ in range(3):
@@ -143,10 +143,10 @@ def processor_seconds(call: Callable[[], object]) -> float:
 
 
 def _stalled() -> float | None:
-    """Return the seconds, since boot, in which something waited for the machine.
+    """Return the seconds since boot in which tasks waited for a processor or the disk.
 
-    That is for a processor or the disk, and for a processor of the host's where this machine is
-    virtual. `None` where the kernel does not report it.
+    On a virtual machine that includes waits for a processor of the host. Return `None` if the
+    kernel does not report the time.
     """
     stalled = 0.0
     try:

@@ -1,4 +1,4 @@
-// A CRI client of a few verbs, as kubelet is one.
+// This program is a CRI client with a few verbs, in kubelet's place.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// What runs in a pod's sandbox: it waits for its end.
+// This program runs in a pod's sandbox, and waits until a signal ends it.
 package main
 
 import (
