@@ -59,9 +59,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the command line says."""
+    """Run the command."""
     options = _options(arguments)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # not without cleaning up
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended"))  # so that the clean-up runs
     size: Size = options.size or "full"
     command = os.environ.get("CNI_ASYNC_BENCH") or shlex.join(
         ["python", "-m", "tests.benchmarks", *arguments]

@@ -8,9 +8,9 @@ from typing import Final, Literal
 
 Size = Literal["full", "quick", "toy"]
 
-# How many times each side does each case, in turn with the others.
+# How often each side runs each case, in turn with the other sides.
 ROUNDS: Final[Mapping[Size, int]] = {"full": 5, "quick": 3, "toy": 1}
-# Older Pythons take part in the first of them only.
+# Older Pythons take part in so many of the first rounds only.
 ROUNDS_OF_OLDER: Final = 3
 
 
@@ -20,11 +20,11 @@ class Target:
 
     Attributes:
         at_most: the bound, on every event loop with plugins started by `os.posix_spawn`.
-        kind: "go": ours / Go's; "reference": ours / what the same process measured to compare it
-            with; "growth": ours - that, in bytes.
-        reference: what is compared with, if not Go.
-        anyio: the bound on asyncio and trio with plugins started by `anyio.open_process`, if it is
-            another one. uvloop's own way to start processes has none.
+        kind: "go": ours / Go's; "reference": ours / the reference of the same process; "growth":
+            ours - that reference, in bytes.
+        reference: the name of the value to compare with, if that is not Go's.
+        anyio: the bound on asyncio and trio with plugins started by `anyio.open_process`, if it
+            differs. uvloop's own way to start processes has no bound.
     """
 
     at_most: float
@@ -35,7 +35,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """A line of the table; `title` may name sizes of the case."""
+    """A line of the table; `title` may contain sizes of the case."""
 
     name: str
     title: str
@@ -48,14 +48,14 @@ class Case:
     """A measurement that one process makes.
 
     Attributes:
-        name: chosen with --cases.
-        do: what the programs call it.
-        rows: what comes of it, by the programs' names.
-        sizes: how much, for each size of the whole.
-        go: whether Go does it too.
-        backends: whether the event loop makes a difference.
-        starts: whether it makes one how plugins are started.
-        most_rounds: more would only take time.
+        name: the name for --cases.
+        do: the name in both programs.
+        rows: the lines of the table, by the programs' names for them.
+        sizes: the sizes of this case, for each size of the whole.
+        go: whether Go runs the case, too.
+        backends: whether the case depends on the event loop.
+        starts: whether the case depends on the way to start plugins.
+        most_rounds: the most rounds; more would only take time.
     """
 
     name: str
@@ -68,7 +68,7 @@ class Case:
     most_rounds: int = field(default=100)
 
     def bound(self, target: Target, spawn: str, backend: str) -> float | None:
-        """Return the bound for a way to start plugins and an event loop; None if there is none."""
+        """Return the bound for a way to start plugins on an event loop, or `None`."""
         if spawn == "posix" or not self.starts:
             return target.at_most
         if backend == "uvloop":
@@ -76,7 +76,7 @@ class Case:
         return target.at_most if target.anyio is None else target.anyio
 
     def title(self, row: Row, size: Size) -> str:
-        """Return the words for a row."""
+        """Return a row's title with its sizes."""
         return row.title.format(**self.sizes[size])
 
 
@@ -264,10 +264,10 @@ CASES: Final = (
 
 
 def chosen(names: list[str]) -> Iterator[Case]:
-    """Yield the cases of these names, or with rows of them; all without names.
+    """Yield the cases with these names or with rows of these names; all cases without names.
 
     Raises:
-        ValueError: there is none of a name.
+        ValueError: no case and no row has one of the names.
     """
     known = {each for case in CASES for each in _names(case)}
     if unknown := set(names) - known:

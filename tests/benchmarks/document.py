@@ -1,4 +1,4 @@
-"""Put a text between the marks of a document, and leave the rest of it alone."""
+"""Replace the text between two marks of a document."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def replace_between(document: str, text: str, marks: Marks) -> str:
     """Return a document with another text between its marks.
 
     Raises:
-        ValueError: it does not have one mark of each kind, in this order.
+        ValueError: the document does not have exactly one mark of each kind, in this order.
     """
     first, last = marks
     before, begin, rest = document.partition(first)
@@ -31,9 +31,9 @@ def replace_between(document: str, text: str, marks: Marks) -> str:
 
 
 def write(path: Path, text: str, marks: Marks) -> None:
-    """Replace what is between the marks of a file.
+    """Replace the text between the marks of a file.
 
     Raises:
-        ValueError: it lacks them.
+        ValueError: as in `replace_between`.
     """
     path.write_text(replace_between(path.read_text(), text, marks))

@@ -1,4 +1,4 @@
-"""The input of both programs: configurations, a result, records in a cache."""
+"""The input of both programs: configurations, a result, and records in a cache."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Final
 
 RESULT: Final = (Path(__file__).parent / "go" / "plugin" / "result.json").read_text().strip()
 
-# Each is the same executable, and does nothing.
+# All of these are the same executable, which does nothing.
 PLUGINS: Final = ("bridge", "portmap", "tuning", "bandwidth", "firewall", "sbr")
 
 _BRIDGE: Final[dict[str, Any]] = {
@@ -48,14 +48,14 @@ SIX: Final = _network("bench", _BRIDGE, _PORTMAP, _TUNING, *_OTHERS)
 
 
 def real(data: Path) -> str:
-    """Return the list of the reference plugins; host-local keeps its notes in a directory."""
+    """Return a list of reference plugins; host-local keeps its files in the directory `data`."""
     ipam = {"type": "host-local", "dataDir": str(data), "ranges": [[{"subnet": "10.89.0.0/16"}]]}
     bridge = {"type": "bridge", "bridge": "cni-bench0", "isGateway": True, "ipam": ipam}
     return _network("bench-real", bridge, {**_PORTMAP, "snat": False})
 
 
 def fill(cache: Path, records: int) -> None:
-    """Write the records of so many containers as an ADD of the chain leaves them."""
+    """Write the records that ADDs of the chain leave for so many containers."""
     results = cache / "results"
     results.mkdir(parents=True, mode=0o700)
     config = base64.b64encode(CHAIN.encode()).decode()

@@ -1,4 +1,4 @@
-"""Evaluate measurements: medians, ratios pair by pair, and whether that is enough."""
+"""Medians, ratios and the texts of measurements."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _SIGNIFICANT: Final = 3
 
 
 class Measured(msgspec.Struct, omit_defaults=True):
-    """One row of one side, round by round; seconds or bytes.
+    """The rounds of one row of one side, in seconds or bytes.
 
     Attributes:
-        values: what was measured.
-        cpu: the part of it that the measuring process alone spent on a CPU.
-        references: what each value is to be compared with, if not Go's.
-        peaks: what the process weighed at most, in bytes.
+        values: the measured values.
+        cpu: the CPU times of the measuring process alone.
+        references: the values to compare `values` with, if those are not Go's.
+        peaks: the peak memory of the process, in bytes.
     """
 
     values: list[float] = []
@@ -32,7 +32,7 @@ class Measured(msgspec.Struct, omit_defaults=True):
 
 @dataclass(frozen=True)
 class Spread:
-    """A median, and between what half of the rest lies (all of it where there is little)."""
+    """A median and the quartiles around it, or of fewer than four values the extremes."""
 
     median: float
     low: float
@@ -40,7 +40,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: Sequence[float]) -> Spread:
-        """Summarise values, of which there is at least one."""
+        """Summarise one or more values."""
         if len(values) < 4:
             return cls(statistics.median(values), min(values), max(values))
         low, median, high = statistics.quantiles(values, n=4, method="inclusive")
@@ -48,14 +48,14 @@ class Spread:
 
 
 def ratios(values: Sequence[float], others: Sequence[float]) -> list[float]:
-    """Divide round by round; rounds that only one side has are left out."""
+    """Return the ratio of each round that both sides have."""
     return [one / other for one, other in zip(values, others, strict=False) if other > 0]
 
 
 def compared(target: Target | None, ours: Measured, go: Measured | None) -> Spread | None:
-    """Return what a target is about; None if there is nothing to compare with.
+    """Return the ratios or differences that a target bounds; without a target, the ratios to Go.
 
-    Without a target, that is the ratio to Go.
+    Return `None` if there is nothing to compare with.
     """
     if target is None or target.kind == "go":
         found = ratios(ours.values, go.values) if go is not None else []
@@ -68,7 +68,7 @@ def compared(target: Target | None, ours: Measured, go: Measured | None) -> Spre
 
 
 def number(value: float) -> str:
-    """Write a number with three significant digits, and no exponent."""
+    """Write a number with three significant digits and without an exponent."""
     if value == 0:
         return "0"
     digits = max(0, _SIGNIFICANT - len(str(int(abs(value)))) if abs(value) >= 1 else 2)
@@ -76,7 +76,7 @@ def number(value: float) -> str:
 
 
 def seconds(value: float) -> str:
-    """Write a duration in the unit that suits it."""
+    """Write a duration in s, ms or µs."""
     for unit, factor in (("s", 1.0), ("ms", 1e3)):
         if value * factor >= 1:
             return f"{number(value * factor)} {unit}"
@@ -84,10 +84,10 @@ def seconds(value: float) -> str:
 
 
 def mebibytes(value: float) -> str:
-    """Write a size."""
+    """Write a size in MiB."""
     return f"{number(value / (1 << 20))} MiB"
 
 
 def quantity(value: float, unit: str) -> str:
-    """Write what was measured."""
+    """Write a value of the unit "s" or "B"."""
     return seconds(value) if unit == "s" else mebibytes(value)

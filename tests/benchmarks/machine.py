@@ -9,10 +9,10 @@ from pathlib import Path
 
 
 def describe(scratch: Path) -> dict[str, str]:
-    """Return what matters, by name.
+    """Return the facts that the results depend on, by name.
 
     Args:
-        scratch: where the caches are.
+        scratch: the directory of the caches.
     """
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return {

@@ -1,9 +1,8 @@
-"""Show what an ADD of three plugins is made of, on asyncio: ``python -m tests.benchmarks.parts``.
+"""Show the costs of an ADD of three plugins on asyncio: ``python -m tests.benchmarks.parts``.
 
-Each line is what it takes once, in time and in time of our own process on a CPU, and how many
-functions are called for it, Python's and C's; the next to last column compares the CPU time with a
-bare spawn's. Below it is the profile of ADDs, 16 in flight, by the time spent in a function
-itself; measuring makes calls dearer than they are.
+Each line has the time of one call, the CPU time of our own process, its ratio to that of a bare
+spawn, and the number of function calls, in Python and C. Below the table is a profile of ADDs, 16
+in flight, by the time spent in a function itself. The profiler makes calls slower than they are.
 """
 
 from __future__ import annotations
@@ -51,20 +50,20 @@ class Instantly:
     async def exec_plugin(
         self, plugin_path: str, stdin_data: bytes, environ: Mapping[str, str] | None
     ) -> bytes:
-        """Answer as the plugins do that are run otherwise."""
+        """Return the answer of the real executables."""
         return documents.RESULT.encode()
 
     async def find_in_path(self, plugin: str, paths: Sequence[str]) -> str:
-        """Find it."""
+        """Return a path without a look at the file system."""
         return os.path.join(paths[0], plugin)
 
     def decode(self, data: bytes) -> PluginInfo:
-        """Know every version."""
+        """Return a support of version 1.1.0, whatever the plugin printed."""
         return plugin_supports("1.1.0")
 
 
 class Parts:
-    """The measured calls, from the least to the whole."""
+    """The measured calls, from a bare spawn to a whole ADD."""
 
     def __init__(self, plugins: Path, folder: Path) -> None:
         self._plugins = [str(plugins)]
@@ -78,7 +77,7 @@ class Parts:
     def cni(
         self, exec: Instantly | None, cache: CacheStore | None, way: Spawn = "posix"
     ) -> Callable[[int], Awaitable[object]]:
-        """Return what adds a container."""
+        """Return a function that adds a new container with each call."""
         spawn = way if exec is None else None
         cni = CNIConfig(self._plugins, exec=exec, cache=cache or self._files(), spawn=spawn)
         numbers = itertools.count()  # each container once
@@ -88,19 +87,19 @@ class Parts:
         return FileCache(tempfile.mkdtemp(dir=self._folder), durable=False)
 
     async def bare(self, _: int) -> None:
-        """Start a process and wait for it, and the event loop with us."""
+        """Start a process and wait for it, and block the event loop meanwhile."""
         files = [(os.POSIX_SPAWN_OPEN, number, os.devnull, os.O_RDWR, 0) for number in range(3)]
         pid = os.posix_spawn(self._plugin, [self._plugin], self._env, file_actions=files)
         os.waitpid(pid, 0)
 
     async def popen(self, _: int) -> None:
-        """Do the same with the standard library."""
+        """Do the same with `subprocess.run`."""
         subprocess.run(
             [self._plugin], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, env=self._env
         )
 
     async def open_process(self, _: int) -> None:
-        """Do the same with anyio, without pipes of its own."""
+        """Do the same with `anyio.open_process`, without pipes and without blocking."""
         null = subprocess.DEVNULL
         process = await anyio.open_process(
             [self._plugin],
@@ -113,7 +112,7 @@ class Parts:
         await process.wait()
 
     def plugin(self, way: Spawn) -> Callable[[int], Awaitable[object]]:
-        """Return what calls a plugin."""
+        """Return a function that calls a plugin with `RawExec`."""
         exec = self._ways[way]
         return lambda _: exec.exec_plugin(self._plugin, self._request, self._env)
 
@@ -194,7 +193,7 @@ def _profile(parts: Parts) -> list[str]:
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the command line says."""
+    """Run the command."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks.parts", description=__doc__)
     parser.add_argument("--write", type=Path, metavar="FILE", help="a document with marks in it")
     options = parser.parse_args(arguments)

@@ -1,4 +1,4 @@
-"""Let Go and cni_async do each case in turn, each time in a new process."""
+"""Run each case with Go and cni_async in turn, each time in a new process."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from .scratch import LeftOutError, Scratch
 from .table import COLUMNS, GO, Column, Results
 
 ROOT: Final = Path(__file__).parents[2]
-_TIMEOUT: Final = 900  # seconds for one process; only what hangs takes that long
+_TIMEOUT: Final = 900  # seconds for one process; only a process that hangs takes that long
 _PROGRAMS: Final = {"go": {"bench": ".", "plugin": "./plugin", "heartbeat": "./heartbeat"}}
 
 
@@ -55,13 +55,13 @@ class Runner:
         backends: Sequence[str],
         starts: Sequence[str],
     ) -> None:
-        """Look who is there.
+        """Ask all programs for their versions.
 
         Args:
-            built: the Go programs.
-            scratch: where to work.
-            pythons: interpreters with the package and its dependencies; costs are shown of the
-                first.
+            built: the directory of the Go programs.
+            scratch: the directory to work in.
+            pythons: interpreters with the package and its dependencies; the table shows costs of
+                the first one only.
             backends: the event loops.
             starts: the ways to start plugins.
 
@@ -98,13 +98,13 @@ class Runner:
         self._machine = facts
 
     def run(self, cases: Iterable[Case], size: Size, rounds: int, command: str) -> Results:
-        """Do cases so many times.
+        """Run cases, and return their results.
 
         Args:
-            cases: which.
-            size: how much of each.
-            rounds: how many times.
-            command: what the user typed.
+            cases: the cases.
+            size: the size of the whole.
+            rounds: how often each side runs each case, at most.
+            command: the command line, for the report.
 
         Raises:
             RuntimeError: a program failed.
@@ -116,7 +116,7 @@ class Runner:
             for turn in range(number):
                 _say(f"{case.name} {turn + 1}/{number}")
                 try:
-                    # The order is reversed each round: the last side is first in the next.
+                    # Each round reverses the order, so that no side is always the first.
                     for side in sides if turn % 2 == 0 else reversed(sides):
                         if turn < side.most_rounds:
                             self._measure(case, side, size, results)
@@ -130,7 +130,7 @@ class Runner:
 
     def _who_does(self, case: Case) -> list[Side]:
         go = [self._go] if case.go else []
-        # Where it makes no difference, one event loop or one way to start plugins is enough.
+        # One event loop, or one way to start plugins, is enough if the case does not depend on it.
         first = self._sides[0].column
         assert first is not None
         return go + [

@@ -1,4 +1,4 @@
-"""Where the programs work: plugins, caches, network namespaces."""
+"""The plugins, caches and network namespaces with which the programs work."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ _EXAMPLES: Final = Path(__file__).parents[2] / "examples"
 
 
 class LeftOutError(Exception):
-    """A case that cannot be measured here; says why."""
+    """A case cannot be measured here; the message has the reason."""
 
 
 class Scratch:
-    """A directory for all that is needed, gone after the block.
+    """A directory for plugins and caches, which is deleted after the block.
 
     Attributes:
         path: the directory.
-        plugins: a directory in it, with plugins that do nothing.
+        plugins: a directory in it with plugins that do nothing.
     """
 
     def __init__(self, programs: Path, parent: str | None) -> None:
-        """Make it.
+        """Make the directory.
 
         Args:
-            programs: where the compiled programs are.
-            parent: where to make it; by default where temporary files belong.
+            programs: the directory of the Go programs.
+            parent: the directory in which to make it; by default that of temporary files.
         """
         self._stack = ExitStack()
         self._programs = programs
@@ -58,15 +58,15 @@ class Scratch:
         self._stack.close()
 
     def task(self, case: Case, size: Size, cache: Path) -> dict[str, Any]:
-        """Return what a program has to know to do a case.
+        """Return a program's task for a case.
 
         Args:
             case: the case.
-            size: how much of it.
-            cache: an empty directory, for this time only.
+            size: the size of the whole.
+            cache: an empty directory for this task only.
 
         Raises:
-            LeftOutError: it cannot be done here.
+            LeftOutError: the case cannot be measured here.
         """
         sizes = case.sizes[size]
         task: dict[str, Any] = {
@@ -92,7 +92,7 @@ class Scratch:
         return task
 
     def _filled(self, records: int) -> Path:
-        """Return a cache that cases leave unchanged, or change only for a moment."""
+        """Return a cache that several tasks share, because they leave it as it was."""
         cache = self.path / f"records-{records}"
         if not cache.exists():
             documents.fill(cache, records)
@@ -106,7 +106,7 @@ class Scratch:
         return self._real
 
     def _enter_real_network(self, containers: int) -> tuple[Path, list[str]]:
-        sys.path.append(str(_EXAMPLES))  # as pytest has it
+        sys.path.append(str(_EXAMPLES))  # pytest's configuration does the same
         import reference_plugins
         from tests.support.netns import leave_host_network, namespace
 

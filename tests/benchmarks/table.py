@@ -23,11 +23,11 @@ class Column(NamedTuple):
     backend: str
 
     def __str__(self) -> str:
-        """Name it as in ``posix, trio``."""
+        """Return the column's name, as in ``posix, trio``."""
         return f"{self.spawn}, {self.backend}"
 
     def side(self, python: str) -> str:
-        """Name who measured it, as in ``3.13 posix, trio``."""
+        """Return the side's name, as in ``3.13 posix, trio``."""
         return f"{python} {self}"
 
 
@@ -35,15 +35,15 @@ COLUMNS: Final = tuple(Column(spawn, each) for spawn in get_args(Spawn) for each
 
 
 class Results(msgspec.Struct):
-    """All of a run, as JSON has it.
+    """The results of a run, also in JSON.
 
     Attributes:
-        machine: what it ran on.
-        command: what made it.
-        size: how much was done.
-        pythons: versions; costs are shown of the first.
-        rows: by row and side, which is "Go" or, as "3.13 posix, trio", a Python's.
-        left_out: cases that could not be measured, and why.
+        machine: facts about the machine and the programs.
+        command: the command line of the run.
+        size: the size of the whole.
+        pythons: the versions of Python; the tables show costs of the first only.
+        rows: the figures by row and side. A side is "Go", or a Python as in "3.13 posix, trio".
+        left_out: the reasons for cases that could not be measured.
     """
 
     machine: dict[str, str]
@@ -55,7 +55,7 @@ class Results(msgspec.Struct):
 
 
 def markdown(results: Results) -> str:
-    """Return everything that was measured."""
+    """Return the results as tables."""
     parts = [_machine(results)]
     for python in results.pythons:
         parts += [f"### Python {python}", _ratios(results, python)]
@@ -149,7 +149,7 @@ def _wanted(target: Target | None, case: Case, size: Size) -> str:
 
 
 def _met(target: Target | None, spreads: Mapping[Column, Spread | None], case: Case) -> str:
-    """Say whether a target is met, and if not, where."""
+    """Return "yes" if a target is met, and else "no" with the columns that miss it."""
     if target is None:
         return ""
     bounds = [
@@ -164,9 +164,9 @@ def _met(target: Target | None, spreads: Mapping[Column, Spread | None], case: C
 
 
 def table(header: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table; columns with nothing in them are left out.
+    """Return a Markdown table without empty columns.
 
-    All columns but the first are aligned to the right.
+    All columns except the first are aligned to the right.
     """
     used = [column for column in range(len(header)) if any(line[column] for line in lines)]
     written = [header, ["---", *("---:" for _ in header[1:])], *lines]

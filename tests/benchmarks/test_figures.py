@@ -1,4 +1,4 @@
-"""Medians, ratios and the words for them."""
+"""Medians, ratios and their texts are right."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_spread_of_few_is_all_of_it() -> None:
 
 
 def test_ratios_are_of_one_round_each() -> None:
-    # Were the medians divided, this would be 1.
+    # The ratio of the medians would be 1.
     assert ratios([1, 10, 40], [2, 10, 10]) == [0.5, 1, 4]
 
 

@@ -1,4 +1,4 @@
-"""The tables, the document they are put into, and the list of cases."""
+"""The tables, the document that receives them, and the list of cases are right."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "performance.md"
 
 
 def lines(results: Results) -> dict[str, list[str]]:
-    """Return the cells of the first table, by the first one."""
+    """Return the rows of the first table by their first cell."""
     first = markdown(results).split("### ")[1]
     rows = [line.strip("| ").split(" | ") for line in first.splitlines() if line.startswith("|")]
     return {row[0]: row[1:] for row in rows}
@@ -59,7 +59,7 @@ def test_row_has_ratios_target_and_verdict() -> None:
 def test_each_way_to_start_plugins_has_its_target(side: str, ratio: float, verdict: str) -> None:
     sides = {"Go": Measured([1.0]), f"3.13 {side}": Measured([ratio])}
     found = lines(results(gc=sides))["GC, 200 stale attachments and 20 valid ones"]
-    # A column that is empty is left out.
+    # An empty column is missing from the table.
     assert found[-1] == (verdict or "0.60, anyio 0.70")
 
 

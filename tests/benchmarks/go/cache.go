@@ -39,7 +39,7 @@ func list(_ context.Context, t *task) (rows, error) {
 	return measured, nil
 }
 
-// flat adds and deletes containers, in turn where few and where many records are.
+// flat adds and deletes containers, in turn in a cache with few records and in one with many.
 func flat(ctx context.Context, t *task) (rows, error) {
 	list, err := libcni.ConfListFromBytes([]byte(t.Single))
 	if err != nil {
@@ -62,7 +62,7 @@ func flat(ctx context.Context, t *task) (rows, error) {
 			if err := pair(cni); err != nil {
 				return nil, err
 			}
-			if took := m.each(pairs); i >= 0 { // the first is for warming up
+			if took := m.each(pairs); i >= 0 { // the first pair only warms up
 				with[j].Value += took.Value
 			}
 		}

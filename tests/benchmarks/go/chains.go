@@ -8,7 +8,7 @@ import (
 	"github.com/containernetworking/cni/pkg/types"
 )
 
-// one adds one container after the other, each once, and nothing else.
+// one adds one container after the other, each once.
 func one(ctx context.Context, t *task) (rows, error) {
 	list, err := libcni.ConfListFromBytes([]byte(t.Chain))
 	if err != nil {
@@ -76,7 +76,7 @@ func addAndDelete(
 	return measured, nil
 }
 
-// gc finds its cache filled: the first records are valid, the others are stale.
+// gc collects garbage in a full cache, whose first records are valid and the others stale.
 func gc(ctx context.Context, t *task) (rows, error) {
 	list, err := libcni.ConfListFromBytes([]byte(t.Chain))
 	if err != nil {

@@ -1,5 +1,5 @@
-// The program does, with Go's libcni, what tests/benchmarks/ours does with cni_async: it reads a
-// task from stdin, does it once, and prints what it took.
+// The program measures Go's libcni as tests/benchmarks/ours measures cni_async: it reads a task
+// from stdin, runs it once, and prints its figures.
 package main
 
 import (
@@ -12,27 +12,27 @@ import (
 	"github.com/containernetworking/cni/libcni"
 )
 
-// task has what tests/benchmarks/runner.py says to both programs.
+// task is the task that tests/benchmarks/runner.py sends to both programs.
 type task struct {
 	Case      string
 	Sizes     map[string]int
 	Plugins   []string // directories with plugins
-	Cache     string   // a cache directory, empty or filled as the case wants it
-	CacheMore string   `json:"cache_more"` // one with more records
+	Cache     string   // a cache directory, empty or filled as the case needs it
+	CacheMore string   `json:"cache_more"` // a cache directory with more records
 	Chain     string   // a list of three plugins; Single has one, Six has six
 	Single    string
 	Six       string
-	Real      string   // a list of the reference plugins
-	Result    string   // what a plugin answers
+	Real      string   // a list of reference plugins
+	Result    string   // a plugin's answer
 	Netns     []string // network namespaces for Real
-	Heartbeat string   // the program that beats
+	Heartbeat string   // the path of the program that prints heartbeats
 }
 
 // row is one measurement; times are in seconds, memory in bytes.
 type row struct {
 	Value     float64  `json:"value"`
 	CPU       *float64 `json:"cpu,omitempty"`       // of this process alone
-	Reference *float64 `json:"reference,omitempty"` // what Value is to be compared with, if not ours
+	Reference *float64 `json:"reference,omitempty"` // the value to compare Value with
 }
 
 type rows map[string]row
@@ -80,7 +80,7 @@ func (t *task) cni() *libcni.CNIConfig {
 	return libcni.NewCNIConfigWithCacheDir(t.Plugins, t.Cache, nil)
 }
 
-// container is one of many, the same on both sides.
+// container is the runtime configuration of a container, the same on both sides.
 func container(number int) *libcni.RuntimeConf {
 	id := fmt.Sprintf("container-%06d", number)
 	return &libcni.RuntimeConf{

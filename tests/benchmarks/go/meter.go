@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// meter tells how much time, and how much time of our own on a CPU, has passed since it was made.
+// meter measures the time and our own CPU time since its creation.
 type meter struct {
 	began time.Time
 	cpu   float64
@@ -22,7 +22,7 @@ func start() meter {
 	return meter{cpu: cpu(), began: time.Now()}
 }
 
-// each returns what one of so many operations took.
+// each returns the figures of one of so many operations.
 func (m meter) each(operations int) row {
 	took := time.Since(m.began).Seconds()
 	used := (cpu() - m.cpu) / float64(operations)
@@ -35,8 +35,7 @@ func cpu() float64 {
 	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
 }
 
-// repeat does something short again and again, for so many milliseconds, and returns what it took
-// once: the median of some batches.
+// repeat repeats a short call for so many milliseconds, and returns the median of some batches.
 func repeat(milliseconds int, do func() error) (row, error) {
 	const batches = 9
 	budget := time.Duration(milliseconds) * time.Millisecond / (batches + 1)
@@ -61,7 +60,7 @@ func repeat(milliseconds int, do func() error) (row, error) {
 	return measured[batches/2], nil
 }
 
-// inFlight does something for each number below a count, so many at a time.
+// inFlight makes a call for each number below count, so many at a time.
 func inFlight(count, atOnce int, do func(int) error) error {
 	var next atomic.Int64
 	var failed atomic.Value
@@ -92,7 +91,7 @@ type errorString string
 
 func (e errorString) Error() string { return string(e) }
 
-// status returns a number of /proc/self/status, in bytes.
+// status returns a value from /proc/self/status in bytes.
 func status(name string) float64 {
 	content, _ := os.ReadFile("/proc/self/status")
 	for _, line := range strings.Split(string(content), "\n") {

@@ -17,7 +17,7 @@ func parse(_ context.Context, t *task) (rows, error) {
 	return rows{"parse": took}, err
 }
 
-// request does what libcni's buildOneConfig does, which it keeps to itself.
+// request does the work of libcni's buildOneConfig, which libcni does not export.
 func request(_ context.Context, t *task) (rows, error) {
 	list, err := libcni.ConfListFromBytes([]byte(t.Chain))
 	if err != nil {

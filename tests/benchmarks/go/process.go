@@ -16,7 +16,7 @@ import (
 	"github.com/containernetworking/cni/libcni"
 )
 
-// floor starts processes and waits for them, and that is all.
+// floor only starts processes and waits for them.
 func floor(_ context.Context, t *task) (rows, error) {
 	spawn, err := spawner(t)
 	if err != nil {
@@ -51,7 +51,7 @@ func spawner(t *task) (func(int) error, error) {
 	}, nil
 }
 
-// stall tells how late a goroutine hears a heartbeat, at most, while containers are added.
+// stall measures the longest delay of a heartbeat in a goroutine while ADDs run.
 func stall(ctx context.Context, t *task) (rows, error) {
 	spawn, err := spawner(t)
 	if err != nil {
@@ -111,7 +111,7 @@ func stall(ctx context.Context, t *task) (rows, error) {
 	return rows{"wall": {Value: longest.Seconds(), Reference: &bare.Value}}, err
 }
 
-// memory tells what we weigh after some ADD/DEL pairs, and after many.
+// memory measures this process's memory after few ADD/DEL pairs and after many.
 func memory(ctx context.Context, t *task) (rows, error) {
 	list, err := libcni.ConfListFromBytes([]byte(t.Single))
 	if err != nil {

@@ -1,1 +1,1 @@
-"""The measurements of the Go program in `tests/benchmarks/go`, made with cni_async."""
+"""The measurements of `tests/benchmarks/go` with cni_async in place of libcni."""

@@ -1,4 +1,4 @@
-"""Read a task from stdin, do it once, and print what it took."""
+"""Read a task from stdin, run it once, and print its figures."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .task import Rows, Task
 
 
 async def about(task: Task) -> Rows:
-    """Measure nothing; what there is to know is said with every answer."""
+    """Measure nothing: every answer has the versions."""
     return {}
 
 
@@ -44,7 +44,7 @@ CASES: Final[dict[str, Callable[[Task], Awaitable[Rows]]]] = {
 
 
 def versions() -> dict[str, str]:
-    """Return what runs here."""
+    """Return the versions of Python and of the installed packages."""
     found = {"Python": platform.python_version()}
     for package in ("anyio", "msgspec", "trio", "uvloop"):
         try:
@@ -55,7 +55,7 @@ def versions() -> dict[str, str]:
 
 
 def main() -> None:
-    """Do it."""
+    """Run the task."""
     task = msgspec.json.decode(sys.stdin.buffer.read(), type=Task)
     backend: dict[str, Any] = {"backend": task.backend}
     if task.backend == "uvloop":

@@ -24,7 +24,7 @@ async def list_cached(task: Task) -> Rows:
 
 
 async def flat(task: Task) -> Rows:
-    """Add and delete containers, in turn where few and where many records are."""
+    """Add and delete containers, in turn in a cache with few records and in one with many."""
     net = conf_list_from_bytes(task.single.encode())
 
     async def pair(cni: CNIConfig) -> None:
@@ -39,7 +39,7 @@ async def flat(task: Task) -> Rows:
         for which, cni in enumerate(caches):
             meter = Meter()
             await pair(cni)
-            if number >= 0:  # the first is for warming up
+            if number >= 0:  # the first pair only warms up
                 took[which] += meter.each(pairs).value
     few, many = took
     return {"pair": Row(many, reference=few)}

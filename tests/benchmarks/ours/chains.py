@@ -11,7 +11,7 @@ from .task import Rows, Task, container
 
 
 async def one(task: Task) -> Rows:
-    """Add one container after the other, each once, and nothing else."""
+    """Add one container after the other, each once."""
     net = conf_list_from_bytes(task.chain.encode())
     cni = task.cni()
     await cni.add_network_list(net, container(-1))
@@ -53,7 +53,7 @@ async def _add_and_delete(task: Task, text: str, at: Callable[[int], RuntimeConf
 
 
 async def gc(task: Task) -> Rows:
-    """Find the cache filled: the first records are valid, the others are stale."""
+    """Collect garbage in a full cache, whose first records are valid and the others stale."""
     net = conf_list_from_bytes(task.chain.encode())
     cni = task.cni()
     await cni.validate_network_list(net)

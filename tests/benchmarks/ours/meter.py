@@ -1,4 +1,4 @@
-"""Take the time, and look at what this process weighs."""
+"""Measure the time and the memory of this process."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _BATCHES: Final = 9
 
 
 class Meter:
-    """Tells how much time, and of our own on a CPU, has passed since it was made."""
+    """Measures the time and our own CPU time since its creation."""
 
     def __init__(self) -> None:
         self._cpu = _cpu()
         self._began = time.perf_counter()
 
     def each(self, operations: int) -> Row:
-        """Return what one of so many operations took."""
+        """Return the figures of one of so many operations."""
         took = time.perf_counter() - self._began
         return Row(took / operations, (_cpu() - self._cpu) / operations)
 
@@ -35,7 +35,7 @@ def _cpu() -> float:
 
 
 def repeat(milliseconds: int, do: Callable[[], object]) -> Row:
-    """Do something short for so long; return what it took once: the median of some batches."""
+    """Repeat a short call for so many milliseconds, and return the median of some batches."""
     budget = milliseconds / 1000 / (_BATCHES + 1)
     number = 0
     began = time.perf_counter()
@@ -52,7 +52,7 @@ def repeat(milliseconds: int, do: Callable[[], object]) -> Row:
 
 
 async def repeat_async(milliseconds: int, do: Callable[[], Awaitable[object]]) -> Row:
-    """Await something, as `repeat` does it."""
+    """Do the same as `repeat` with a call to await."""
     budget = milliseconds / 1000 / (_BATCHES + 1)
     number = 0
     began = time.perf_counter()
@@ -73,7 +73,7 @@ def _median(measured: list[Row]) -> Row:
 
 
 async def in_flight(count: int, at_once: int, do: Callable[[int], Awaitable[object]]) -> None:
-    """Await something for each number below a count, so many at a time."""
+    """Await a call for each number below `count`, so many at a time."""
     numbers = iter(range(count))
 
     async def work() -> None:
@@ -86,7 +86,7 @@ async def in_flight(count: int, at_once: int, do: Callable[[int], Awaitable[obje
 
 
 def status(name: str) -> int:
-    """Return a number of /proc/self/status, in bytes."""
+    """Return a value from /proc/self/status in bytes, or 0 if it is missing."""
     for line in Path("/proc/self/status").read_text().splitlines():
         key, _, value = line.partition(":")
         if key == name:
@@ -95,6 +95,6 @@ def status(name: str) -> int:
 
 
 def resident() -> int:
-    """Return what this process weighs without garbage."""
+    """Return the resident memory of this process in bytes, after a garbage collection."""
     gc.collect()
     return status("VmRSS")

@@ -1,4 +1,4 @@
-"""Measurements without plugins: configurations, requests, results."""
+"""Measurements without plugins: configurations, requests and results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Measurements of the process as a whole: its floor, its event loop, its memory, its imports."""
+"""Measurements of the whole process: bare spawns, the event loop, memory and imports."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _IMPORT: Final = "import time; t = time.perf_counter(); import {}; print(time.pe
 
 
 async def floor(task: Task) -> Rows:
-    """Start processes and wait for them, and that is all."""
+    """Only start processes, and wait for them."""
     spawn = _spawner(task)
     count, at_once = task.sizes["spawns"], task.sizes["in_flight"]
     for _ in range(5):
@@ -49,7 +49,7 @@ def _spawner(task: Task) -> Callable[[], int]:
 
 
 async def stall(task: Task) -> Rows:
-    """Measure how late the event loop hears a heartbeat, at most, while containers are added."""
+    """Measure the longest delay of a heartbeat in the event loop while ADDs run."""
     spawn = _spawner(task)
     bare = repeat(task.sizes["milliseconds"], lambda: os.waitpid(spawn(), 0)).value
     net = conf_list_from_bytes(task.chain.encode())
@@ -59,8 +59,8 @@ async def stall(task: Task) -> Rows:
         await cni.add_network_list(net, container(number))
 
     at_once = task.sizes["in_flight"]
-    # As in a program that has been running for a while: its first hundred tasks cost more, and so
-    # does the first collection of what the imports have left.
+    # Measure as in a program that has run for a while: the first hundred tasks cost more, and so
+    # does the first garbage collection after the imports.
     await in_flight(at_once, at_once, lambda number: add(-1 - number))
     gc.collect()
     listener = _Listener()
@@ -83,11 +83,11 @@ async def stall(task: Task) -> Rows:
 
 
 class _Listener:
-    """Listens to the heartbeat.
+    """Measures how late the event loop reads the heartbeat.
 
     Attributes:
-        longest: seconds that it was late, at most.
-        longest_of_ours: likewise, without the time in which the thread could have run and the
+        longest: the longest delay, in seconds.
+        longest_of_ours: likewise, without the time in which the thread was ready to run and the
             kernel had no CPU for it.
     """
 
@@ -108,10 +108,10 @@ class _Listener:
             data = os.read(beats, 1 << 16)
             if not data:
                 return
-            # They come in order, so the first that was waiting has waited longest.
+            # Heartbeats come in order, so the first one has waited longest.
             beaten, waited = _BEAT.unpack_from(data)
             late = time.monotonic_ns() - beaten
-            # A wait that had begun before the heartbeat counts as a whole, so this is rather low.
+            # This is rather low: a wait for a CPU that began before the heartbeat counts in full.
             late_of_ours = late - (self._waited() - waited)
             self.longest = max(self.longest, late / 1e9)
             self.longest_of_ours = max(self.longest_of_ours, late_of_ours / 1e9)
@@ -123,7 +123,7 @@ class _Listener:
 
 
 async def memory(task: Task) -> Rows:
-    """Measure this process's memory after some ADD/DEL pairs, and after many."""
+    """Measure this process's memory after few ADD/DEL pairs and after many."""
     net = conf_list_from_bytes(task.single.encode())
     cni = task.cni()
 
@@ -140,7 +140,7 @@ async def memory(task: Task) -> Rows:
 
 
 async def imports(task: Task) -> Rows:
-    """Import the package, and only what it is made of, in processes of their own."""
+    """Measure the import of the package and that of its dependencies, in separate processes."""
 
     def median(what: str) -> float:
         return sorted(took[what])[len(took[what]) // 2]
@@ -151,6 +151,6 @@ async def imports(task: Task) -> Rows:
         for what in (ours, parts) if number % 2 else (parts, ours):
             command = [sys.executable, "-c", _IMPORT.format(what)]
             seconds = float(subprocess.check_output(command, cwd=Path(__file__).parents[3]))
-            if number >= 0:  # the first may have to compile
+            if number >= 0:  # the first import may have to compile
                 took[what].append(seconds)
     return {"import": Row(median(ours), reference=median(parts))}

@@ -1,4 +1,4 @@
-"""A measurement to make, and its figures."""
+"""A measurement's task, and its figures."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from cni_async.invoke import Spawn
 
 
 class Task(msgspec.Struct):
-    """The task that `tests/benchmarks/runner.py` sets both programs.
+    """The task that `tests/benchmarks/runner.py` sends to both programs.
 
     Attributes:
-        case: what to measure; `sizes` has how much of it.
+        case: the measurement, with the sizes in `sizes`.
         backend: asyncio, trio or uvloop.
-        spawn: how plugins are started.
+        spawn: the way to start plugins.
         plugins: directories with plugins.
-        cache: a cache directory, empty or filled as the case wants it.
-        cache_more: one with more records.
-        chain, single, six, real: lists of three plugins, one, six, and of the reference plugins.
-        result: what a plugin answers.
+        cache: a cache directory, empty or filled as the case needs it.
+        cache_more: a cache directory with more records.
+        chain, single, six, real: lists of three plugins, of one, of six, and of reference plugins.
+        result: a plugin's answer.
         netns: network namespaces for `real`.
-        heartbeat: the program that beats.
+        heartbeat: the path of the program that prints heartbeats.
     """
 
     case: str
@@ -42,7 +42,7 @@ class Task(msgspec.Struct):
     heartbeat: str = ""
 
     def cni(self, cache: str = "") -> CNIConfig:
-        """Return libcni's way of doing things; it does not care for power cuts."""
+        """Return a `CNIConfig` whose cache syncs only if `durable` is set; libcni's never does."""
         durable = bool(self.sizes.get("durable"))
         files = FileCache(cache or self.cache, durable=durable)
         return CNIConfig(self.plugins, cache=files, spawn=self.spawn)
@@ -52,9 +52,9 @@ class Row(msgspec.Struct, omit_defaults=True):
     """One measurement; times are in seconds, memory in bytes.
 
     Attributes:
-        value: what was measured.
-        cpu: the part of it that this process alone spent on a CPU.
-        reference: what `value` is to be compared with, if not with Go's.
+        value: the measured value.
+        cpu: the CPU time of this process alone.
+        reference: the value to compare `value` with, if that is not Go's.
     """
 
     value: float
@@ -66,7 +66,7 @@ Rows = dict[str, Row]
 
 
 def container(number: int, netns: str = "") -> RuntimeConf:
-    """Return one of many containers, the same on both sides."""
+    """Return the runtime configuration of a container, the same on both sides."""
     container_id = f"container-{number:06d}"
     return RuntimeConf(
         container_id,

@@ -1,4 +1,4 @@
-// Package clock reads the clock that other processes read too; package time does not give it away.
+// Package clock reads the clock that all processes share, which package time does not expose.
 package clock
 
 import (
@@ -9,7 +9,7 @@ import (
 
 const monotonic = 1 // CLOCK_MONOTONIC
 
-// Now returns the time since some moment that is the same for all processes.
+// Now returns the time since a moment that is the same for all processes.
 func Now() time.Duration {
 	var at syscall.Timespec
 	syscall.Syscall(syscall.SYS_CLOCK_GETTIME, monotonic, uintptr(unsafe.Pointer(&at)), 0)

@@ -1,6 +1,6 @@
-// The heartbeat prints, every millisecond until its stdin ends, two binary numbers of 8 bytes: the
+// The heartbeat prints two binary numbers of 8 bytes every millisecond until its stdin ends: the
 // monotonic clock, and how long a thread has waited for a CPU so far (0 if unknown), both in
-// nanoseconds. The thread is named by the argument, as in /proc: PROCESS/task/THREAD.
+// nanoseconds. The argument names the thread, as in /proc: PROCESS/task/THREAD.
 package main
 
 import (
@@ -34,7 +34,7 @@ func main() {
 	}
 }
 
-// waited reads the second number of a schedstat file.
+// waited returns the second number of a schedstat file: the thread's wait for a CPU.
 func waited(schedstat *os.File) uint64 {
 	if schedstat == nil {
 		return 0

@@ -1,5 +1,5 @@
-// The plugin does nothing, and that as cheaply as a Go program can: it reads what it is given and
-// answers ADD with one fixed result, VERSION with the versions, anything else with nothing.
+// The plugin does as little as a Go program can: it reads its stdin, and answers ADD with a fixed
+// result, VERSION with the versions, and any other command with nothing.
 package main
 
 import (
