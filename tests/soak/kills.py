@@ -2,7 +2,7 @@
 
 Two kinds of kills take turns. One kills only the runtime, and its plugins keep running during the
 recovery. The other kills the runtime and all its plugins, as the OOM killer and the end of a cgroup
-do. What a plugin leaves that is killed during a write of its own is counted separately.
+do. The leftovers of a plugin that was killed during a write of its own are counted separately.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from .tally import Tally
 
 
 def test_who_hears_of_children_after_sigchld_was_ignored() -> None:
-    """Libuv's handler, which it sets in C and Python does not know, is put back."""
+    """The handler that libuv sets in C, unknown to Python, is put back."""
     libc = ctypes.CDLL(None)
     libc.signal.restype = ctypes.c_void_p
     libc.signal.argtypes = (ctypes.c_int, ctypes.c_void_p)

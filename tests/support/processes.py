@@ -81,7 +81,7 @@ def processes_with(mark: str) -> dict[int, str]:
                 command = (process / "cmdline").read_bytes().replace(b"\0", b" ")
                 found[int(process.name)] = command.decode(errors="replace")
         except OSError:
-            continue  # it just ended
+            continue  # the process has just ended
     return found
 
 

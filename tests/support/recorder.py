@@ -76,7 +76,7 @@ class Call:
         return {
             key: value
             for key, value in self.environ.items()
-            if key.startswith("CNI_") and not key.startswith("CNI_ASYNC_")  # those are the tests'
+            if key.startswith("CNI_") and not key.startswith("CNI_ASYNC_")  # our tests' own
         }
 
 

@@ -1,4 +1,4 @@
-"""Requirements of a test."""
+"""Skip a test whose requirements are not met."""
 
 from __future__ import annotations
 
