@@ -16,7 +16,7 @@ from cni_async import _arguments
 from cni_async._async.shielded import shielded
 from cni_async.errors import ArgsError, CacheError, CacheWriteError, CorruptRecordError
 from cni_async.go.quote import quote
-from cni_async.invoke.environ import Args, PluginArgs, validate_args, validate_environ
+from cni_async.invoke.environ import PluginArgs, join_args, validate_args, validate_variable
 from cni_async.model.attachment import AttachmentKey, CachedConfig, attachment_key
 from cni_async.model.runtime import RuntimeConf
 from cni_async.types import Result
@@ -252,7 +252,7 @@ def usable_args(args: PluginArgs, key: AttachmentKey) -> PluginArgs:
     """Return the args in a record; none if CNI_ARGS cannot carry them, so that DEL can go on."""
     try:
         validate_args(args)
-        validate_environ(Args(command="DEL", args=args).as_env())
+        validate_variable("CNI_ARGS", join_args(args))
     except ArgsError as error:  # no ADD wrote such a record
         _log.warning("DEL of %s goes on without the args of its ADD: %s", key.file_name, error)
         return ()

@@ -137,13 +137,21 @@ def validate_environ(environ: Mapping[str, str]) -> None:
         ArgsError: a CNI variable holds a NUL or a lone surrogate, or is too long.
     """
     for name in _CNI_VARIABLES:
-        value = environ[name]
-        if "\0" in value:
-            raise ArgsError(f"{name} cannot carry {quote(value)}: it contains a NUL")
-        try:
-            size = len(os.fsencode(value))
-        except UnicodeEncodeError as error:
-            raise ArgsError(f"{name} cannot carry {quote(value)}: {error}") from None
-        most = _MOST_BYTES - len(name) - len("=\0")
-        if size > most:
-            raise ArgsError(f"{name} cannot carry {size} bytes: the system takes {most}")
+        validate_variable(name, environ[name])
+
+
+def validate_variable(name: str, value: str) -> None:
+    """Check that a process's environment can hold a CNI variable.
+
+    Raises:
+        ArgsError: the value holds a NUL or a lone surrogate, or is too long.
+    """
+    if "\0" in value:
+        raise ArgsError(f"{name} cannot carry {quote(value)}: it contains a NUL")
+    try:
+        size = len(os.fsencode(value))
+    except UnicodeEncodeError as error:
+        raise ArgsError(f"{name} cannot carry {quote(value)}: {error}") from None
+    most = _MOST_BYTES - len(name) - len("=\0")
+    if size > most:
+        raise ArgsError(f"{name} cannot carry {size} bytes: the system takes {most}")
