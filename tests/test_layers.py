@@ -22,6 +22,7 @@ LAYERS: Final = [
     ["cli"],
     ["__init__"],
     ["testing"],
+    ["netns", "microvm"],
     ["api"],
     ["protocol"],
     ["operations"],

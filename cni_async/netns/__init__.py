@@ -10,8 +10,8 @@ removing namespaces needs root (CAP_SYS_ADMIN), or ``unshare -Urnm``.
 ...             await anyio.run_process(ns.command(["ping", "-c1", "10.0.0.1"]))
 """
 
-from .create import RUN_DIR, create, list, new, remove
 from .links import InterfaceState
+from .mounted import RUN_DIR, create, list, new, remove
 from .namespace import NetNS, NetNSError, at, current, of_pid
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Create network namespaces, list them and remove them, where ``ip netns`` sees them as well."""
+"""Namespaces mounted on files: create, list and remove them, where ``ip netns`` sees them too."""
 
 from __future__ import annotations
 
