@@ -1,9 +1,8 @@
 """CNI for asyncio and trio: what Go's libcni does, in Python.
 
-Everything that most programs need is here; `cni_async.cache`, `.capabilities`, `.conf`, `.errors`,
-`.invoke`, `.testing`, `.types`, `.validate` and `.version` have the rest. Each name is imported
-when it is first asked for, as anyio does it, too: a program that starts often need not pay for what
-it does not use.
+Most programs need only the names here; the modules `cache`, `capabilities`, `conf`, `errors`,
+`invoke`, `microvm`, `netns`, `testing`, `types`, `validate` and `version` have the rest. A name is
+imported on first use, as in anyio: a short program need not wait for what it does not use.
 
 Attributes:
     __version__: of the installed package.
@@ -18,6 +17,8 @@ if TYPE_CHECKING:
         conf as conf,
         errors as errors,
         invoke as invoke,
+        microvm as microvm,
+        netns as netns,
         testing as testing,
         types as types,
         validate as validate,
@@ -105,6 +106,8 @@ _SUBMODULES = (
     "conf",
     "errors",
     "invoke",
+    "microvm",
+    "netns",
     "testing",
     "types",
     "validate",

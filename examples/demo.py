@@ -13,17 +13,17 @@ import os
 import shlex
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import anyio
-from anyio import to_thread
 
 import fallback_plugin
-from cni_async import CNIConfig, CNIError, RuntimeConf, conf_list_from_bytes
-from namespaces import enter_private_network, look_into, new_namespace, why_no_private_network
+from cni_async import CNIConfig, CNIError, RuntimeConf, conf_list_from_bytes, netns
+from cni_async.netns import NetNS
+from private_network import enter_private_network, why_no_private_network
 from reference_plugins import CannotBuildError, build, find
 
 SUBNET = "10.88.0.0/24"
@@ -42,7 +42,7 @@ class Setting:
     network: bytes
     addresses: Path
     """Where the plugin that hands out addresses keeps its books."""
-    namespace: Callable[[], AbstractContextManager[Path]]
+    namespace: Callable[[], AbstractAsyncContextManager[NetNS]]
     real: bool = True
 
 
@@ -54,35 +54,34 @@ def main() -> None:
         print(INTRODUCTION, setting.explanation, sep="\n")
         for backend in ("asyncio", "trio"):
             print(f"\n{backend}")
-            with setting.namespace() as namespace:
-                anyio.run(show, setting, namespace, scratch / "cache", backend=backend)
+            anyio.run(show, setting, scratch / "cache", backend=backend)
     print("\nDone.")
 
 
-async def show(setting: Setting, namespace: Path, cache: Path) -> None:
+async def show(setting: Setting, cache: Path) -> None:
     """Call ADD, CHECK and DEL like a container runtime, and show the effect of each step."""
     network = conf_list_from_bytes(setting.network)
-    cni = CNIConfig([str(setting.plugins)], cache_dir=str(cache))
-    container = RuntimeConf(container_id="demo", netns=str(namespace), ifname="eth0")
-    if setting.real:
-        say("before", await inside(namespace))
+    cni = CNIConfig([setting.plugins], cache_dir=cache)
+    async with setting.namespace() as ns:
+        container = RuntimeConf("demo", ns, "eth0")
+        if setting.real:
+            say("before", await inside(ns))
 
-    result = await cni.add_network_list(network, container)
-    given = result.view().ips[0]
-    say("ADD", f"the plugins report {given.address} with gateway {given.gateway}")
-    if setting.real:
-        say("inside", seen := await inside(namespace))
-        expect(f"eth0 {given.address}" in seen, "eth0 does not have the address")
-        expect(f"default via {given.gateway}" in seen, "there is no default route")
+        result = await cni.add_network_list(network, container)
+        given = result.view().ips[0]
+        say("ADD", f"the plugins report {given.address} with gateway {given.gateway}")
+        if setting.real:
+            say("inside", seen := await inside(ns))
+            expect(f"eth0 {given.address}" in seen, "eth0 does not have the address")
 
-    await cni.check_network_list(network, container)
-    say("CHECK", "the plugins find everything as ADD left it")
+        await cni.check_network_list(network, container)
+        say("CHECK", "the plugins find everything as ADD left it")
 
-    await cni.del_network_list(network, container)
-    say("DEL", "taken back")
-    if setting.real:
-        say("inside", seen := await inside(namespace))
-        expect("eth0" not in seen, "eth0 is still there")
+        await cni.del_network_list(network, container)
+        say("DEL", "taken back")
+        if setting.real:
+            say("inside", seen := await inside(ns))
+            expect("eth0" not in seen, "eth0 is still there")
     reserved = [file.name for file in setting.addresses.rglob("*") if is_address(file.name)]
     remembered = await cni.get_cached_attachments()
     say("left over", f"{len(reserved)} reserved addresses, {len(remembered)} cached attachments")
@@ -120,7 +119,7 @@ def choose(scratch: Path) -> Setting:
         # Not the newest version: the plugins of distributions support this one as well.
         network_of("1.0.0", bridge),
         addresses,
-        new_namespace,
+        lambda: netns.new(dir=scratch / "netns"),
     )
 
 
@@ -141,9 +140,15 @@ def pretend(scratch: Path, why: str) -> Setting:
         plugins,
         network_of("1.0.0", plugin),
         addresses,
-        lambda: nullcontext(Path("/proc/self/ns/net")),
+        our_own_namespace,
         real=False,
     )
+
+
+@asynccontextmanager
+async def our_own_namespace() -> AsyncGenerator[NetNS]:
+    """Provide this program's namespace, which the pretending plugin does not touch."""
+    yield netns.current()
 
 
 def network_of(version: str, *plugins: Mapping[str, object]) -> bytes:
@@ -151,11 +156,12 @@ def network_of(version: str, *plugins: Mapping[str, object]) -> bytes:
     return json.dumps({"cniVersion": version, "name": "demo", "plugins": plugins}).encode()
 
 
-async def inside(namespace: Path) -> str:
-    """Return the interfaces and routes of the namespace, in one line."""
-    view = await to_thread.run_sync(look_into, namespace)
-    interfaces = (" ".join([name, *has]) for name, has in view.interfaces.items())
-    return f"{', '.join(interfaces)}; routes: {', '.join(view.routes) or 'none'}"
+async def inside(ns: NetNS) -> str:
+    """Return the interfaces in the namespace and their IPv4 addresses, in one line."""
+    return ", ".join(
+        " ".join([each.name, *(str(address) for address in each.addresses if address.version == 4)])
+        for each in await ns.interfaces()
+    )
 
 
 def is_address(text: str) -> bool:

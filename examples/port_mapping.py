@@ -1,6 +1,6 @@
 """Reach a server in a namespace through a port of the host, with typed capability args.
 
-As root, with the reference plugins, ``ip`` and iptables::
+As root, with the reference plugins, ``nsenter`` and iptables::
 
     CNI_PATH=/opt/cni/bin python examples/port_mapping.py
 """
@@ -10,7 +10,7 @@ import json
 import os
 import sys
 
-from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
+from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes, netns
 from cni_async.capabilities import PortMapping, capability_args
 
 NETWORK = {
@@ -44,33 +44,24 @@ async def main() -> None:
     """Map port 8080 of the host to port 80 of the container, and use it."""
     cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
     network = conf_list_from_bytes(json.dumps(NETWORK).encode())
-    container = RuntimeConf(
-        "mapped",
-        netns="/run/netns/mapped",
-        ifname="eth0",
-        capability_args=capability_args(
-            port_mappings=[PortMapping(host_port=8080, container_port=80, protocol="tcp")]
-        ),
-    )
-    await (await asyncio.create_subprocess_exec("ip", "netns", "add", "mapped")).wait()
-    try:
-        result = await cni.add_network_list(network, container)
-        server = await asyncio.create_subprocess_exec(
-            *["ip", "netns", "exec", "mapped", sys.executable, "-c", SERVER],
-            stdout=asyncio.subprocess.PIPE,
+    ports = [PortMapping(host_port=8080, container_port=80, protocol="tcp")]
+    async with netns.new() as ns:
+        container = RuntimeConf(
+            "mapped", ns, "eth0", capability_args=capability_args(port_mappings=ports)
         )
-        assert server.stdout
-        await server.stdout.readline()
+        async with cni.attachment(network, container) as result:
+            server = await asyncio.create_subprocess_exec(
+                *ns.command([sys.executable, "-c", SERVER]), stdout=asyncio.subprocess.PIPE
+            )
+            assert server.stdout
+            await server.stdout.readline()
 
-        host = str(result.view().ips[0].gateway)
-        async with asyncio.timeout(10):
-            reader, writer = await asyncio.open_connection(host, 8080)
-            print(f"{host}:8080 says:", (await reader.read()).decode())
-            writer.close()
-            await server.wait()
-    finally:
-        await cni.del_network_list(network, container)
-        await (await asyncio.create_subprocess_exec("ip", "netns", "del", "mapped")).wait()
+            host = str(result.view().ips[0].gateway)
+            async with asyncio.timeout(10):
+                reader, writer = await asyncio.open_connection(host, 8080)
+                print(f"{host}:8080 says:", (await reader.read()).decode())
+                writer.close()
+                await server.wait()
 
 
 if __name__ == "__main__":

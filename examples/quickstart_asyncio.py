@@ -1,6 +1,6 @@
 """Attach a network namespace to a network and detach it again, with asyncio.
 
-As root, with the reference plugins and ``ip``::
+As root, with the reference plugins::
 
     CNI_PATH=/opt/cni/bin python examples/quickstart_asyncio.py
 """
@@ -9,7 +9,7 @@ import asyncio
 import json
 import os
 
-from cni_async import CNIConfig, PluginError, RuntimeConf, conf_list_from_bytes
+from cni_async import CNIConfig, PluginError, RuntimeConf, conf_list_from_bytes, netns
 
 NETWORK = {
     "cniVersion": "1.1.0",
@@ -29,10 +29,9 @@ async def main() -> None:
     """Call ADD, CHECK and DEL."""
     cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
     network = conf_list_from_bytes(json.dumps(NETWORK).encode())
-    container = RuntimeConf("my-container", netns="/run/netns/quickstart", ifname="eth0")
 
-    await run("ip", "netns", "add", "quickstart")
-    try:
+    async with netns.new() as ns:
+        container = RuntimeConf("my-container", ns, "eth0")
         try:
             result = await cni.add_network_list(network, container)
             print(result.to_json(indent=2))
@@ -43,15 +42,6 @@ async def main() -> None:
         finally:
             # After a failed or cancelled ADD, too: it may have done part of its work.
             await cni.del_network_list(network, container)
-    finally:
-        await run("ip", "netns", "del", "quickstart")
-
-
-async def run(*command: str) -> None:
-    """Run a command; exit with a message if it fails."""
-    process = await asyncio.create_subprocess_exec(*command)
-    if await process.wait():
-        raise SystemExit(f"{' '.join(command)} failed")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Attach a network namespace to a network and detach it again, with trio.
 
-As root, with the reference plugins and ``ip``::
+As root, with the reference plugins::
 
     CNI_PATH=/opt/cni/bin python examples/quickstart_trio.py
 """
@@ -10,7 +10,7 @@ import os
 
 import trio
 
-from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes
+from cni_async import CNIConfig, RuntimeConf, conf_list_from_bytes, netns
 
 NETWORK = {
     "cniVersion": "1.1.0",
@@ -25,21 +25,16 @@ NETWORK = {
 
 
 async def main() -> None:
-    """Call ADD, print the typed result, and call DEL."""
+    """Attach for a block, and print the typed result."""
     cni = CNIConfig(os.environ.get("CNI_PATH", "/opt/cni/bin").split(":"), timeout=30)
     network = conf_list_from_bytes(json.dumps(NETWORK).encode())
-    container = RuntimeConf("my-container", netns="/run/netns/quickstart", ifname="eth0")
 
-    await trio.run_process(["ip", "netns", "add", "quickstart"])
-    try:
-        result = await cni.add_network_list(network, container)
-        for ip in result.view().ips:
-            print(f"address {ip.address.ip} in {ip.address.network}, gateway {ip.gateway}")
-    finally:
-        # Also when the ADD was cancelled. Without the shield trio would cancel this await, too.
-        with trio.CancelScope(shield=True, deadline=trio.current_time() + 60):
-            await cni.del_network_list(network, container)
-            await trio.run_process(["ip", "netns", "del", "quickstart"])
+    async with netns.new() as ns:
+        container = RuntimeConf("my-container", ns, "eth0")
+        # DEL at the end of the block, also if ADD or the block is cancelled.
+        async with cni.attachment(network, container) as result:
+            for ip in result.view().ips:
+                print(f"address {ip.address.ip} in {ip.address.network}, gateway {ip.gateway}")
 
 
 if __name__ == "__main__":

@@ -82,6 +82,8 @@ def public_modules() -> list[ModuleType]:
         "conf",
         "errors",
         "invoke",
+        "microvm",
+        "netns",
         "testing",
         "types",
         "types.args",

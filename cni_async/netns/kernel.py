@@ -42,15 +42,19 @@ def bind_own(path: str) -> None:
     _mount(_OWN, path, _MS_BIND)
 
 
-def share(directory: str) -> None:
-    """Have mounts in a directory appear in other mount namespaces, as `ip netns` does.
+def share(directory: str) -> bool:
+    """Have mounts in a directory appear in the mount namespaces that were copied from this one.
 
-    Without it a runtime in another mount namespace sees the files without the namespaces.
-
-    Raises:
-        OSError: EINVAL if the directory is not a mount point.
+    Returns:
+        whether that is so now; `False` if the directory is not a mount point.
     """
-    _mount("", directory, _MS_SHARED | _MS_REC)
+    try:
+        _mount("", directory, _MS_SHARED | _MS_REC)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 def bind_self(directory: str) -> None:

@@ -68,7 +68,9 @@ async def create(
 
     Args:
         name: the name of its file in `dir`, at most 255 bytes without a slash.
-        dir: the directory of its path, which is created if it is missing.
+        dir: the directory of its path, which is created if it is missing. The default one is made
+            a shared mount; in another one, programs in other mount namespaces see the namespace
+            only if the file system is mounted as shared, as systemd does.
         loopback: whether to enable its loopback interface.
         exist_ok: return a namespace that has this name already, and replace an empty file without
             a namespace, which a reboot or a crash leaves.
@@ -133,7 +135,8 @@ def _create(
 ) -> NetNS:
     """Create a namespace in this thread; `made` gets the path once there is something to undo."""
     os.makedirs(directory, 0o755, exist_ok=True)
-    _share(directory)
+    if os.path.realpath(directory) == RUN_DIR:
+        _share(directory)
     try:
         os.close(os.open(path, os.O_RDONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0))
     except FileExistsError:
@@ -156,15 +159,13 @@ def _create(
 
 
 def _share(directory: str) -> None:
-    try:
-        kernel.share(directory)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        with _locked(directory):
-            # Another process may have been faster.
-            if not os.path.ismount(directory):
-                kernel.bind_self(directory)
+    """Have namespaces appear in other mount namespaces, e.g. of daemons, as `ip netns add` does."""
+    if kernel.share(directory):
+        return
+    with _locked(directory):
+        # Another caller may have been faster.
+        if not kernel.share(directory):
+            kernel.bind_self(directory)
             kernel.share(directory)
 
 

@@ -29,7 +29,7 @@ async def test_bridge_gives_an_interface_an_address_and_a_route(host: Host) -> N
     assert result.ips[0].address == ip_interface("10.89.0.2/24")
     assert result.ips[0].gateway == ip_address("10.89.0.1")
     assert box.addresses() == {ip_interface("10.89.0.2/24")}
-    assert "default via 10.89.0.1" in box.namespace.look().routes
+    assert "default via 10.89.0.1" in box.namespace.routes()
     assert host.reserved() == {"10.89.0.2"}
 
     await host.cni.del_network_list(net, box.at())
@@ -82,7 +82,7 @@ async def test_ptp_gives_an_address_of_its_own_link(host: Host) -> None:
 
     assert result.ips[0].address == ip_interface("10.89.0.2/24")
     assert box.addresses() == {ip_interface("10.89.0.2/24")}
-    assert f"default via {result.ips[0].gateway}" in box.namespace.look().routes
+    assert f"default via {result.ips[0].gateway}" in box.namespace.routes()
     await host.cni.check_network_list(net, box.at())
 
     await host.cni.del_network_list(net, box.at())
@@ -122,7 +122,7 @@ async def test_static_gives_the_addresses_of_the_configuration(host: Host) -> No
     assert {each.address for each in result.ips} == addresses
     assert box.addresses() == addresses
     assert result.dns.nameservers == ["10.89.7.53"]
-    assert "192.0.2.0/24 via 10.89.7.254" in box.namespace.look().routes
+    assert "192.0.2.0/24 via 10.89.7.254" in box.namespace.routes()
     await host.cni.check_network_list(net, box.at())
 
     await host.cni.del_network_list(net, box.at())

@@ -1,4 +1,4 @@
-"""A directory for namespaces that leaves no mount behind."""
+"""Directories for namespaces that leave no mount behind."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from cni_async.netns import kernel
+from cni_async.netns import kernel, mounted as mounted_module
 from tests.support.require import require
 
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """Provide a directory for namespaces; `create` makes it, and it may become a mount point."""
+    """Provide a directory for namespaces, which `create` makes."""
     require(os.geteuid() == 0, "creating network namespaces needs root")
     path = tmp_path / "netns"
     yield path
@@ -23,3 +23,10 @@ def directory(tmp_path: Path) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             while True:
                 kernel.unmount(str(mounted))
+
+
+@pytest.fixture
+def run_dir(directory: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Provide a directory that is treated like /run/netns."""
+    monkeypatch.setattr(mounted_module, "RUN_DIR", str(directory))
+    return directory

@@ -119,17 +119,17 @@ async def test_it_is_where_ip_netns_looks() -> None:
     assert ns not in await netns.list()
 
 
-async def test_another_mount_namespace_sees_it(directory: Path) -> None:
+async def test_another_mount_namespace_sees_it(run_dir: Path) -> None:
     """A runtime in another mount namespace, e.g. a daemon of systemd, gets what is mounted."""
-    async with netns.new(dir=directory):
-        pass  # the directory is shared from now on
-    script = f"echo ready; read line; stat -f -c %T {directory}/web"
+    async with netns.new(dir=run_dir):
+        pass  # the run_dir is shared from now on
+    script = f"echo ready; read line; stat -f -c %T {run_dir}/web"
     command = ["unshare", "--mount", "--propagation", "slave", "sh", "-c", script]
     async with await anyio.open_process(command) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         assert await process.stdout.receive() == b"ready\n"
-        ns = await netns.create("web", dir=directory)
+        ns = await netns.create("web", dir=run_dir)
         await process.stdin.send(b"\n")
         assert await process.stdout.receive() == b"nsfs\n"
         await process.wait()
@@ -263,32 +263,32 @@ async def test_no_thread_can_be_started(directory: Path, monkeypatch: pytest.Mon
 
 
 async def test_another_process_holds_the_lock(
-    directory: Path, monkeypatch: pytest.MonkeyPatch
+    run_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wait for the lock of `ip netns add` is bounded."""
     monkeypatch.setattr(mounted, "_LOCK_ATTEMPTS", 2)
-    directory.mkdir()
-    fd = os.open(directory, os.O_RDONLY)
+    run_dir.mkdir()
+    fd = os.open(run_dir, os.O_RDONLY)
     fcntl.flock(fd, fcntl.LOCK_EX)
     try:
         with pytest.raises(NetNSError, match="another process holds the lock"):
-            await netns.create("web", dir=directory)
+            await netns.create("web", dir=run_dir)
     finally:
         os.close(fd)
-    assert left(directory) == ([], [])
-    async with netns.new(dir=directory):
+    assert left(run_dir) == ([], [])
+    async with netns.new(dir=run_dir):
         pass
 
 
-async def test_many_at_once_share_one_directory(directory: Path) -> None:
-    """The directory is mounted on itself once, whoever comes first."""
+async def test_many_at_once_share_one_directory(run_dir: Path) -> None:
+    """The run_dir is mounted on itself once, whoever comes first."""
     async with anyio.create_task_group() as group:
         for number in range(20):
-            group.start_soon(partial(netns.create, f"ns{number}", dir=directory))
-    assert len(await netns.list(directory)) == 20
+            group.start_soon(partial(netns.create, f"ns{number}", dir=run_dir))
+    assert len(await netns.list(run_dir)) == 20
     lines = Path("/proc/self/mounts").read_text().splitlines()
-    assert [line.split()[1] for line in lines].count(str(directory)) <= 1
-    for ns in await netns.list(directory):
+    assert [line.split()[1] for line in lines].count(str(run_dir)) == 1
+    for ns in await netns.list(run_dir):
         await netns.remove(ns)
 
 

@@ -7,14 +7,23 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from typing import Any, TypeVar
 
-import namespaces
+import anyio
+
+import private_network
+from cni_async import netns
+from cni_async.netns import InterfaceState, NetNS
 
 from .go_programs import HOST_NETWORK
+
+T = TypeVar("T")
 
 
 def leave_host_network() -> None:
@@ -27,11 +36,11 @@ def leave_host_network() -> None:
     """
     if "PYTEST_XDIST_WORKER" in os.environ:
         return
-    if os.geteuid() == 0 and namespaces.why_no_private_network() is None:
+    if os.geteuid() == 0 and private_network.why_no_private_network() is None:
         assert threading.active_count() == 1
         # The parent stays in the machine's network, and outlives the tests.
         os.environ[HOST_NETWORK] = f"/proc/{os.getppid()}/ns/net"
-        namespaces.enter_private_network()
+        private_network.enter_private_network()
 
 
 def links() -> set[str]:
@@ -43,25 +52,27 @@ def links() -> set[str]:
 class Namespace:
     """A network namespace, which is to CNI what a container is to a runtime."""
 
-    path: Path
+    ns: NetNS
 
     def __str__(self) -> str:
-        return str(self.path)
+        return self.ns.path
 
-    def look(self) -> namespaces.View:
-        """Return the interfaces, IPv4 addresses and routes inside."""
-        return namespaces.look_into(self.path)
+    def interfaces(self) -> dict[str, InterfaceState]:
+        """Return the interfaces inside, by name."""
+        return {each.name: each for each in _wait_for(self.ns.interfaces)}
 
     def links(self) -> set[str]:
         """Return the names of all links inside."""
-        # The path is /proc/<a process inside>/ns/net, so no process has to enter the namespace.
-        lines = (self.path.parents[1] / "net" / "dev").read_text().splitlines()[2:]
-        return {line.partition(":")[0].strip() for line in lines}
+        return set(self.interfaces())
+
+    def routes(self) -> list[str]:
+        """Return the target and the gateway or device of each IPv4 route inside."""
+        return [" ".join(line.split()[:3]) for line in self.run("ip", "route").splitlines()]
 
     def run(self, *command: str, timeout: float = 20) -> str:
         """Run a command inside to its end, and return its stdout."""
         done = subprocess.run(
-            ["nsenter", f"--net={self.path}", "--", *command],
+            self.ns.command(command),
             capture_output=True,
             text=True,
             timeout=timeout,
@@ -79,8 +90,9 @@ class Namespace:
     def serving(self, code: str, *args: str) -> Iterator[subprocess.Popen[str]]:
         """Run Python code inside during a block, which begins once the code has printed a line."""
         python = [sys.executable, "-IS", "-c", code, *args]
-        command = ["nsenter", f"--net={self.path}", "--", *python]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            self.ns.command(python), stdout=subprocess.PIPE, text=True
+        ) as process:
             try:
                 assert process.stdout is not None
                 assert process.stdout.readline(), "the server did not start"
@@ -91,10 +103,16 @@ class Namespace:
 
 @contextlib.contextmanager
 def namespace() -> Iterator[Namespace]:
-    """Make a network namespace that exists during a block."""
-    command = ["unshare", "--net", "sh", "-c", "echo ready; exec cat"]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as holder:
-        assert holder.stdout is not None
-        assert holder.stdout.readline(), "cannot make a network namespace"
-        # The holder ends once its stdin is closed: by the end of this block or of our process.
-        yield Namespace(Path(f"/proc/{holder.pid}/ns/net"))
+    """Create a network namespace; after the block it is gone, and its path leads nowhere."""
+    with tempfile.TemporaryDirectory(prefix="cni-test-netns-") as folder:
+        ns = _wait_for(partial(netns.create, "ns", dir=folder, loopback=False))
+        try:
+            yield Namespace(ns)
+        finally:
+            _wait_for(partial(netns.remove, ns))
+
+
+def _wait_for(call: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Await a call in another thread: a fixture may run between the steps of an event loop."""
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(anyio.run, call).result()

@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from namespaces import why_no_private_network
+from private_network import why_no_private_network
 from reference_plugins import BUILT, NAMES
 
 from .require import require
