@@ -13,6 +13,7 @@ def main() -> None:
         names = " and ".join(missing)
         print(f"cni-async needs {names}: pip install 'cni-async[cli]'", file=sys.stderr)
         sys.exit(2)
-    from .commands import cli
+    from . import commands, namespaces  # noqa: F401 - they register their commands
+    from .group import cli
 
     cli(prog_name="cni-async")

@@ -1,5 +1,6 @@
 """The outcome of a command, before it is printed."""
 
+import json
 from typing import TypeAlias
 
 import msgspec
@@ -29,3 +30,13 @@ class Answer(msgspec.Struct, frozen=True):
     json: str
     shown: Shown
     done: str = ""
+
+
+def message(text: str) -> Answer:
+    """Return a sentence for people; programs get only the exit code, as from cnitool."""
+    return Answer("", text)
+
+
+def as_json(document: object) -> str:
+    """Return a document as programs get it."""
+    return json.dumps(document, indent=4, ensure_ascii=False) + "\n"

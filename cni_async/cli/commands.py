@@ -1,13 +1,9 @@
 """The commands: what each does, and which answer it prints."""
 
 import difflib
-import inspect
-import json
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from functools import partial
-from importlib.util import find_spec
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 import anyio
 import click
@@ -27,64 +23,15 @@ from cni_async.go.json import JSONError, loads
 from cni_async.version import greater_than_or_equal_to
 
 from . import options
-from .answer import Added, Answer
+from .answer import Added, Answer, as_json, message
+from .group import command
 from .options import Given
-from .run import PluginStderr, run, warn
+from .run import warn
 from .text import visible
 
-Work: TypeAlias = Callable[[Given, CNIConfig], Awaitable[Answer]]
 # Seconds for looking up what a failed add has left; a disk may be slow to answer.
 _LOOK: Final = 10.0
 _MOST_LISTED: Final = 20
-Left: TypeAlias = Callable[[Given, CNIConfig, Exception | None], Awaitable[str]]
-
-
-@click.group(no_args_is_help=False, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="cni-async", message="%(prog)s %(version)s")
-def cli() -> None:
-    """Attach network namespaces to networks with CNI plugins, as Go's cnitool does.
-
-    Arguments, environment and container IDs are those of cnitool: what one adds, the other
-    deletes. On a terminal results are formatted for people; elsewhere they are JSON.
-    """
-
-
-def _command(
-    name: str, *parameters: click.Parameter, left: Left | None = None
-) -> Callable[[Work], Work]:
-    """Make a coroutine function a command; its docstring is the help.
-
-    Args:
-        name: the command's name.
-        parameters: the command's arguments and options.
-        left: called after a failure; returns a text on what is left of the command's work.
-    """
-
-    def register(work: Work) -> Work:
-        def callback(**values: Any) -> None:
-            given = Given(**values)
-            if given.backend == "trio" and find_spec("trio") is None:
-                raise click.UsageError("trio is not installed: pip install 'cni-async[trio]'")
-            stderr = PluginStderr()
-            cni = given.cni(stderr)
-            waiting = f"still ending the plugin, for up to {given.grace:g} s"
-            if left is not None:
-                bound = given.cleanup_timeout + 2 * given.grace
-                waiting = f"still taking back what was added, for up to {bound:g} s"
-            run(
-                partial(work, given, cni),
-                stderr,
-                given.backend,
-                json=given.json,
-                left=None if left is None else partial(left, given, cni),
-                waiting=waiting,
-            )
-
-        text = inspect.getdoc(work)
-        cli.add_command(click.Command(name, callback=callback, params=[*parameters], help=text))
-        return work
-
-    return register
 
 
 async def _left_by_add(given: Given, cni: CNIConfig, error: Exception | None) -> str:
@@ -120,7 +67,7 @@ def _delete(given: Given, state: str, purpose: str = "To delete it") -> str:
     return f"{whose} {state}. {purpose}:\n  {given.undo_line()}"
 
 
-@_command("add", *options.ATTACHMENT, options.CLEANUP_TIMEOUT, left=_left_by_add)
+@command("add", *options.ATTACHMENT, options.CLEANUP_TIMEOUT, left=_left_by_add)
 async def _add(given: Given, cni: CNIConfig) -> Answer:
     """Attach the namespace NETNS to the network NET.
 
@@ -133,20 +80,20 @@ async def _add(given: Given, cni: CNIConfig) -> Answer:
     return Answer(result.to_json(indent=4), Added(net.name, result), done)
 
 
-@_command("check", *options.ATTACHMENT)
+@command("check", *options.ATTACHMENT)
 async def _check(given: Given, cni: CNIConfig) -> Answer:
     """Check that an attachment is as it was added."""
     net = await given.network()
     recorded = await _is_recorded(given, cni, net)
     await cni.check_network_list(net, given.container())
     if net.disable_check:
-        return _message(f"{net.name}: not checked, its configuration disables that")
+        return message(f"{net.name}: not checked, its configuration disables that")
     if not recorded:
-        return _message(f"{_no_record(given, net)}; its plugins find no fault")
-    return _message(f"{net.name}: {given.ifname} is as it was added")
+        return message(f"{_no_record(given, net)}; its plugins find no fault")
+    return message(f"{net.name}: {given.ifname} is as it was added")
 
 
-@_command("del", *options.ATTACHMENT)
+@command("del", *options.ATTACHMENT)
 async def _del(given: Given, cni: CNIConfig) -> Answer:
     """Detach the namespace NETNS from the network NET.
 
@@ -156,8 +103,8 @@ async def _del(given: Given, cni: CNIConfig) -> Answer:
     recorded = await _is_recorded(given, cni, net)
     await cni.del_network_list(net, given.container())
     if not recorded:
-        return _message(f"{_no_record(given, net)}; its plugins were called anyway")
-    return _message(f"{net.name}: {given.ifname} is deleted")
+        return message(f"{_no_record(given, net)}; its plugins were called anyway")
+    return message(f"{net.name}: {given.ifname} is deleted")
 
 
 async def _is_recorded(given: Given, cni: CNIConfig, net: NetworkConfigList) -> bool:
@@ -177,7 +124,7 @@ def _no_record(given: Given, net: NetworkConfigList) -> str:
     return f"{net.name}: there is no record of {whose} in {given.cache_dir or CACHE_DIR}"
 
 
-@_command(
+@command(
     "gc",
     options.NET,
     options.UNUSED_NETNS,
@@ -207,10 +154,10 @@ async def _gc(given: Given, cni: CNIConfig) -> Answer:
         _refuse_unknown(given, [one for one in attachments if one.network == net.name])
     await cni.gc_network_list(net, GCArgs(keep) if keep else None)
     if net.disable_gc:
-        return _message(f"{net.name}: nothing is collected, its configuration disables that")
+        return message(f"{net.name}: nothing is collected, its configuration disables that")
     kept = list(map(_key, keep))
     what = f"all but {_joined(kept)}" if kept else "everything"
-    return _message(f"{net.name}: {what} is collected")
+    return message(f"{net.name}: {what} is collected")
 
 
 def _refuse_unknown(given: Given, attachments: Sequence[NetworkAttachment]) -> None:
@@ -240,7 +187,7 @@ def _key(one: GCAttachment | NetworkAttachment) -> str:
     return f"{one.container_id}/{one.ifname}"
 
 
-@_command(
+@command(
     "status",
     options.NET,
     options.UNUSED_NETNS,
@@ -259,11 +206,11 @@ async def _status(given: Given, cni: CNIConfig) -> Answer:
     with suppress(VersionError):  # it counts as an old version, as in the library
         asked = greater_than_or_equal_to(net.cni_version, "1.1.0")
     if not asked:
-        return _message(f"{net.name}: not asked, CNI {_version(net)} has no STATUS")
-    return _message(f"{net.name}: ready")
+        return message(f"{net.name}: not asked, CNI {_version(net)} has no STATUS")
+    return message(f"{net.name}: ready")
 
 
-@_command("validate", options.NET, options.NETCONF_PATH, *options.PLUGINS, options.JSON)
+@command("validate", options.NET, options.NETCONF_PATH, *options.PLUGINS, options.JSON)
 async def _validate(given: Given, cni: CNIConfig) -> Answer:
     """Check that the plugins of the network NET can be used."""
     net = await given.network()
@@ -278,19 +225,19 @@ async def _validate(given: Given, cni: CNIConfig) -> Answer:
     text = f"{net.name}: CNI {_version(net)}, plugins {_joined(plugins)}"
     if capabilities:
         text += f", capabilities {_joined(capabilities)}"
-    return Answer(_json(answer), text)
+    return Answer(as_json(answer), text)
 
 
-@_command("version", options.PLUGIN_TYPE, *options.PLUGINS, options.JSON)
+@command("version", options.PLUGIN_TYPE, *options.PLUGINS, options.JSON)
 async def _plugin_version(given: Given, cni: CNIConfig) -> Answer:
     """Ask the plugin TYPE which CNI versions it supports."""
     info = await cni.get_version_info(given.plugin_type)
     versions = list(info.supported_versions)
     answer = {"cniVersion": info.cni_version, "supportedVersions": versions}
-    return Answer(_json(answer), f"{given.plugin_type}: CNI {_joined(versions)}")
+    return Answer(as_json(answer), f"{given.plugin_type}: CNI {_joined(versions)}")
 
 
-@_command("attachments", options.CONTAINER, options.CACHE, options.BACKEND, options.JSON)
+@command("attachments", options.CONTAINER, options.CACHE, options.BACKEND, options.JSON)
 async def _attachments(given: Given, cni: CNIConfig) -> Answer:
     """List the attachments of a container, or all of them.
 
@@ -298,7 +245,7 @@ async def _attachments(given: Given, cni: CNIConfig) -> Answer:
     """
     await given.find_cache()
     attachments = await cni.get_cached_attachments(given.container_id or "")
-    return Answer(_json([_fields(one) for one in attachments]), attachments)
+    return Answer(as_json([_fields(one) for one in attachments]), attachments)
 
 
 def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
@@ -317,15 +264,6 @@ def _fields(attachment: NetworkAttachment) -> dict[str, Any]:
         "completed": attachment.completed,
         "config": config,
     }
-
-
-def _message(text: str) -> Answer:
-    """Return a sentence for people; programs get only the exit code, as from cnitool."""
-    return Answer("", text)
-
-
-def _json(document: object) -> str:
-    return json.dumps(document, indent=4, ensure_ascii=False) + "\n"
 
 
 def _joined(words: Iterable[str]) -> str:

@@ -26,6 +26,7 @@ from cni_async.go.quote import quote
 from cni_async.invoke import Spawn
 from cni_async.invoke.exec import DEFAULT_GRACE
 from cni_async.invoke.stderr import Writer
+from cni_async.netns import RUN_DIR
 from cni_async.validate import validate_container_id, validate_interface_name
 
 from .container import absolute, container_id
@@ -57,6 +58,8 @@ class Given(msgspec.Struct, frozen=True, kw_only=True):
     backend: str = "asyncio"
     spawn: Spawn | None = None
     json: bool = False
+    name: str = ""
+    directory: str = RUN_DIR
 
     async def network(self) -> NetworkConfigList:
         """Load the network's configuration.
@@ -303,6 +306,15 @@ CONTAINER_ID: Final = click.Option(
     ["--container-id"],
     metavar="ID",
     help="The container.  [default: made from the path of NETNS, as cnitool does]",
+)
+
+NAME: Final = click.Argument(["name"])
+DIRECTORY: Final = click.Option(
+    ["--dir", "directory"],
+    default=RUN_DIR,
+    show_default=True,
+    metavar="DIRECTORY",
+    help="The directory of the namespaces' paths.",
 )
 
 PLUGINS: Final = (CNI_PATH, TIMEOUT, GRACE, BACKEND, SPAWN)

@@ -20,12 +20,12 @@ import pytest
 from cni_async import create_result
 from cni_async.cli import main
 from cni_async.cli.answer import Added
-from cni_async.cli.commands import cli as command
 from cni_async.cli.container import absolute, container_id
+from cni_async.cli.group import cli as command
 from cni_async.cli.render import show
 from tests.support.command import BLUE, COMMAND, NETNS, Cli
 from tests.support.processes import wait_until_gone
-from tests.support.recorder import Answer, Recorder
+from tests.support.recorder import Answer
 from tests.support.wait import LIMITS
 
 RESULT = {
@@ -37,18 +37,6 @@ RESULT = {
     "ips": [{"interface": 1, "address": "10.1.0.2/24", "gateway": "10.1.0.1"}],
     "routes": [{"dst": "0.0.0.0/0", "gw": "10.1.0.1"}],
 }
-
-
-@pytest.fixture
-def cli(
-    tmp_path: Path,
-    recorder: Recorder,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Cli:
-    cli = Cli(tmp_path, recorder, monkeypatch, capsys)
-    cli.network("one")
-    return cli
 
 
 # The container ID.

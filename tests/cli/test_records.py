@@ -17,24 +17,12 @@ from cni_async.cli.render import show
 from cni_async.cli.text import shell_word, visible, visible_json
 from cni_async.go.json import loads
 from tests.support.command import NETNS, Cli
-from tests.support.recorder import Answer, Recorder
+from tests.support.recorder import Answer
 
 # Sets a title, erases the display, moves back in the line, and hides the text that follows (also
 # with the 8-bit control sequence introducer).
 ODD = "a\x1b]0;title\x07\x1b[2J\rb\x9b31m\u202ec"
 SHOWN = r"a\x1b]0;title\x07\x1b[2J\rb\x9b31m\u202ec"
-
-
-@pytest.fixture
-def cli(
-    tmp_path: Path,
-    recorder: Recorder,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Cli:
-    cli = Cli(tmp_path, recorder, monkeypatch, capsys)
-    cli.network("one")
-    return cli
 
 
 def put(cli: Cli, container: str = "c", ifname: str = "eth0", **keys: Any) -> None:

@@ -33,6 +33,7 @@ IMPORTED = [
     "anyio.to_thread",
     "uvloop",
     "cni_async.cli.commands",
+    "cni_async.cli.namespaces",
     "rich.console",
     "tests.programs.interrupted",
     "tests.programs.limited",

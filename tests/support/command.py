@@ -14,11 +14,13 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from cni_async.cli.commands import cli as command
+from cni_async.cli import commands, namespaces
+from cni_async.cli.group import cli as command
 from tests.support.program import PIPE, Program
 from tests.support.recorder import Call, Recorder
 from tests.support.wait import eventually_blocking
 
+MODULES: Final = (commands, namespaces)  # which register their commands
 NETNS: Final = "/run/netns/blue"
 BLUE: Final = "cnitool-df26705e2e4ffd095eb1"  # from Go's cnitool
 COMMAND: Final = [sys.executable, "-m", "cni_async.cli"]
