@@ -62,7 +62,7 @@ def test_readme_links_lead_somewhere(path: str) -> None:
 
 BLOCKS = dict(
     zip(
-        ["ten lines", "sandboxes", "errors"],
+        ["ten lines", "sandboxes", "namespaces", "errors"],
         re.findall(r"```python\n(.*?)```", README, re.DOTALL),
         strict=True,
     )

@@ -72,6 +72,23 @@ def test_ten_lines_of_the_readme(plugin_dir: Path, tmp_path: Path) -> None:
     assert printed == "10.90.0.2/24 on eth0, gateway 10.90.0.1\n"
 
 
+def test_the_readme_with_a_namespace_of_its_own(plugin_dir: Path, tmp_path: Path) -> None:
+    text = (ROOT / "README.md").read_text()
+    blocks = re.findall(r"```(python|json)\n(.*?)```", text, re.DOTALL)
+    [network] = [block for kind, block in blocks if kind == "json"]
+    [program] = [block for kind, block in blocks if "netns.new()" in block]
+    (tmp_path / "10-mynet.conflist").write_text(network)
+    # The gateway answers, and ping(8) may not be installed.
+    (tmp_path / "program.py").write_text(
+        program.replace('["ping", "-c1", "10.90.0.1"]', '["true"]')
+    )
+    script = 'cp "$1" /etc/cni/net.d/; "$2" "$3"'
+    words = (str(tmp_path / "10-mynet.conflist"), sys.executable, str(tmp_path / "program.py"))
+    printed = run_sandboxed(plugin_dir, "sh", "-ec", script, "sh", *words)
+    assert printed.splitlines()[0].startswith("lo 127.0.0.1/8")
+    assert printed.splitlines()[1].startswith("eth0 10.90.0.2/24")
+
+
 def test_demo_runs_the_real_thing(plugin_dir: Path) -> None:
     done = subprocess.run(
         [sys.executable, "examples/demo.py"],
