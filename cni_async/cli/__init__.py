@@ -1,6 +1,7 @@
 """The command ``cni-async``: cnitool's commands and some more, for people and for scripts."""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 
 __all__ = ["main"]
@@ -13,7 +14,8 @@ def main() -> None:
         names = " and ".join(missing)
         print(f"cni-async needs {names}: pip install 'cni-async[cli]'", file=sys.stderr)
         sys.exit(2)
-    from . import commands, namespaces  # noqa: F401 - they register their commands
+    for module in ("commands", "namespaces"):  # they register their commands
+        import_module(f".{module}", __name__)
     from .group import cli
 
     cli(prog_name="cni-async")

@@ -1,4 +1,4 @@
-"""What all commands have in common: how a coroutine function becomes a command."""
+"""How a coroutine function becomes a command of `cni-async`."""
 
 import inspect
 from collections.abc import Awaitable, Callable

@@ -99,9 +99,10 @@ _IS_LITTLE: Final = struct.pack("=H", 1)[0] == 1
 def _dump(kernel: socket.socket, question: int, size: int) -> list[bytes]:
     """Ask for all objects of a kind; return the bodies of the messages."""
     request = _HEADER.pack(_HEADER.size + size, question, _NLM_F_REQUEST | _NLM_F_DUMP, 1, 0)
+    bodies: list[bytes] = []
     for _ in range(_ATTEMPTS):
         kernel.send(request + bytes(size))
-        bodies: list[bytes] = []
+        bodies.clear()
         is_consistent = True
         for kind, flags, body in _messages(kernel):
             is_consistent &= not flags & _NLM_F_DUMP_INTR

@@ -8,20 +8,18 @@ import fcntl
 import os
 import stat
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from uuid import uuid4
 
+from cni_async import _arguments
 from cni_async._async.shielded import shielded
 from cni_async._async.threads import in_thread
 
 from . import kernel
 from .namespace import NetNS, NetNSError, at, in_own_thread, in_words
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 RUN_DIR: Final = "/run/netns"
 # NAME_MAX of every file system in memory.
@@ -81,15 +79,16 @@ async def create(
     directory = os.fsdecode(dir)
     path = os.path.join(directory, _checked(name))
     made: builtins.list[str] = []
-    ns = None
+    kept = False
     work = partial(_create, directory, path, loopback=loopback, exist_ok=exist_ok, made=made)
     try:
         with in_words(f"cannot create network namespace {path}", path):
             ns = await shielded(in_own_thread(work))
+        kept = True
+        return ns
     finally:
-        if ns is None and made:  # cancelled, once it existed
+        if made and not kept:  # cancelled, once it existed
             await shielded(in_thread(_remove, path))
-    return ns
 
 
 async def remove(ns: NetNS | str | os.PathLike[str]) -> None:
@@ -121,8 +120,7 @@ async def list(dir: str | os.PathLike[str] = RUN_DIR) -> builtins.list[NetNS]:
 
 
 def _checked(name: str) -> str:
-    if not isinstance(name, str):
-        raise TypeError(f"name must be a string, not {type(name).__name__}")
+    _arguments.require_text(name, "name")
     if name in {"", ".", ".."} or "/" in name or "\0" in name:
         raise NetNSError(f"{name!r} cannot be the name of a network namespace", path=name)
     if len(os.fsencode(name)) > _MAX_NAME:
@@ -170,7 +168,7 @@ def _share(directory: str) -> None:
 
 
 @contextmanager
-def _locked(directory: str) -> Iterator[None]:
+def _locked(directory: str) -> Generator[None]:
     """Hold the lock of `ip netns add`: two that mount the directory on itself hide each other."""
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from errno import EACCES, EAGAIN, EPERM
 from typing import Final, TypeVar, TypeVarTuple
@@ -189,7 +189,7 @@ async def in_own_thread(function: Callable[[], _T]) -> _T:
 
 
 @contextmanager
-def in_words(words: str, path: str) -> Iterator[None]:
+def in_words(words: str, path: str) -> Generator[None]:
     """Raise the kernel's errors as `NetNSError`, with a hint for the most frequent one.
 
     Args:
