@@ -41,14 +41,15 @@ def require_bytes(value: object, name: str) -> None:
         refuse(value, name, "bytes")
 
 
-def require_text(value: object, name: str) -> None:
-    """Refuse a value that is not a string.
+def require_text(value: object, name: str) -> str:
+    """Return a string.
 
     Raises:
         TypeError: the value has another type.
     """
     if not isinstance(value, str):
         refuse(value, name, "a string")
+    return value
 
 
 def path(value: object, name: str) -> str:

@@ -24,6 +24,8 @@ _Args = TypeVarTuple("_Args")
 
 _THREADS: Final = Threads(at_once=pacing.DISK_THREADS, most_stuck=pacing.STUCK_THREADS)
 
+_text = _arguments.require_text
+
 
 async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
     # A cancelled caller abandons the read: a dead network file system must not block it.
@@ -31,11 +33,6 @@ async def _in_thread(function: Callable[[*_Args], _T], *args: *_Args) -> _T:
         return await _THREADS.visit(lambda visit: function(*args))
     except OSError as error:
         raise ConfigError(str(error.strerror)) from error
-
-
-def _text(value: str, name: str) -> str:
-    _arguments.require_text(value, name)
-    return value
 
 
 async def conf_from_file(path: str | os.PathLike[str]) -> NetworkConfig:

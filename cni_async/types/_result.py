@@ -167,3 +167,14 @@ def copy_dns(dns: DNS) -> DNS:
 def copy_routes(routes: Iterable[Route]) -> list[Route]:
     """Copy routes; their addresses are immutable."""
     return [copy(route) for route in routes]
+
+
+def copy_within_family(result: Any, version: str) -> Any:
+    """Convert a result with interfaces to another version of its own family."""
+    return type(result)(
+        cni_version=version,
+        interfaces=[copy(interface) for interface in result.interfaces],
+        ips=[copy(config) for config in result.ips],
+        routes=copy_routes(result.routes),
+        dns=copy_dns(result.dns),
+    )

@@ -8,7 +8,7 @@ import msgspec
 from cni_async.errors import ResultError
 
 from . import v020
-from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
+from ._result import BaseResult, converter, copy_dns, copy_routes, copy_within_family, get_as
 from .common import (
     CIDR,
     DNS,
@@ -99,15 +99,7 @@ def get_result(result: AnyResult) -> Result:
     return get_as(result, Result)
 
 
-@converter(Result, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
-def _among_04x(result: Result, version: str) -> Result:
-    return Result(
-        cni_version=version,
-        interfaces=[copy(interface) for interface in result.interfaces],
-        ips=[copy(config) for config in result.ips],
-        routes=copy_routes(result.routes),
-        dns=copy_dns(result.dns),
-    )
+converter(Result, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)(copy_within_family)
 
 
 @converter(v020.Result, ("0.1.0", "0.2.0"), SUPPORTED_VERSIONS)

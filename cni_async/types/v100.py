@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final
 import msgspec
 
 from . import v020, v040
-from ._result import BaseResult, converter, copy_dns, copy_routes, get_as
+from ._result import BaseResult, converter, copy_dns, copy_routes, copy_within_family, get_as
 from .common import CIDR, DNS, Int64, IPAddress, Result as AnyResult, Route, is_ipv4
 
 IMPLEMENTED_SPEC_VERSION: Final = "1.1.0"
@@ -88,15 +88,7 @@ def get_result(result: AnyResult) -> Result:
     return get_as(result, Result)
 
 
-@converter(Result, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
-def _between_1xx(result: Result, version: str) -> Result:
-    return Result(
-        cni_version=version,
-        interfaces=[copy(interface) for interface in result.interfaces],
-        ips=[copy(config) for config in result.ips],
-        routes=copy_routes(result.routes),
-        dns=copy_dns(result.dns),
-    )
+converter(Result, SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)(copy_within_family)
 
 
 @converter(v040.Result, v040.SUPPORTED_VERSIONS, SUPPORTED_VERSIONS)
