@@ -26,7 +26,7 @@ from .operations.operation import Operation
 from .operations.order import Locks
 from .operations.recorded import network_of, runtime_of
 from .operations.recover import recover
-from .operations.rollback import add_or_undo, attached
+from .operations.rollback import add_or_undo, attached, name_of
 from .operations.validation import enabled_capabilities, validate_plugin, validate_plugins
 from .types import Result
 from .version import PluginInfo
@@ -41,6 +41,11 @@ class CNIConfig:
     may run at a time. As the CNI specification requires, calls for one container run one after the
     other, and no ADD or DEL runs while its network is garbage collected. Within an event loop the
     order is first come, first served.
+
+    Attributes:
+        path: the directories with plugins.
+        exec: runs the plugins.
+        cleanup_timeout: seconds for undoing an ADD, and for the DEL of `attachment`.
     """
 
     def __init__(
@@ -93,10 +98,10 @@ class CNIConfig:
         self.path: tuple[str, ...] = _arguments.paths(path, "path")
         if cache is not None and cache_dir:
             raise ValueError("give either cache or cache_dir")
-        runner = exec_for(exec, timeout=timeout, grace=grace, limiter=limiter, spawn=spawn)
+        self.exec: Exec = exec_for(exec, timeout=timeout, grace=grace, limiter=limiter, spawn=spawn)
         # The default Exec enforces the timeout itself, to report how the plugin ended.
         deadline = None if exec is None else timeout
-        self._plugins = PluginCaller(self.path, runner, deadline)
+        self._plugins = PluginCaller(self.path, self.exec, deadline)
         # As in libcni, an empty string means no directory.
         directory = _arguments.optional_path(cache_dir, "cache_dir")
         self._attachments = Attachments(FileCache(directory) if directory else cache)
@@ -104,10 +109,12 @@ class CNIConfig:
             raise ValueError(f"cleanup_timeout must be positive, not {cleanup_timeout}")
         self._chains = Chains(self._plugins, self._attachments, strict=strict)
         self._rollback = rollback
-        self._cleanup_timeout = cleanup_timeout
+        self.cleanup_timeout: float = cleanup_timeout
         self._locks = Locks(_arguments.optional_path(lock_file, "lock_file") or None)
 
-    async def add_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> Result:
+    async def add_network_list(
+        self, net: NetworkConfigList, rt: RuntimeConf, *, rollback: bool | None = None
+    ) -> Result:
         """Attach a container to a network: ADD each plugin in order (AddNetworkList).
 
         Each plugin receives the result of the plugin before it. Without `rollback` a failed ADD is
@@ -119,6 +126,7 @@ class CNIConfig:
         Args:
             net: the network.
             rt: the runtime configuration: the container and its side of the attachment.
+            rollback: overrides that of this object.
 
         Raises:
             PluginNotFoundError, PluginError, ResultError: a plugin failed; the first failure.
@@ -128,16 +136,16 @@ class CNIConfig:
             AlreadyAttachedError: with `strict`, the cache has the attachment with another
                 configuration or network namespace; nothing ran.
         """
-        return await self._add(Operation.checked(NetworkConfigList, net, rt), self._rollback)
+        return await self._add(Operation.checked(NetworkConfigList, net, rt), rollback)
 
     async def add_network(self, net: NetworkConfig, rt: RuntimeConf) -> Result:
         """Attach a container with a single plugin (AddNetwork); see `add_network_list`."""
-        return await self._add(Operation.checked(NetworkConfig, net, rt), self._rollback)
+        return await self._add(Operation.checked(NetworkConfig, net, rt), None)
 
-    async def _add(self, op: Operation, rollback: bool) -> Result:
+    async def _add(self, op: Operation, rollback: bool | None) -> Result:
         async with await self._order(op):
-            if rollback:
-                return await add_or_undo(self._chains, op, within=self._cleanup_timeout)
+            if self._rollback if rollback is None else rollback:
+                return await add_or_undo(self._chains, op, within=self.cleanup_timeout)
             return await self._chains.add(op)
 
     def attachment(
@@ -164,7 +172,10 @@ class CNIConfig:
         """
         op = Operation.checked(NetworkConfigList | NetworkConfig, net, rt)
         return attached(
-            partial(self._add, op, True), partial(self._del, op), op, within=self._cleanup_timeout
+            partial(self._add, op, True),
+            partial(self._del, op),
+            name_of(op),
+            within=self.cleanup_timeout,
         )
 
     async def check_network_list(self, net: NetworkConfigList, rt: RuntimeConf) -> None:
@@ -355,7 +366,7 @@ class CNIConfig:
             self._locks,
             delete=delete,
             path=self.path,
-            within=self._cleanup_timeout,
+            within=self.cleanup_timeout,
         )
 
     async def get_status_network_list(self, net: NetworkConfigList) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import anyio
 
@@ -18,6 +19,8 @@ from cni_async.types import Result
 
 from .chain import Chains, Progress
 from .operation import Operation
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -37,8 +40,8 @@ async def add_or_undo(chains: Chains, op: Operation, *, within: float) -> Result
         raise  # nothing can be awaited now; `recover` finds the record
     except BaseException as failure:
         # A killed plugin may have done all of its work.
-        undone = await _clean_up(
-            lambda: chains.undo(op, progress), within, failure, f"rollback of {_name(op)}"
+        undone = await clean_up(
+            lambda: chains.undo(op, progress), within, failure, f"rollback of {name_of(op)}"
         )
         if undone and progress.key is not None and isinstance(failure, CacheWriteError):
             failure.result = None  # nothing is attached any more
@@ -47,18 +50,18 @@ async def add_or_undo(chains: Chains, op: Operation, *, within: float) -> Result
 
 @asynccontextmanager
 async def attached(
-    add: Callable[[], Awaitable[Result]],
+    add: Callable[[], Awaitable[_T]],
     delete: Callable[[], Awaitable[None]],
-    op: Operation,
+    name: str,
     *,
     within: float,
-) -> AsyncGenerator[Result]:
+) -> AsyncGenerator[_T]:
     """Attach a container for a block.
 
     Args:
         add: attaches the container, or undoes the attachment.
         delete: detaches the container.
-        op: the attachment's operation.
+        name: what is attached, for errors.
         within: seconds for the DEL, waiting for its turn included.
     """
     result = await add()
@@ -67,12 +70,12 @@ async def attached(
     except GeneratorExit:
         raise  # nothing can be awaited now
     except BaseException as failure:
-        await _clean_up(delete, within, failure, f"DEL of {_name(op)}")
+        await clean_up(delete, within, failure, f"DEL of {name}")
         raise
-    await _bounded(delete, within, f"DEL of {_name(op)}")
+    await _bounded(delete, within, f"DEL of {name}")
 
 
-async def _clean_up(
+async def clean_up(
     call: Callable[[], Awaitable[None]], within: float, failure: BaseException, what: str
 ) -> bool:
     """Await a call after a failure; return whether it succeeded."""
@@ -108,5 +111,6 @@ async def _bounded(call: Callable[[], Awaitable[None]], within: float, what: str
     await shielded(in_time())
 
 
-def _name(op: Operation) -> str:
+def name_of(op: Operation) -> str:
+    """Return the name of an operation's attachment in messages."""
     return f"{op.rt.container_id} {op.rt.ifname}"

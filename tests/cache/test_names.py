@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -146,9 +146,12 @@ async def test_first_come_first_served_though_the_disk_is_asked_first(tmp_path: 
     skip_on("trio", "it begins tasks in any order")
     exec = FakeExec()
     cni = CNIConfig(["/bin"], exec=exec, cache_dir=tmp_path)
-    operations = [cni.add_network_list, cni.del_network_list] * 4
+    pair: list[Callable[..., Coroutine[Any, Any, object]]] = [
+        cni.add_network_list,
+        cni.del_network_list,
+    ]
     async with anyio.create_task_group() as group:
-        for operation in operations:
+        for operation in pair * 4:
             group.start_soon(operation, A, RT)
     assert [call.command for call in exec.calls] == ["ADD", "DEL"] * 4
 

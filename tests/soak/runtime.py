@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from random import Random
 from typing import Any
@@ -28,7 +29,10 @@ async def main(order: dict[str, Any]) -> None:
 
     async def work(container: str, netns: str) -> None:
         rt = RuntimeConf(container, netns, "eth0")
-        operations = [cni.add_network_list, cni.del_network_list]
+        operations: list[Callable[..., Awaitable[object]]] = [
+            cni.add_network_list,
+            cni.del_network_list,
+        ]
         random.shuffle(operations)  # the runtime before may have been killed during either
         while True:
             for operation in operations:
