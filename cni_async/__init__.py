@@ -1,8 +1,8 @@
 """CNI for asyncio and trio: what Go's libcni does, in Python.
 
 Most programs need only the names here; the modules `cache`, `capabilities`, `conf`, `errors`,
-`invoke`, `microvm`, `netns`, `testing`, `types`, `validate` and `version` have the rest. A name is
-imported on first use, as in anyio: a short program need not wait for what it does not use.
+`invoke`, `microvm`, `netns`, `networks`, `testing`, `types`, `validate`, `version` have the rest.
+A name is imported on first use, as in anyio: a program need not wait for what it does not use.
 
 Attributes:
     __version__: of the installed package.
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         invoke as invoke,
         microvm as microvm,
         netns as netns,
+        networks as networks,
         testing as testing,
         types as types,
         validate as validate,
@@ -108,6 +109,7 @@ _SUBMODULES = (
     "invoke",
     "microvm",
     "netns",
+    "networks",
     "testing",
     "types",
     "validate",

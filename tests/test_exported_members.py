@@ -84,6 +84,7 @@ def public_modules() -> list[ModuleType]:
         "invoke",
         "microvm",
         "netns",
+        "networks",
         "testing",
         "types",
         "types.args",

@@ -22,6 +22,7 @@ LAYERS: Final = [
     ["cli"],
     ["__init__"],
     ["testing"],
+    ["networks"],
     ["netns", "microvm"],
     ["api"],
     ["protocol"],

@@ -20,7 +20,7 @@ _SIOCSIFFLAGS: Final = 0x8914
 _NS_GET_NSTYPE: Final = 0xB703
 _REQUEST: Final = struct.Struct("16sH14x")  # struct ifreq
 
-_OWN: Final = "/proc/thread-self/ns/net"
+OWN: Final = "/proc/thread-self/ns/net"
 
 
 def unshare() -> None:
@@ -39,7 +39,7 @@ def enter(path: str) -> None:
 
 def bind_own(path: str) -> None:
     """Mount this thread's network namespace on a file, which keeps it alive."""
-    _mount(_OWN, path, _MS_BIND)
+    _mount(OWN, path, _MS_BIND)
 
 
 def share(directory: str) -> bool:
@@ -79,7 +79,7 @@ def identity(path: str) -> tuple[int, int] | None:
     """Return the device and inode of the network namespace at a path; `None` for another file."""
     found = os.stat(path)
     # All namespaces are in one file system. A FIFO, which open() would wait for, is elsewhere.
-    if found.st_dev != os.stat(_OWN).st_dev:
+    if found.st_dev != os.stat(OWN).st_dev:
         return None
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
