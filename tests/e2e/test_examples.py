@@ -52,6 +52,7 @@ def run_sandboxed(plugin_dir: Path, *command: str) -> str:
         ("quickstart_trio.py", "address 10.89.2.2 in 10.89.2.0/24, gateway 10.89.2.1"),
         ("two_containers.py", "the server says: hello 10.89.3."),
         ("port_mapping.py", "10.89.4.1:8080 says: hello from inside"),
+        ("sandboxes.py", "second: all sandboxes have ended, 0 attachments are left"),
     ],
 )
 def test_example(plugin_dir: Path, example: str, says: str) -> None:
