@@ -15,7 +15,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from functools import partial
 
 import anyio
@@ -83,7 +82,6 @@ def main() -> None:
                 first.send_signal(signal.SIGKILL)
                 break
     print("first:  killed")
-    time.sleep(0.1)
     done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
     for line in done.stdout.splitlines():
         print("second:", line)

@@ -155,11 +155,15 @@ def current() -> NetNS:
     return at(f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net")
 
 
-async def in_own_thread(function: Callable[[], _T]) -> _T:
-    """Call a function in a thread that ends afterwards; a cancelled caller waits for it.
+async def in_own_thread(function: Callable[[], _T], *, abandon_on_cancel: bool = False) -> _T:
+    """Call a function in a thread that ends afterwards.
 
     A thread that has changed its namespace must not serve another caller, so none of a pool is
     used for the function. One of anyio's waits for it.
+
+    Args:
+        function: what to call.
+        abandon_on_cancel: whether a cancelled caller goes on without waiting for the function.
 
     Raises:
         NetNSError: no thread can be started.
@@ -180,7 +184,9 @@ async def in_own_thread(function: Callable[[], _T]) -> _T:
         thread.join()
 
     try:
-        await anyio.to_thread.run_sync(wait, limiter=anyio.CapacityLimiter(1))
+        await anyio.to_thread.run_sync(
+            wait, abandon_on_cancel=abandon_on_cancel, limiter=anyio.CapacityLimiter(1)
+        )
     except RuntimeError as error:
         raise NetNSError(f"no thread can be started: {error}", errno=EAGAIN) from error
     if failure:

@@ -125,7 +125,8 @@ class Networks:
         if not self.folders:
             return LoadReport()
         check = self.cni.validate_network_list if self._validate else None
-        async with self._locks.container(id(self), ""):
+        # Not a container's turn: a teardown loads within its own.
+        async with self._locks.collection(id(self), ""):
             self._loaded, report = await load(self.folders, self._loaded, check)
             self._has_loaded = True
         return report

@@ -16,8 +16,8 @@ async def prepare_namespace(path: str, exec: Exec, *, loopback: bool) -> None:
         NetNSError: the path leads to no network namespace, or to this process's own.
     """
     if isinstance(exec, RawExec):
-        # In a thread: the path may be in a file system that does not answer.
-        await in_own_thread(lambda: _prepare(path, loopback=loopback))
+        # The path may be in a file system that never answers: a cancelled caller does not wait.
+        await in_own_thread(lambda: _prepare(path, loopback=loopback), abandon_on_cancel=True)
 
 
 def _prepare(path: str, *, loopback: bool) -> None:

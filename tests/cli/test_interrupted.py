@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.command import BLUE, NETNS, Cli
 from tests.support.processes import wait_until_gone
-from tests.support.recorder import Answer, Recorder
+from tests.support.recorder import Answer
 from tests.support.scripts import Scripts
 from tests.support.wait import eventually_blocking
 
@@ -23,13 +23,8 @@ TAKEN_BACK = ["one ADD", "two ADD", "two DEL", "one DEL"]
 
 
 @pytest.fixture
-def cli(
-    tmp_path: Path,
-    recorder: Recorder,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Cli:
-    cli = Cli(tmp_path, recorder, monkeypatch, capsys)
+def cli(cli: Cli) -> Cli:
+    """Provide the command with a network "net" of two plugins."""
     cli.network("one", "two")
     return cli
 

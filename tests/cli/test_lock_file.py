@@ -9,18 +9,8 @@ import pytest
 
 from cni_async.cli.options import Given
 from tests.support.command import NETNS, Cli
-from tests.support.recorder import Answer, Recorder
+from tests.support.recorder import Answer
 from tests.support.wait import eventually_blocking
-
-
-@pytest.fixture
-def cli(
-    tmp_path: Path,
-    recorder: Recorder,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> Cli:
-    return Cli(tmp_path, recorder, monkeypatch, capsys)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""`NetNS`: which namespace it is, who is in it, and calls that run inside."""
+"""`NetNS`: its identity, the processes and interfaces in it, and calls that run inside it."""
 
 from __future__ import annotations
 

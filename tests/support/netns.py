@@ -70,7 +70,7 @@ class Namespace:
         return [" ".join(line.split()[:3]) for line in self.run("ip", "route").splitlines()]
 
     def run(self, *command: str, timeout: float = 20) -> str:
-        """Run a command inside to its end, and return its stdout."""
+        """Run a command in the namespace, wait until it ends, and return its stdout."""
         done = subprocess.run(
             self.ns.command(command),
             capture_output=True,
@@ -83,7 +83,7 @@ class Namespace:
         return done.stdout
 
     def python(self, code: str, *args: str, timeout: float = 20) -> str:
-        """Run Python code inside to its end, and return its stdout."""
+        """Run Python code in the namespace, wait until it ends, and return its stdout."""
         return self.run(sys.executable, "-IS", "-c", code, *args, timeout=timeout)
 
     @contextlib.contextmanager
