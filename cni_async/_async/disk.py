@@ -91,7 +91,7 @@ class Disk:
             waits: the function takes long even on a fast disk.
 
         Raises:
-            TimeoutError: there was no answer in time.
+            TimeoutError: the disk did not answer in time.
             OSError: no thread can be started, or too many are stuck.
         """
         if not waits and self._is_fast():

@@ -15,7 +15,7 @@ _T = TypeVar("_T")
 async def shielded(
     coroutine: Coroutine[Any, Any, _T], *, begun: Callable[[], None] | None = None
 ) -> _T:
-    """Await a coroutine to its end, and only then raise a cancellation of the caller.
+    """Await a coroutine until it ends; raise a cancellation of the caller only then.
 
     On asyncio a second Ctrl-C cuts it short; the first one is a cancellation. Cancel scopes inside
     the coroutine work as usual, so its deadline belongs there.

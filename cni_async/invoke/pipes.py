@@ -17,7 +17,7 @@ from typing import Final
 import anyio
 
 _CHUNK: Final = 64 * 1024
-# Seconds between two looks where there is no epoll or pidfd.
+# Seconds between two looks on systems without epoll or pidfds.
 _TICK: Final = 0.01
 
 
